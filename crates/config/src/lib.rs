@@ -1,0 +1,1 @@
+//! Typed settings of mox.conf and domains.conf with validation, reload and rewriting.

@@ -1,0 +1,1 @@
+//! IMAP driver: sockets, session and services.

@@ -1,0 +1,1 @@
+//! The mox binary: command line, wiring, control socket, serve, localserve.

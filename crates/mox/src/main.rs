@@ -1,0 +1,3 @@
+//! The mox binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Listeners, TLS, time-outs, rate limits, connection supervision.

@@ -1,0 +1,7 @@
+//! SASL mechanisms as state machines, server and client side.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]

@@ -1,0 +1,7 @@
+//! The sconf configuration syntax: reader, writer, description.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]

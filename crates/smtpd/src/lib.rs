@@ -1,0 +1,1 @@
+//! SMTP driver: sockets, session and services.

@@ -1,0 +1,1 @@
+//! Account storage: mailboxes, messages, flags, changes, threads, quota.

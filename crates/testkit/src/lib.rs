@@ -1,0 +1,1 @@
+//! Test doubles and fixtures: manual clock, transcripts, sample mail.

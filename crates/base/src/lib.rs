@@ -1,7 +1,36 @@
-//! Vocabulary of mail shared by all crates: domains, addresses, UIDs, time.
+//! The vocabulary of mail, shared by every crate: domains, localparts, addresses, UIDs, time.
+//!
+//! A value that exists is valid: the only way in is `parse` or `try_from`. Nothing here does I/O,
+//! reads a clock or makes random numbers; [`Clock`] and [`Rng`] are the ports through which the
+//! drivers hand both down.
+//!
+//! ```
+//! use mox_base::Address;
+//!
+//! let address = Address::parse("\"joe smith\"@XN--BCHER-KVA.example").unwrap();
+//! assert_eq!(address.localpart.as_str(), "joe smith");
+//! assert_eq!(address.domain.ascii(), "xn--bcher-kva.example");
+//! assert_eq!(address.to_string(), "\"joe smith\"@bücher.example");
+//! ```
 #![deny(
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
+
+mod address;
+mod domain;
+mod ids;
+mod localpart;
+mod ports;
+mod secret;
+mod time;
+
+pub use address::{Address, AddressError};
+pub use domain::{DOMAIN_BYTES_MAX, Domain, DomainError, Host, LABEL_BYTES_MAX};
+pub use ids::{MailboxId, ModSeq, MsgId, ThreadId, Uid, UidValidity};
+pub use localpart::{LOCALPART_BYTES_MAX, Localpart, LocalpartError};
+pub use ports::{Clock, Rng};
+pub use secret::Secret;
+pub use time::{DateTime, DateTimeError, UnixSeconds};

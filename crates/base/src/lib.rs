@@ -21,16 +21,20 @@
 
 mod address;
 mod domain;
+mod flags;
 mod ids;
 mod localpart;
+mod mailbox_name;
 mod ports;
 mod secret;
 mod time;
 
 pub use address::{Address, AddressError};
 pub use domain::{DOMAIN_BYTES_MAX, Domain, DomainError, Host, LABEL_BYTES_MAX};
+pub use flags::{Flags, KEYWORD_BYTES_MAX, Keyword, KeywordError};
 pub use ids::{MailboxId, ModSeq, MsgId, ThreadId, Uid, UidValidity};
 pub use localpart::{LOCALPART_BYTES_MAX, Localpart, LocalpartError};
+pub use mailbox_name::{MAILBOX_DEPTH_MAX, MAILBOX_NAME_BYTES_MAX, MailboxName, MailboxNameError};
 pub use ports::{Clock, Rng};
 pub use secret::Secret;
 pub use time::{DateTime, DateTimeError, UnixSeconds};

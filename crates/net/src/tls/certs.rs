@@ -1,0 +1,444 @@
+//! The server's certificates and the choice among them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use mox_base::UnixSeconds;
+use rustls::SignatureScheme;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::binding::end_point_hash;
+
+/// The size of a certificate or key file that is read.
+pub const PEM_BYTES_MAX: u64 = 1 << 20;
+
+/// Where a certificate chain and its private key lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyCertFiles {
+    /// The chain in PEM, the server's own certificate first.
+    pub cert: PathBuf,
+    /// The private key in PEM: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
+}
+
+/// A certificate chain and its private key as PEM text.
+#[derive(Clone)]
+pub struct KeyCertPem {
+    /// As in [`KeyCertFiles::cert`].
+    pub cert: Vec<u8>,
+    /// As in [`KeyCertFiles::key`].
+    pub key: Vec<u8>,
+}
+
+/// A certificate that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertError {
+    /// A file could not be read, or is larger than [`PEM_BYTES_MAX`].
+    #[error("read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not PEM of the kind wanted.
+    #[error("{path}: not a {what} in PEM")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// `certificate` or `private key`.
+        what: &'static str,
+        /// What the reader found.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The file with the chain has no certificate in it.
+    #[error("{path}: no certificate")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The certificate is not X.509.
+    #[error("{path}: malformed certificate")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key is of an unknown kind or does not belong to the certificate.
+    #[error("{path}: private key does not fit the certificate")]
+    Key {
+        /// The file with the key.
+        path: PathBuf,
+        /// What rustls says.
+        #[source]
+        source: rustls::Error,
+    },
+    /// No certificate at all was given.
+    #[error("no certificates configured")]
+    None,
+}
+
+/// A certificate that can be served.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) key: Arc<CertifiedKey>,
+    /// For the channel binding `tls-server-end-point`.
+    pub(crate) end_point: Option<Vec<u8>>,
+    names: Vec<String>,
+    not_after: UnixSeconds,
+}
+
+/// How the certificate for a name was found.
+#[derive(Debug)]
+pub(crate) enum Choice {
+    /// It is made out to the name, or the client named none.
+    Named(Arc<Served>),
+    /// The name is not ours: the certificate of the server's own name.
+    Fallback(Arc<Served>),
+}
+
+#[derive(Debug)]
+struct Table {
+    all: Vec<Arc<Served>>,
+    exact: HashMap<String, Vec<usize>>,
+    /// By the name without its `*.`.
+    wildcard: HashMap<String, Vec<usize>>,
+    /// In order of preference when no name fits: those of the server's own name, then the others.
+    fallback: Vec<usize>,
+}
+
+/// The certificates of the server. Clones share them, and see them change.
+#[derive(Clone, Debug)]
+pub struct Certs {
+    files: Arc<[KeyCertFiles]>,
+    hostname: Arc<str>,
+    provider: Arc<CryptoProvider>,
+    table: Arc<ArcSwap<Table>>,
+}
+
+impl Certs {
+    /// Reads all files. `hostname` is the server's own name in A-label form: its certificate is
+    /// served to clients that give no name. Blocks on files.
+    pub fn load(files: Vec<KeyCertFiles>, hostname: &str) -> Result<Self, CertError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let served = read_all(&files, &provider)?;
+        Self::new(files.into(), served, hostname, provider)
+    }
+
+    /// Takes certificates from memory; [`Self::reload`] then changes nothing.
+    pub fn from_pem(pairs: &[KeyCertPem], hostname: &str) -> Result<Self, CertError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let memory = Path::new("(memory)");
+        let served = pairs
+            .iter()
+            .map(|pair| parse(&pair.cert, memory, &pair.key, memory, &provider))
+            .collect::<Result<_, _>>()?;
+        Self::new(Arc::new([]), served, hostname, provider)
+    }
+
+    fn new(
+        files: Arc<[KeyCertFiles]>,
+        served: Vec<Served>,
+        hostname: &str,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, CertError> {
+        let hostname = hostname.to_ascii_lowercase();
+        let table = Table::new(served.into_iter().map(Arc::new).collect(), &hostname)?;
+        let table = Arc::new(ArcSwap::from_pointee(table));
+        Ok(Self { files, hostname: hostname.into(), provider, table })
+    }
+
+    /// Reads the files again. On any fault the old certificates stay. Sessions that run are not
+    /// touched, and tickets of certificates that did not change stay valid. Blocks on files.
+    pub fn reload(&self) -> Result<(), CertError> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        let old = self.table.load();
+        let served = read_all(&self.files, &self.provider)?
+            .into_iter()
+            .map(|new| {
+                let same = old.all.iter().find(|old| old.key.cert == new.key.cert);
+                same.map_or_else(|| Arc::new(new), Arc::clone)
+            })
+            .collect();
+        self.table.store(Arc::new(Table::new(served, &self.hostname)?));
+        Ok(())
+    }
+
+    /// When the certificate that ends first ends, so that somebody can be told in time.
+    #[must_use]
+    pub fn first_expiry(&self) -> Option<UnixSeconds> {
+        self.table.load().all.iter().map(|served| served.not_after).min()
+    }
+
+    /// The names that all certificates together are made out to, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let table = self.table.load();
+        let mut names: Vec<_> =
+            table.all.iter().flat_map(|served| served.names.iter().cloned()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    pub(crate) fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.provider
+    }
+
+    /// Chooses by name, then by the signatures that the client can check.
+    ///
+    /// An exact name goes before a wildcard, which stands for one label (RFC 9525 §6.3).
+    pub(crate) fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Choice> {
+        let table = self.table.load();
+        let usable = |indexes: &[usize]| {
+            let fits = |served: &&Arc<Served>| served.key.key.choose_scheme(schemes).is_some();
+            indexes.iter().filter_map(|index| table.all.get(*index)).find(fits).cloned()
+        };
+        let Some(name) = name else { return usable(&table.fallback).map(Choice::Named) };
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let wildcard = name.split_once('.').and_then(|(_, parent)| table.wildcard.get(parent));
+        let exact = table.exact.get(&name).and_then(|indexes| usable(indexes));
+        let named = exact.or_else(|| wildcard.and_then(|indexes| usable(indexes)));
+        named.map(Choice::Named).or_else(|| usable(&table.fallback).map(Choice::Fallback))
+    }
+
+    /// Whether the certificate is still among those served.
+    pub(crate) fn serves(&self, served: &Arc<Served>) -> bool {
+        self.table.load().all.iter().any(|one| Arc::ptr_eq(one, served))
+    }
+}
+
+impl Table {
+    fn new(all: Vec<Arc<Served>>, hostname: &str) -> Result<Self, CertError> {
+        if all.is_empty() {
+            return Err(CertError::None);
+        }
+        let mut exact: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut wildcard: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, served) in all.iter().enumerate() {
+            for name in &served.names {
+                match name.strip_prefix("*.") {
+                    Some(parent) => wildcard.entry(parent.to_owned()).or_default().push(index),
+                    None => exact.entry(name.clone()).or_default().push(index),
+                }
+            }
+        }
+        let parent = hostname.split_once('.').map_or("", |(_, parent)| parent);
+        let mut fallback = exact.get(hostname).cloned().unwrap_or_default();
+        fallback.extend(wildcard.get(parent).into_iter().flatten());
+        fallback.extend(0..all.len());
+        Ok(Self { all, exact, wildcard, fallback })
+    }
+}
+
+fn read_all(files: &[KeyCertFiles], provider: &CryptoProvider) -> Result<Vec<Served>, CertError> {
+    files
+        .iter()
+        .map(|files| {
+            let (cert, key) = (read(&files.cert)?, read(&files.key)?);
+            parse(&cert, &files.cert, &key, &files.key, provider)
+        })
+        .collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CertError> {
+    let read = || {
+        let mut bytes = Vec::new();
+        fs::File::open(path)?.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > PEM_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes)
+    };
+    read().map_err(|source| CertError::Read { path: path.to_owned(), source })
+}
+
+fn parse(
+    cert: &[u8],
+    cert_path: &Path,
+    key: &[u8],
+    key_path: &Path,
+    provider: &CryptoProvider,
+) -> Result<Served, CertError> {
+    let path = || cert_path.to_owned();
+    let chain = CertificateDer::pem_slice_iter(cert)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| CertError::Pem { path: path(), what: "certificate", source })?;
+    let first = chain.first().ok_or_else(|| CertError::Empty { path: path() })?;
+    let (_, x509) =
+        X509Certificate::from_der(first).map_err(|_| CertError::Malformed { path: path() })?;
+    let names = names_of(&x509);
+    let not_after = UnixSeconds(x509.validity().not_after.timestamp());
+    let end_point = end_point_hash(first, &x509);
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| CertError::Pem {
+        path: key_path.to_owned(),
+        what: "private key",
+        source,
+    })?;
+    let key = CertifiedKey::from_der(chain, key, provider)
+        .map_err(|source| CertError::Key { path: key_path.to_owned(), source })?;
+    Ok(Served { key: Arc::new(key), end_point, names, not_after })
+}
+
+/// The DNS names in lower case. The common name counts only without them (RFC 6125 §6.4.4).
+fn names_of(cert: &X509Certificate<'_>) -> Vec<String> {
+    let alternatives = cert.subject_alternative_name().ok().flatten();
+    let mut names: Vec<String> = alternatives
+        .iter()
+        .flat_map(|names| &names.value.general_names)
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect();
+    if alternatives.is_none() {
+        let common = cert.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+        names.extend(common.map(str::to_ascii_lowercase));
+    }
+    names
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// A certificate for the names that signs itself.
+    pub(crate) fn pem(names: &[&str]) -> KeyCertPem {
+        pem_with(names, &KeyPair::generate().unwrap())
+    }
+
+    fn pem_with(names: &[&str], key: &KeyPair) -> KeyCertPem {
+        let names: Vec<_> = names.iter().copied().map(str::to_owned).collect();
+        let cert = CertificateParams::new(names).unwrap().self_signed(key).unwrap();
+        KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() }
+    }
+
+    const P256: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
+
+    #[track_caller]
+    fn check(certs: &Certs, name: Option<&str>, want: Option<(bool, &str)>) {
+        let choice = certs.choose(name, P256);
+        let got = choice.as_ref().map(|choice| match choice {
+            Choice::Named(served) => (true, served.names[0].as_str()),
+            Choice::Fallback(served) => (false, served.names[0].as_str()),
+        });
+        assert_eq!(got, want, "{name:?}");
+    }
+
+    #[test]
+    fn a_name_is_found_exactly_then_by_wildcard_then_not() {
+        let certs = Certs::from_pem(
+            &[
+                pem(&["*.example.org"]),
+                pem(&["a.example.org", "b.example.net"]),
+                pem(&["host.example"]),
+            ],
+            "Host.Example",
+        )
+        .unwrap();
+        check(&certs, Some("a.example.org"), Some((true, "a.example.org")));
+        check(&certs, Some("B.EXAMPLE.NET"), Some((true, "a.example.org")));
+        check(&certs, Some("c.example.org"), Some((true, "*.example.org")));
+        check(&certs, Some("c.example.org."), Some((true, "*.example.org")));
+        check(&certs, None, Some((true, "host.example")));
+        // Just past: a wildcard stands for exactly one label.
+        check(&certs, Some("d.c.example.org"), Some((false, "host.example")));
+        check(&certs, Some("example.org"), Some((false, "host.example")));
+        check(&certs, Some(""), Some((false, "host.example")));
+        // A client that knows none of our signatures gets nothing.
+        assert!(certs.choose(None, &[SignatureScheme::ED25519]).is_none());
+        assert_eq!(
+            certs.names(),
+            ["*.example.org", "a.example.org", "b.example.net", "host.example"]
+        );
+    }
+
+    #[test]
+    fn the_key_is_one_the_client_can_check() {
+        let ed25519 = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let pairs = [pem_with(&["x.example"], &ed25519), pem(&["x.example"])];
+        let certs = Certs::from_pem(&pairs, "x.example").unwrap();
+        let served = |schemes| match certs.choose(Some("x.example"), schemes) {
+            Some(Choice::Named(served)) => served.key.key.choose_scheme(schemes).unwrap().scheme(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(served(P256), SignatureScheme::ECDSA_NISTP256_SHA256);
+        assert_eq!(served(&[SignatureScheme::ED25519]), SignatureScheme::ED25519);
+    }
+
+    #[track_caller]
+    fn check_fault(cert: &[u8], key: &[u8], want: &str) {
+        let pair = KeyCertPem { cert: cert.to_vec(), key: key.to_vec() };
+        let error = Certs::from_pem(&[pair], "x.example").unwrap_err();
+        assert_eq!(error.to_string(), want);
+    }
+
+    #[test]
+    fn faults_say_what_is_wrong() {
+        let (one, other) = (pem(&["x.example"]), pem(&["x.example"]));
+        check_fault(b"", &one.key, "(memory): no certificate");
+        check_fault(&one.cert, b"", "(memory): not a private key in PEM");
+        check_fault(&one.key, &one.key, "(memory): no certificate");
+        check_fault(&one.cert, &other.key, "(memory): private key does not fit the certificate");
+        let junk = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        check_fault(junk, &one.key, "(memory): malformed certificate");
+        assert!(matches!(Certs::from_pem(&[], "x.example"), Err(CertError::None)));
+    }
+
+    #[test]
+    fn files_are_read_again_and_a_bad_file_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = KeyCertFiles { cert: dir.path().join("x.crt"), key: dir.path().join("x.key") };
+        let write = |pair: &KeyCertPem| {
+            fs::write(&files.cert, &pair.cert).unwrap();
+            fs::write(&files.key, &pair.key).unwrap();
+        };
+        write(&pem(&["old.example"]));
+        let certs = Certs::load(vec![files.clone()], "old.example").unwrap();
+        let Some(Choice::Named(before)) = certs.choose(None, P256) else { panic!("no choice") };
+        certs.reload().unwrap();
+        assert!(certs.serves(&before), "the same certificate keeps its tickets");
+
+        fs::write(&files.cert, "half a file").unwrap();
+        assert!(matches!(certs.reload(), Err(CertError::Empty { .. })));
+        check(&certs, Some("old.example"), Some((true, "old.example")));
+
+        write(&pem(&["new.example"]));
+        certs.reload().unwrap();
+        check(&certs, Some("new.example"), Some((true, "new.example")));
+        check(&certs, Some("old.example"), Some((false, "new.example")));
+        assert!(!certs.serves(&before));
+
+        fs::write(&files.cert, vec![b'x'; 1 << 21]).unwrap();
+        assert!(matches!(certs.reload(), Err(CertError::Read { .. })));
+        fs::remove_file(&files.cert).unwrap();
+        let error = certs.reload().unwrap_err();
+        assert!(error.to_string().starts_with("read /"), "{error}");
+    }
+
+    #[test]
+    fn the_first_expiry_is_told() {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["x.example".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2030, 1, 2);
+        let cert = params.self_signed(&key).unwrap();
+        let short =
+            KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
+        let certs = Certs::from_pem(&[pem(&["long.example"]), short], "x.example").unwrap();
+        assert_eq!(certs.first_expiry(), Some(UnixSeconds(1_893_542_400)));
+    }
+}

@@ -1,0 +1,111 @@
+//! All text of a message, for SEARCH and for an index. RFC 9051 §6.4.4.
+
+use std::io::{self, Read, Seek};
+use std::ops::ControlFlow;
+
+use crate::encoded_word::decode_header;
+use crate::header::fields;
+use crate::html::HtmlText;
+use crate::limits::{HEADER_BYTES_MAX, HEADER_FIELDS_MAX};
+use crate::section::{PartAt, read_span};
+use crate::structure::Message;
+
+/// Piece of the text of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchText<'a> {
+    /// A header field, unfolded and decoded.
+    Field {
+        /// How many messages and parts the header is inside of: 0 for that of the message itself,
+        /// which `BODY` does not search and `TEXT` does.
+        depth: usize,
+        /// Its name, as written.
+        name: &'a str,
+        /// Its value.
+        value: &'a str,
+    },
+    /// A piece of the text of a part, in UTF-8; HTML without its tags. Pieces of one part follow
+    /// one another without gap, and are cut between any two characters.
+    Body(&'a str),
+    /// The text of a part ends here; what follows does not continue it.
+    PartEnd,
+}
+
+/// What takes the pieces, and may stop.
+pub type SearchVisitor<'v> = &'v mut dyn FnMut(SearchText<'_>) -> ControlFlow<()>;
+
+/// Gives the headers of all parts and the text of all text parts to `visit`, in the order of the
+/// message, going into embedded messages.
+///
+/// `reader` must be the message from its start. Memory is constant; an encoded embedded message is
+/// decoded anew for each of its parts. Returns whether `visit` stopped it.
+pub fn text_for_search<R: Read + Seek>(
+    reader: &mut R,
+    message: &Message,
+    visit: SearchVisitor<'_>,
+) -> io::Result<ControlFlow<()>> {
+    visit_part(reader, &PartAt::root(message), 0, visit)
+}
+
+fn visit_part<R: Read + Seek>(
+    reader: &mut R,
+    at: &PartAt<'_>,
+    depth: usize,
+    visit: SearchVisitor<'_>,
+) -> io::Result<ControlFlow<()>> {
+    if visit_header(reader, at, depth, visit)?.is_break() {
+        return Ok(ControlFlow::Break(()));
+    }
+    if let Some(inner) = at.message() {
+        return visit_part(reader, &inner, depth + 1, visit);
+    }
+    for child in &at.part.parts {
+        if visit_part(reader, &at.child(child), depth + 1, visit)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    if at.part.is_text() { visit_text(reader, at, visit) } else { Ok(ControlFlow::Continue(())) }
+}
+
+fn visit_header<R: Read + Seek>(
+    reader: &mut R,
+    at: &PartAt<'_>,
+    depth: usize,
+    visit: SearchVisitor<'_>,
+) -> io::Result<ControlFlow<()>> {
+    let header = read_span(reader, &at.header(), HEADER_BYTES_MAX)?;
+    for field in fields(&header).take(HEADER_FIELDS_MAX) {
+        let value = decode_header(field.value);
+        let name = String::from_utf8_lossy(field.name);
+        if visit(SearchText::Field { depth, name: &name, value: &value }).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn visit_text<R: Read + Seek>(
+    reader: &mut R,
+    at: &PartAt<'_>,
+    visit: SearchVisitor<'_>,
+) -> io::Result<ControlFlow<()>> {
+    let mut html = at.part.is("TEXT", "HTML").then(HtmlText::new);
+    let mut text = at.open_text(reader)?;
+    while let Some(chunk) = text.next_chunk()? {
+        let flow = match &mut html {
+            None => visit(SearchText::Body(chunk)),
+            Some(html) => {
+                html.push(chunk);
+                visit(SearchText::Body(&html.take()))
+            }
+        };
+        if flow.is_break() {
+            return Ok(flow);
+        }
+    }
+    if let Some(html) = html
+        && visit(SearchText::Body(&html.finish())).is_break()
+    {
+        return Ok(ControlFlow::Break(()));
+    }
+    Ok(visit(SearchText::PartEnd))
+}

@@ -135,7 +135,7 @@ settings! {
         /// Domain that is proven, by SPF or DKIM, to have sent the message; subdomains match too.
         "VerifiedDomain" optional => verified_domain: Option<Text<Domain>>,
         /// Regular expressions for the name and value of headers, in lower case; each must match.
-        "HeadersRegexp" optional => headers_regexp: BTreeMap<Text<Pattern>, Text<Pattern>>,
+        "HeadersRegexp" optional => headers_regexp: BTreeMap<String, Text<Pattern>>,
         /// The message is forwarded by a server the user trusts, so the original sender is not
         /// judged by its address. Needs SMTPMailFromRegexp and VerifiedDomain.
         "IsForward" optional => is_forward: bool,
@@ -209,7 +209,28 @@ impl Account {
     }
 }
 
+/// A refusal configured for all mail to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmtpError<'a> {
+    /// Whether the sender may try again (RFC 5321 §4.2.1).
+    pub is_temporary: bool,
+    /// What to say; empty for the server's own text.
+    pub text: &'a str,
+}
+
 impl Destination {
+    /// The refusal of all mail, if there is one.
+    #[must_use]
+    pub fn smtp_error(&self) -> Option<SmtpError<'_>> {
+        let (code, text) = self.smtp_error.split_once(' ').unwrap_or((&self.smtp_error, ""));
+        let is_temporary = match code {
+            "421" => true,
+            "550" => false,
+            _ => return None,
+        };
+        Some(SmtpError { is_temporary, text })
+    }
+
     /// The mailbox that messages go to when no rule says otherwise.
     #[must_use]
     pub fn mailbox(&self) -> MailboxName {

@@ -131,7 +131,7 @@ struct DomainRules {
     case_sensitive: bool,
     separators: Vec<String>,
     /// Localparts of report addresses in this domain; separators in them do not count.
-    reports: Vec<Localpart>,
+    reports: HashSet<String>,
     has_addresses: bool,
 }
 
@@ -159,12 +159,8 @@ impl DomainRules {
 
     fn canonical(&self, localpart: &Localpart) -> Localpart {
         let folded = self.folded(localpart);
-        for report in &self.reports {
-            let rest = folded.as_str().strip_prefix(report.as_str());
-            let begins = |rest: &str| self.separators.iter().any(|s| rest.starts_with(s.as_str()));
-            if rest.is_some_and(|rest| rest.is_empty() || begins(rest)) {
-                return report.clone();
-            }
+        if let Some(report) = self.report_in(folded.as_str()) {
+            return Localpart::from_decoded(report).unwrap_or(folded);
         }
         let mut base = folded.as_str();
         for separator in &self.separators {
@@ -176,7 +172,14 @@ impl DomainRules {
         Localpart::from_decoded(base).unwrap_or(folded)
     }
 
-    fn is_folded(&self, localpart: &Localpart) -> bool {
+    /// The localpart of a report address that this is, alone or before a separator.
+    fn report_in<'a>(&self, folded: &'a str) -> Option<&'a str> {
+        let ends = self.separators.iter().flat_map(|s| folded.match_indices(s.as_str()));
+        let parts = ends.filter_map(|(end, _)| folded.get(..end));
+        [folded].into_iter().chain(parts).find(|part| self.reports.contains(*part))
+    }
+
+    fn has_separator(&self, localpart: &Localpart) -> bool {
         self.separators.iter().any(|s| localpart.as_str().contains(s.as_str()))
     }
 }
@@ -222,6 +225,15 @@ impl AddressBook {
         let rules = self.domains.get(&address.domain)?;
         let localpart = rules.canonical(&address.localpart);
         Some(Address { localpart, domain: address.domain.clone() })
+    }
+
+    pub(crate) fn is_configured(&self, domain: &Domain) -> bool {
+        self.domains.contains_key(domain)
+    }
+
+    /// The first separator of a domain.
+    pub(crate) fn separator(&self, domain: &Domain) -> Option<&str> {
+        self.domains.get(domain)?.separators.first().map(String::as_str)
     }
 
     pub(crate) fn is_local(&self, domain: &Domain) -> bool {
@@ -323,7 +335,7 @@ impl AddressBook {
             let at = report.domain.as_deref().unwrap_or(domain);
             if let Some(rules) = self.domains.get_mut(at) {
                 let localpart = rules.folded(&report.localpart);
-                rules.reports.push(localpart);
+                rules.reports.insert(localpart.as_str().to_owned());
             }
         }
     }
@@ -391,7 +403,7 @@ impl AddressBook {
         };
         rules.has_addresses = true;
         let canonical = rules.canonical(&address.localpart);
-        if rules.is_folded(&address.localpart) && !rules.reports.contains(&canonical) {
+        if rules.has_separator(&address.localpart) && !rules.reports.contains(canonical.as_str()) {
             return checker.fault(
                 place,
                 "contains a catch-all separator of its domain, so it would never be looked up: \
@@ -442,7 +454,7 @@ impl AddressBook {
                 let place = place.key(localpart);
                 let Some(rules) = self.domains.get_mut(&domain.0.0) else { continue };
                 rules.has_addresses = true;
-                if rules.is_folded(localpart) {
+                if rules.has_separator(localpart) {
                     checker.fault(&place, "contains a catch-all separator of its domain");
                     continue;
                 }

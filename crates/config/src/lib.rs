@@ -45,6 +45,7 @@
 mod account;
 mod addresses;
 mod check;
+mod defaults;
 mod dynamic;
 mod files;
 mod finding;
@@ -59,7 +60,7 @@ mod web;
 pub use account::{
     Account, AutomaticJunkFlags, Destination, FIRST_TIME_RECIPIENTS_PER_DAY_DEFAULT,
     IncomingWebhook, JunkFilter, OUTGOING_MESSAGES_PER_DAY_DEFAULT, OutgoingWebhook, Ruleset,
-    SubjectPass, WebhookEvent,
+    SmtpError, SubjectPass, WebhookEvent,
 };
 pub use addresses::{
     AccountTarget, AliasMember, AliasTarget, LookupError, Reports, Target, TargetKind,

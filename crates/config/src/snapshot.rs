@@ -165,6 +165,18 @@ impl Config {
         u64::try_from(quota).ok().filter(|quota| *quota > 0)
     }
 
+    /// Whether the domain is among those of `domains.conf`, for reports only or not.
+    #[must_use]
+    pub fn is_configured_domain(&self, domain: &Domain) -> bool {
+        self.addresses.is_configured(domain)
+    }
+
+    /// The separator to put in addresses made for a domain, if it has one.
+    #[must_use]
+    pub fn separator(&self, domain: &Domain) -> Option<&str> {
+        self.addresses.separator(domain)
+    }
+
     /// Whether mail for some address in the domain is ours, the domain being disabled or not.
     #[must_use]
     pub fn is_local_domain(&self, domain: &Domain) -> bool {

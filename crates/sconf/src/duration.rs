@@ -128,8 +128,8 @@ impl fmt::Display for Duration {
         if secs == 0 {
             return match nanos {
                 0 => f.write_str("0s"),
-                ..1_000 => write!(f, "{nanos}ns"),
-                ..1_000_000 => decimal(f, nanos, 1_000, "us"),
+                1..1_000 => write!(f, "{nanos}ns"),
+                1_000..1_000_000 => decimal(f, nanos, 1_000, "us"),
                 _ => decimal(f, nanos, 1_000_000, "ms"),
             };
         }
@@ -151,7 +151,7 @@ impl fmt::Display for Duration {
 
 fn decimal(f: &mut fmt::Formatter<'_>, nanos: u64, unit: u64, name: &str) -> fmt::Result {
     write!(f, "{}", nanos / unit)?;
-    if nanos % unit > 0 {
+    if !nanos.is_multiple_of(unit) {
         let width = if unit == 1_000 { 3 } else { 6 };
         let digits = format!("{:0width$}", nanos % unit);
         write!(f, ".{}", digits.trim_end_matches('0'))?;

@@ -119,14 +119,13 @@ impl Reader<'_> {
             }
             self.open.push(Block::default());
         }
-        let inline = match inline {
-            None => None,
-            Some(inline) => Some(inline.strip_prefix(' ').unwrap_or_else(|| {
+        let inline = inline.map(|inline| {
+            inline.strip_prefix(' ').unwrap_or_else(|| {
                 // The line is kept, or its key would be reported as missing too.
                 self.faults.push(number, Problem::NoSpaceAfterColon);
                 inline
-            })),
-        };
+            })
+        });
         let lead = std::mem::take(&mut self.trivia);
         let (key, inline) = (key.map(str::to_owned), inline.map(str::to_owned));
         self.entries += 1;

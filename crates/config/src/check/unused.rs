@@ -1,0 +1,142 @@
+//! Keys that are accepted and checked but have no effect yet.
+//!
+//! This is the one place that says so: whoever builds a feature removes its lines here.
+
+use mox_sconf::{Entry, Path as Key};
+
+use crate::finding::Checker;
+
+/// A path of keys, with `*` for any key or list item, and what it will be for.
+type Planned = (&'static str, &'static str);
+
+const STATICS: &[Planned] = &[
+    ("User", "starting as root and giving up its rights"),
+    ("NoFixPermissions", "setting owners and modes of files at start"),
+    ("CheckUpdates", "looking for new releases"),
+    ("TLS.CA", "connections to other servers"),
+    ("ACME", "certificates by ACME"),
+    ("AdminPasswordFile", "the admin pages"),
+    ("HostTLSRPT", "evaluation of TLS reports, which are delivered as messages until then"),
+    ("Transports", "sending to other servers"),
+    ("NoOutgoingDMARCReports", "DMARC reports"),
+    ("NoOutgoingTLSReports", "TLS reports"),
+    ("OutgoingTLSReportsForAllSuccess", "TLS reports"),
+    ("Listeners.*.NATIPs", "checks of DNS"),
+    ("Listeners.*.IPsNATed", "checks of DNS"),
+    ("Listeners.*.TLS.ACME", "certificates by ACME: use KeyCerts until then"),
+    ("Listeners.*.TLS.HostPrivateKeyFiles", "certificates by ACME"),
+    ("Listeners.*.SMTP.DNSBLs", "the decision on incoming mail"),
+    ("Listeners.*.SMTP.FirstTimeSenderDelay", "the decision on incoming mail"),
+    ("Listeners.*.Submissions.EnabledOnHTTPS", "the web server"),
+    ("Listeners.*.IMAPS.EnabledOnHTTPS", "the web server"),
+    ("Listeners.*.AccountHTTP", "the account pages"),
+    ("Listeners.*.AccountHTTPS", "the account pages"),
+    ("Listeners.*.AdminHTTP", "the admin pages"),
+    ("Listeners.*.AdminHTTPS", "the admin pages"),
+    ("Listeners.*.WebmailHTTP", "webmail"),
+    ("Listeners.*.WebmailHTTPS", "webmail"),
+    ("Listeners.*.WebAPIHTTP", "the HTTP API"),
+    ("Listeners.*.WebAPIHTTPS", "the HTTP API"),
+    ("Listeners.*.MetricsHTTP", "metrics"),
+    ("Listeners.*.PprofHTTP", "profiling"),
+    ("Listeners.*.AutoconfigHTTPS", "set-up of mail programs"),
+    ("Listeners.*.MTASTSHTTPS", "MTA-STS"),
+    ("Listeners.*.WebserverHTTP", "the web server"),
+    ("Listeners.*.WebserverHTTPS", "the web server"),
+];
+
+const DYNAMIC: &[Planned] = &[
+    ("Domains.*.ClientSettingsDomain", "set-up of mail programs"),
+    ("Domains.*.DKIM", "DKIM signing"),
+    ("Domains.*.DMARC", "evaluation of reports, which are delivered as messages until then"),
+    ("Domains.*.TLSRPT", "evaluation of reports, which are delivered as messages until then"),
+    ("Domains.*.MTASTS", "MTA-STS"),
+    ("Domains.*.Routes", "sending to other servers"),
+    ("WebDomainRedirects", "the web server"),
+    ("WebHandlers", "the web server"),
+    ("Routes", "sending to other servers"),
+    ("MonitorDNSBLs", "watching block lists"),
+    ("Accounts.*.OutgoingWebhook", "webhooks"),
+    ("Accounts.*.IncomingWebhook", "webhooks"),
+    ("Accounts.*.FromIDLoginAddresses", "sending to other servers"),
+    ("Accounts.*.KeepRetiredMessagePeriod", "sending to other servers"),
+    ("Accounts.*.KeepRetiredWebhookPeriod", "webhooks"),
+    ("Accounts.*.FullName", "webmail"),
+    ("Accounts.*.SubjectPass", "the decision on incoming mail"),
+    ("Accounts.*.RejectsMailbox", "the decision on incoming mail"),
+    ("Accounts.*.KeepRejects", "the decision on incoming mail"),
+    ("Accounts.*.Introbox", "the decision on incoming mail"),
+    ("Accounts.*.JunkFilter", "the junk filter"),
+    ("Accounts.*.MaxOutgoingMessagesPerDay", "sending to other servers"),
+    ("Accounts.*.MaxFirstTimeRecipientsPerDay", "sending to other servers"),
+    ("Accounts.*.NoFirstTimeSenderDelay", "the decision on incoming mail"),
+    ("Accounts.*.NoCustomPassword", "the account pages"),
+    ("Accounts.*.IMAPCapabilitiesDisabled", "IMAP capabilities by account"),
+    ("Accounts.*.Routes", "sending to other servers"),
+    ("Accounts.*.Destinations.*.Rulesets", "the decision on incoming mail"),
+    ("Accounts.*.Destinations.*.MessageAuthRequiredSMTPError", "the decision on incoming mail"),
+    ("Accounts.*.Destinations.*.FullName", "webmail"),
+];
+
+/// Notes the keys of `mox.conf` that have no effect yet.
+pub(crate) fn unused_statics(checker: &mut Checker<'_>) {
+    unused(STATICS, checker);
+}
+
+/// Notes the keys of `domains.conf` that have no effect yet.
+pub(crate) fn unused_dynamic(checker: &mut Checker<'_>) {
+    unused(DYNAMIC, checker);
+}
+
+fn unused(planned: &[Planned], checker: &mut Checker<'_>) {
+    for (pattern, feature) in planned {
+        let steps: Vec<&str> = pattern.split('.').collect();
+        let mut found = Found::default();
+        found.walk(checker.document().entries(), &steps, &Key::root());
+        let Some(first) = found.first else { continue };
+        match found.count {
+            1 => checker.notice(&first, format_args!("no effect yet, planned for {feature}")),
+            count => checker.notice(
+                &first,
+                format_args!(
+                    "no effect yet, here and in {} more places, planned for {feature}",
+                    count - 1
+                ),
+            ),
+        }
+    }
+}
+
+/// The keys in use that match a pattern: one notice is enough for all accounts.
+#[derive(Default)]
+struct Found {
+    first: Option<Key>,
+    count: usize,
+}
+
+impl Found {
+    fn walk(&mut self, entries: &[Entry], steps: &[&str], above: &Key) {
+        let Some((step, below)) = steps.split_first() else { return };
+        for (index, entry) in entries.iter().enumerate() {
+            if *step != "*" && entry.key() != Some(step) {
+                continue;
+            }
+            let key = entry.key().map_or_else(|| above.index(index), |key| above.key(key));
+            if !below.is_empty() {
+                self.walk(entry.entries(), below, &key);
+            } else if is_set(entry) {
+                self.count += 1;
+                self.first.get_or_insert(key);
+            }
+        }
+    }
+}
+
+/// Whether a key is there to say something: not `false`, 0, or a service that is not enabled.
+fn is_set(entry: &Entry) -> bool {
+    let off = |entry: &Entry| matches!(entry.text(), None | Some("" | "false" | "0" | "nil"));
+    match entry.entries() {
+        [] => !off(entry),
+        entries => !entries.iter().any(|entry| entry.key() == Some("Enabled") && off(entry)),
+    }
+}

@@ -5,3 +5,8 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
+
+pub mod parser;
+pub mod print;
+pub mod types;
+pub mod wire;

@@ -1,0 +1,368 @@
+//! SEARCH.
+
+use mox_base::{DateTime, Flags, Keyword, ModSeq};
+
+use super::lexer::{Lexer, Parsed};
+use super::messages::mod_sequence_valzer;
+use super::{Expected, ParseError};
+use crate::types::{
+    Command, DateOrder, ParsedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX, Search,
+    SearchDate, SearchKey,
+};
+
+/// `search = "SEARCH" [search-return-opts] SP search-program`
+/// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`. RFC 9051 §6.4.4.
+pub(super) fn search(lexer: &mut Lexer<'_>) -> Parsed<Command> {
+    let mut options = None;
+    if lexer.word("RETURN") {
+        lexer.sp()?;
+        options = Some(return_options(lexer)?);
+        lexer.sp()?;
+    }
+    if lexer.word("CHARSET") {
+        lexer.sp()?;
+        let at = lexer.at();
+        let charset = lexer.astring()?.to_ascii_uppercase();
+        if charset != b"UTF-8" && charset != b"US-ASCII" {
+            return Err(ParseError { at, expected: Expected::Charset });
+        }
+        lexer.sp()?;
+    }
+    let mut keys = Keys { left: SEARCH_KEYS_MAX };
+    let mut all = vec![keys.search_key(lexer, 0)?];
+    while lexer.take(b' ') {
+        all.push(keys.search_key(lexer, 0)?);
+    }
+    Ok(Command::Search(Search { options, key: all_of(all) }))
+}
+
+fn all_of(mut keys: Vec<ParsedKey>) -> ParsedKey {
+    match (keys.pop(), keys.is_empty()) {
+        (Some(key), true) => key,
+        (Some(key), false) => {
+            keys.push(key);
+            SearchKey::And(keys)
+        }
+        (None, _) => SearchKey::All,
+    }
+}
+
+/// `search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"`
+///
+/// RFC 9051 §6.4.4: an empty list asks for ALL.
+fn return_options(lexer: &mut Lexer<'_>) -> Parsed<ReturnOptions> {
+    let mut options = ReturnOptions::default();
+    let given = lexer.list(20, |lexer| {
+        match &*lexer.atom()?.to_ascii_uppercase() {
+            b"MIN" => options.min = true,
+            b"MAX" => options.max = true,
+            b"ALL" => options.all = true,
+            b"COUNT" => options.count = true,
+            b"SAVE" => options.save = true,
+            _ => return lexer.fail(Expected::ReturnOption),
+        }
+        Ok(())
+    })?;
+    options.all |= given.is_empty();
+    Ok(options)
+}
+
+/// Counts keys over the whole tree.
+struct Keys {
+    left: usize,
+}
+
+impl Keys {
+    /// `search-key = "ALL" / "ANSWERED" / … / sequence-set / "(" search-key *(SP search-key) ")"`
+    fn search_key(&mut self, lexer: &mut Lexer<'_>, depth: usize) -> Parsed<ParsedKey> {
+        if depth == SEARCH_DEPTH_MAX {
+            return lexer.fail(Expected::LessNesting);
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => self.left = left,
+            None => return lexer.fail(Expected::FewerItems),
+        }
+        match lexer.peek() {
+            Some(b'(') => {
+                let keys = lexer.list(SEARCH_KEYS_MAX, |l| self.search_key(l, depth + 1))?;
+                if keys.is_empty() { lexer.fail(Expected::SearchKey) } else { Ok(all_of(keys)) }
+            }
+            Some(b'0'..=b'9' | b'*' | b'$') => lexer.sequence_set().map(SearchKey::Seqs),
+            _ => {
+                let start = lexer.clone();
+                let word = lexer.run(|byte| byte.is_ascii_alphanumeric()).to_ascii_uppercase();
+                if let Some(key) = key_without_argument(&word) {
+                    return Ok(key);
+                }
+                if !KEYS_WITH_ARGUMENT.contains(&&*word) {
+                    return start.fail(Expected::SearchKey);
+                }
+                lexer.sp()?;
+                self.key_with_argument(&word, lexer, depth)
+            }
+        }
+    }
+
+    fn key_with_argument(
+        &mut self,
+        word: &[u8],
+        lexer: &mut Lexer<'_>,
+        depth: usize,
+    ) -> Parsed<ParsedKey> {
+        Ok(match word {
+            b"NOT" => SearchKey::Not(Box::new(self.search_key(lexer, depth + 1)?)),
+            b"OR" => {
+                let first = Box::new(self.search_key(lexer, depth + 1)?);
+                lexer.sp()?;
+                SearchKey::Or(first, Box::new(self.search_key(lexer, depth + 1)?))
+            }
+            b"UID" => SearchKey::Uids(lexer.sequence_set()?),
+            b"KEYWORD" => keyword(lexer)?,
+            b"UNKEYWORD" => SearchKey::Not(Box::new(keyword(lexer)?)),
+            b"BCC" => header("Bcc", lexer)?,
+            b"CC" => header("Cc", lexer)?,
+            b"FROM" => header("From", lexer)?,
+            b"TO" => header("To", lexer)?,
+            b"SUBJECT" => header("Subject", lexer)?,
+            b"HEADER" => {
+                let field = lexer.utf8_astring()?;
+                lexer.sp()?;
+                SearchKey::Header { field, text: lexer.utf8_astring()? }
+            }
+            b"BODY" => SearchKey::Body(lexer.utf8_astring()?),
+            b"TEXT" => SearchKey::Text(lexer.utf8_astring()?),
+            b"BEFORE" => SearchKey::Internal(DateOrder::Before, date(lexer)?),
+            b"ON" => SearchKey::Internal(DateOrder::On, date(lexer)?),
+            b"SINCE" => SearchKey::Internal(DateOrder::Since, date(lexer)?),
+            b"SENTBEFORE" => SearchKey::Sent(DateOrder::Before, date(lexer)?),
+            b"SENTON" => SearchKey::Sent(DateOrder::On, date(lexer)?),
+            b"SENTSINCE" => SearchKey::Sent(DateOrder::Since, date(lexer)?),
+            b"LARGER" => SearchKey::Larger(lexer.number64()?),
+            b"SMALLER" => SearchKey::Smaller(lexer.number64()?),
+            b"MODSEQ" => SearchKey::ModSeq(search_modsequence(lexer)?),
+            _ => return lexer.fail(Expected::SearchKey),
+        })
+    }
+}
+
+const KEYS_WITH_ARGUMENT: [&[u8]; 22] = [
+    b"NOT",
+    b"OR",
+    b"UID",
+    b"KEYWORD",
+    b"UNKEYWORD",
+    b"BCC",
+    b"CC",
+    b"FROM",
+    b"TO",
+    b"SUBJECT",
+    b"HEADER",
+    b"BODY",
+    b"TEXT",
+    b"BEFORE",
+    b"ON",
+    b"SINCE",
+    b"SENTBEFORE",
+    b"SENTON",
+    b"SENTSINCE",
+    b"LARGER",
+    b"SMALLER",
+    b"MODSEQ",
+];
+
+/// RFC 3501 §6.4.4: `\Recent` never is set here, so NEW and RECENT match nothing, OLD everything.
+fn key_without_argument(word: &[u8]) -> Option<ParsedKey> {
+    let not = |flag| SearchKey::Not(Box::new(SearchKey::Flag(flag)));
+    Some(match word {
+        b"ALL" | b"OLD" => SearchKey::All,
+        b"NEW" | b"RECENT" => SearchKey::Never,
+        b"ANSWERED" => SearchKey::Flag(Flags::ANSWERED),
+        b"DELETED" => SearchKey::Flag(Flags::DELETED),
+        b"DRAFT" => SearchKey::Flag(Flags::DRAFT),
+        b"FLAGGED" => SearchKey::Flag(Flags::FLAGGED),
+        b"SEEN" => SearchKey::Flag(Flags::SEEN),
+        b"UNANSWERED" => not(Flags::ANSWERED),
+        b"UNDELETED" => not(Flags::DELETED),
+        b"UNDRAFT" => not(Flags::DRAFT),
+        b"UNFLAGGED" => not(Flags::FLAGGED),
+        b"UNSEEN" => not(Flags::SEEN),
+        _ => return None,
+    })
+}
+
+fn header(field: &str, lexer: &mut Lexer<'_>) -> Parsed<ParsedKey> {
+    Ok(SearchKey::Header { field: field.to_owned(), text: lexer.utf8_astring()? })
+}
+
+/// `"KEYWORD" SP flag-keyword`
+fn keyword(lexer: &mut Lexer<'_>) -> Parsed<ParsedKey> {
+    let text = std::str::from_utf8(lexer.atom()?).unwrap_or_default();
+    match (Flags::from_name(text), Keyword::parse(text)) {
+        (Some(flag), _) => Ok(SearchKey::Flag(flag)),
+        (None, Ok(keyword)) => Ok(SearchKey::Keyword(keyword)),
+        (None, Err(_)) => lexer.fail(Expected::Flag),
+    }
+}
+
+/// `search-modsequence = "MODSEQ" [search-modseq-ext] SP mod-sequence-valzer`
+/// `search-modseq-ext = SP entry-name SP entry-type-req`. RFC 7162 §3.1.5.
+///
+/// There is one mod-sequence per message, so the entry changes nothing.
+fn search_modsequence(lexer: &mut Lexer<'_>) -> Parsed<ModSeq> {
+    if lexer.peek() == Some(b'"') {
+        let entry = lexer.string()?;
+        let known = entry.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"/flags/"));
+        if !known {
+            return lexer.fail(Expected::SearchKey);
+        }
+        lexer.sp()?;
+        if !["priv", "shared", "all"].into_iter().any(|word| lexer.word(word)) {
+            return lexer.fail(Expected::SearchKey);
+        }
+        lexer.sp()?;
+    }
+    mod_sequence_valzer(lexer)
+}
+
+/// `date = date-text / DQUOTE date-text DQUOTE`, `date-text = date-day "-" date-month "-" date-year`
+fn date(lexer: &mut Lexer<'_>) -> Parsed<SearchDate> {
+    let at = lexer.at();
+    let quoted = lexer.take(b'"');
+    let text = lexer.run(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if quoted {
+        lexer.byte(b'"', Expected::Date)?;
+    }
+    let date = std::str::from_utf8(text).ok().and_then(date_text);
+    date.ok_or(ParseError { at, expected: Expected::Date })
+}
+
+fn date_text(text: &str) -> Option<SearchDate> {
+    let mut parts = text.splitn(3, '-');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !matches!(day.len(), 1 | 2) || year.len() != 4 || !digits(day) || !digits(year) {
+        return None;
+    }
+    let date = DateTime {
+        year: year.parse().ok()?,
+        month: DateTime::month_from_name(month)?,
+        day: day.parse().ok()?,
+        hour: 0,
+        minute: 0,
+        second: 0,
+        zone_minutes: 0,
+    };
+    date.to_day().ok().map(SearchDate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parser::testing::{check_bad, parse};
+    use crate::types::{SequenceSet, SetArg};
+
+    #[track_caller]
+    fn check(line: &str, want: ParsedKey) {
+        match parse(&format!("SEARCH {line}")) {
+            Ok(Command::Search(search)) => assert_eq!(search.key, want, "{line}"),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn flag(flag: Flags) -> ParsedKey {
+        SearchKey::Flag(flag)
+    }
+
+    fn not(key: ParsedKey) -> ParsedKey {
+        SearchKey::Not(Box::new(key))
+    }
+
+    fn set(text: &str) -> SetArg {
+        SetArg::Set(SequenceSet::parse(text.as_bytes()).unwrap())
+    }
+
+    fn header(field: &str, text: &str) -> ParsedKey {
+        SearchKey::Header { field: field.to_owned(), text: text.to_owned() }
+    }
+
+    /// RFC 9051 §6.4.4, key by key.
+    #[test]
+    fn every_key_is_read() {
+        use Flags as F;
+        check("ALL", SearchKey::All);
+        check("old", SearchKey::All);
+        check("NEW", SearchKey::Never);
+        check("RECENT", SearchKey::Never);
+        check("ANSWERED", flag(F::ANSWERED));
+        check("UNDRAFT", not(flag(F::DRAFT)));
+        check("KEYWORD $Junk", flag(F::JUNK));
+        check("KEYWORD Label", SearchKey::Keyword(Keyword::parse("label").unwrap()));
+        check("UNKEYWORD $NotJunk", not(flag(F::NOT_JUNK)));
+        check("1:3,5", SearchKey::Seqs(set("1:3,5")));
+        check("$", SearchKey::Seqs(SetArg::Saved));
+        check("UID *", SearchKey::Uids(set("*")));
+        check("FROM \"a b\"", header("From", "a b"));
+        check("HEADER Message-ID \"\"", header("Message-ID", ""));
+        check("BODY {3}\r\nxyz", SearchKey::Body("xyz".to_owned()));
+        check("TEXT x", SearchKey::Text("x".to_owned()));
+        check("SINCE 1-Feb-1970", SearchKey::Internal(DateOrder::Since, SearchDate(31)));
+        check("BEFORE \"01-feb-1970\"", SearchKey::Internal(DateOrder::Before, SearchDate(31)));
+        check("SENTON 01-Feb-1970", SearchKey::Sent(DateOrder::On, SearchDate(31)));
+        check("LARGER 0", SearchKey::Larger(0));
+        check("SMALLER 10", SearchKey::Smaller(10));
+        check("MODSEQ 620162338", SearchKey::ModSeq(ModSeq::new(620_162_338).unwrap()));
+        check("MODSEQ \"/flags/\\\\draft\" all 6", SearchKey::ModSeq(ModSeq::new(6).unwrap()));
+        check("NOT NOT SEEN", not(not(flag(F::SEEN))));
+        check(
+            "OR SEEN (FLAGGED 1)",
+            SearchKey::Or(
+                Box::new(flag(F::SEEN)),
+                Box::new(SearchKey::And(vec![flag(F::FLAGGED), SearchKey::Seqs(set("1"))])),
+            ),
+        );
+        check("CHARSET utf-8 SUBJECT \"é\"", header("Subject", "é"));
+    }
+
+    /// RFC 4731 §3.1 and RFC 9051 §6.4.4.1.
+    #[test]
+    fn return_options_are_read() {
+        let options = |line: &str| match parse(line) {
+            Ok(Command::Search(search)) => search.options,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(options("SEARCH ALL"), None);
+        let all = ReturnOptions { all: true, ..ReturnOptions::default() };
+        assert_eq!(options("SEARCH RETURN () ALL"), Some(all));
+        let some = ReturnOptions { min: true, count: true, save: true, ..Default::default() };
+        assert_eq!(options("UID SEARCH RETURN (MIN count SAVE) ALL"), Some(some));
+    }
+
+    #[test]
+    fn bad_programs_are_refused() {
+        let nested = |n: usize| format!("SEARCH {}ALL{}", "(".repeat(n), ")".repeat(n));
+        assert!(parse(&nested(SEARCH_DEPTH_MAX - 1)).is_ok());
+        let keys = |n: usize| format!("SEARCH {}", vec!["ALL"; n].join(" "));
+        assert!(parse(&keys(SEARCH_KEYS_MAX)).is_ok());
+        check_bad(&[
+            (&nested(SEARCH_DEPTH_MAX), Expected::LessNesting),
+            (&keys(SEARCH_KEYS_MAX + 1), Expected::FewerItems),
+            (&format!("SEARCH {}ALL", "NOT ".repeat(3_000)), Expected::LessNesting),
+            ("SEARCH", Expected::Space),
+            ("SEARCH ()", Expected::SearchKey),
+            ("SEARCH BOGUS", Expected::SearchKey),
+            ("SEARCH ALL ", Expected::SearchKey),
+            ("SEARCH OR SEEN", Expected::Space),
+            ("SEARCH NOT", Expected::Space),
+            ("SEARCH ON 32-Jan-2026", Expected::Date),
+            ("SEARCH ON 1-Jan-26", Expected::Date),
+            ("SEARCH ON 001-Jan-2026", Expected::Date),
+            ("SEARCH ON \"1-Jan-2026", Expected::Date),
+            ("SEARCH RETURN (BOGUS) ALL", Expected::ReturnOption),
+            ("SEARCH CHARSET latin1 ALL", Expected::Charset),
+            ("SEARCH TEXT", Expected::Space),
+            ("SEARCH KEYWORD \\Seen", Expected::Atom),
+            ("SEARCH MODSEQ \"/x/y\" all 1", Expected::SearchKey),
+            ("SEARCH LARGER -1", Expected::Number),
+        ]);
+    }
+}

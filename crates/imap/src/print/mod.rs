@@ -1,0 +1,13 @@
+//! Responses into bytes, one file per family.
+//!
+//! Everything is appended to a `Vec<u8>`: no allocation per message or value.
+
+mod fetch;
+mod mailbox;
+mod reply;
+mod text;
+
+pub use fetch::{FetchLine, vanished, vanished_earlier};
+pub use mailbox::{ListLine, MailboxStatus, flags_line, status};
+pub use reply::{Code, Status, tagged, untagged};
+pub use text::{astring, flags, literal_start, mailbox, nstring, number, string};

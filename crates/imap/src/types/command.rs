@@ -1,0 +1,344 @@
+//! Commands: their names, and one type per command that has arguments.
+//!
+//! Source: RFC 9051 §6, RFC 3501 §6.
+
+use mox_base::{ModSeq, Secret, UidValidity, UnixSeconds};
+
+use super::{
+    FetchItem, FetchModifiers, FlagList, NumSet, ParsedKey, ReturnOptions, SequenceSet, SetArg,
+    StatusItem,
+};
+
+/// The commands known here, `UID x` being one of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum Name {
+    Capability,
+    Noop,
+    Logout,
+    Id,
+    StartTls,
+    Authenticate,
+    Login,
+    Enable,
+    Select,
+    Examine,
+    Create,
+    Delete,
+    Rename,
+    Subscribe,
+    Unsubscribe,
+    List,
+    Lsub,
+    Namespace,
+    Status,
+    Append,
+    Idle,
+    Check,
+    Close,
+    Unselect,
+    Expunge,
+    Search,
+    Fetch,
+    Store,
+    Copy,
+    Move,
+    UidExpunge,
+    UidSearch,
+    UidFetch,
+    UidStore,
+    UidCopy,
+    UidMove,
+}
+
+/// In which states a command is legal. RFC 9051 §3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegalIn {
+    /// All states.
+    Any,
+    /// Before login only.
+    NotAuthenticated,
+    /// After login, with or without a mailbox.
+    Authenticated,
+    /// With a mailbox.
+    Selected,
+}
+
+const NAMES: [(&str, Name, LegalIn); 36] = [
+    ("CAPABILITY", Name::Capability, LegalIn::Any),
+    ("NOOP", Name::Noop, LegalIn::Any),
+    ("LOGOUT", Name::Logout, LegalIn::Any),
+    ("ID", Name::Id, LegalIn::Any),
+    ("STARTTLS", Name::StartTls, LegalIn::NotAuthenticated),
+    ("AUTHENTICATE", Name::Authenticate, LegalIn::NotAuthenticated),
+    ("LOGIN", Name::Login, LegalIn::NotAuthenticated),
+    ("ENABLE", Name::Enable, LegalIn::Authenticated),
+    ("SELECT", Name::Select, LegalIn::Authenticated),
+    ("EXAMINE", Name::Examine, LegalIn::Authenticated),
+    ("CREATE", Name::Create, LegalIn::Authenticated),
+    ("DELETE", Name::Delete, LegalIn::Authenticated),
+    ("RENAME", Name::Rename, LegalIn::Authenticated),
+    ("SUBSCRIBE", Name::Subscribe, LegalIn::Authenticated),
+    ("UNSUBSCRIBE", Name::Unsubscribe, LegalIn::Authenticated),
+    ("LIST", Name::List, LegalIn::Authenticated),
+    ("LSUB", Name::Lsub, LegalIn::Authenticated),
+    ("NAMESPACE", Name::Namespace, LegalIn::Authenticated),
+    ("STATUS", Name::Status, LegalIn::Authenticated),
+    ("APPEND", Name::Append, LegalIn::Authenticated),
+    ("IDLE", Name::Idle, LegalIn::Authenticated),
+    ("CHECK", Name::Check, LegalIn::Selected),
+    ("CLOSE", Name::Close, LegalIn::Selected),
+    ("UNSELECT", Name::Unselect, LegalIn::Selected),
+    ("EXPUNGE", Name::Expunge, LegalIn::Selected),
+    ("SEARCH", Name::Search, LegalIn::Selected),
+    ("FETCH", Name::Fetch, LegalIn::Selected),
+    ("STORE", Name::Store, LegalIn::Selected),
+    ("COPY", Name::Copy, LegalIn::Selected),
+    ("MOVE", Name::Move, LegalIn::Selected),
+    ("UID EXPUNGE", Name::UidExpunge, LegalIn::Selected),
+    ("UID SEARCH", Name::UidSearch, LegalIn::Selected),
+    ("UID FETCH", Name::UidFetch, LegalIn::Selected),
+    ("UID STORE", Name::UidStore, LegalIn::Selected),
+    ("UID COPY", Name::UidCopy, LegalIn::Selected),
+    ("UID MOVE", Name::UidMove, LegalIn::Selected),
+];
+
+impl Name {
+    /// From its spelling in any case, `UID` and the command separated by one space.
+    #[must_use]
+    pub fn from_bytes(spelling: &[u8]) -> Option<Self> {
+        let known =
+            |(name, _, _): &&(&str, Self, LegalIn)| name.as_bytes().eq_ignore_ascii_case(spelling);
+        NAMES.iter().find(known).map(|(_, name, _)| *name)
+    }
+
+    /// The spelling in upper case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        NAMES.iter().find(|(_, name, _)| *name == self).map_or("", |(text, _, _)| text)
+    }
+
+    /// Where the command is legal.
+    #[must_use]
+    pub fn legal_in(self) -> LegalIn {
+        NAMES.iter().find(|(_, name, _)| *name == self).map_or(LegalIn::Any, |(_, _, legal)| *legal)
+    }
+
+    /// Whether this is the UID form of a command.
+    #[must_use]
+    pub const fn is_uid(self) -> bool {
+        matches!(
+            self,
+            Self::UidExpunge
+                | Self::UidSearch
+                | Self::UidFetch
+                | Self::UidStore
+                | Self::UidCopy
+                | Self::UidMove
+        )
+    }
+
+    /// Whether sequence numbers must stay as they are while the command runs.
+    ///
+    /// RFC 9051 §7.5.1: no EXPUNGE response during FETCH, STORE or SEARCH.
+    #[must_use]
+    pub const fn freezes_numbers(self) -> bool {
+        matches!(self, Self::Fetch | Self::Store | Self::Search)
+    }
+}
+
+/// The arguments of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A command without arguments: which one is in its name.
+    Plain,
+    /// ID: key and value pairs, in the order given.
+    Id(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    /// AUTHENTICATE.
+    Authenticate(Authenticate),
+    /// LOGIN.
+    Login(Login),
+    /// ENABLE: capability names as spelled.
+    Enable(Vec<Vec<u8>>),
+    /// SELECT and EXAMINE.
+    Select(Select),
+    /// CREATE.
+    Create(Create),
+    /// DELETE, SUBSCRIBE, UNSUBSCRIBE.
+    Mailbox(MailboxArg),
+    /// RENAME.
+    Rename {
+        /// The name now.
+        from: MailboxArg,
+        /// The name to be.
+        to: MailboxArg,
+    },
+    /// LIST.
+    List(List),
+    /// LSUB.
+    Lsub {
+        /// The reference.
+        reference: String,
+        /// The pattern.
+        pattern: String,
+    },
+    /// STATUS.
+    Status {
+        /// Of which mailbox.
+        mailbox: MailboxArg,
+        /// What.
+        items: Vec<StatusItem>,
+    },
+    /// UID EXPUNGE.
+    UidExpunge(SetArg),
+    /// SEARCH.
+    Search(Search),
+    /// FETCH.
+    Fetch(Fetch),
+    /// STORE.
+    Store(Store),
+    /// COPY and MOVE.
+    Copy {
+        /// Which messages.
+        set: SetArg,
+        /// Where to.
+        mailbox: MailboxArg,
+    },
+}
+
+/// A mailbox name as the client wrote it, decoded but not yet checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxArg(pub String);
+
+/// AUTHENTICATE. RFC 9051 §6.2.2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticate {
+    /// The mechanism in upper case.
+    pub mechanism: String,
+    /// The initial response, still in base64. RFC 4959 §3.
+    pub initial: Option<Secret>,
+}
+
+/// LOGIN. RFC 9051 §6.2.3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// SELECT and EXAMINE. RFC 9051 §6.3.2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Select {
+    /// Which mailbox.
+    pub mailbox: MailboxArg,
+    /// The CONDSTORE parameter. RFC 7162 §3.1.8.
+    pub condstore: bool,
+    /// The QRESYNC parameter. RFC 7162 §3.2.5.
+    pub qresync: Option<Qresync>,
+}
+
+/// What the client knows of the mailbox. RFC 7162 §3.2.5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Qresync {
+    /// The UID validity it knows.
+    pub uidvalidity: UidValidity,
+    /// The mod-sequence up to which it knows everything.
+    pub modseq: ModSeq,
+    /// The UIDs it knows.
+    pub known_uids: Option<NumSet>,
+    /// A sample of sequence numbers and their UIDs. RFC 7162 §3.2.5.2.
+    pub sample: Option<(SequenceSet, SequenceSet)>,
+}
+
+/// CREATE. RFC 9051 §6.3.4, RFC 6154 §3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Create {
+    /// The new mailbox.
+    pub mailbox: MailboxArg,
+    /// Special-use attributes as spelled, with backslash.
+    pub special_use: Vec<Vec<u8>>,
+}
+
+/// LIST. RFC 9051 §6.3.9, RFC 5258 §3.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// Whether any part of the extended syntax was used.
+    pub extended: bool,
+    /// Select subscribed names.
+    pub select_subscribed: bool,
+    /// Select mailboxes with a special use. RFC 6154 §5.2.
+    pub select_special_use: bool,
+    /// Also match what has matching children. RFC 9051 §6.3.9.1.
+    pub recursive_match: bool,
+    /// The reference.
+    pub reference: String,
+    /// The patterns.
+    pub patterns: Vec<String>,
+    /// Return `\Subscribed`.
+    pub return_subscribed: bool,
+    /// Return `\HasChildren` and `\HasNoChildren`.
+    pub return_children: bool,
+    /// Return special uses; they always are.
+    pub return_special_use: bool,
+    /// Return a STATUS for each mailbox; empty for none. RFC 5819 §2.
+    pub return_status: Vec<StatusItem>,
+}
+
+/// What an APPEND says before the data of one message. RFC 9051 §6.3.12.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendMessage {
+    /// Flags of the message.
+    pub flags: FlagList,
+    /// Its INTERNALDATE.
+    pub date: Option<UnixSeconds>,
+    /// The data is inside `UTF8 (…)`, so that a `)` follows it. RFC 6855 §4.
+    pub utf8: bool,
+}
+
+/// FETCH. RFC 9051 §6.4.5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// Which messages.
+    pub set: SetArg,
+    /// What of them.
+    pub items: Vec<FetchItem>,
+    /// The modifiers.
+    pub modifiers: FetchModifiers,
+}
+
+/// STORE. RFC 9051 §6.4.6.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Which messages.
+    pub set: SetArg,
+    /// Only messages not changed after this. RFC 7162 §3.1.3.
+    pub unchanged_since: Option<ModSeq>,
+    /// What is done with the flags.
+    pub action: StoreAction,
+    /// `.SILENT`: no answer for what was asked for.
+    pub silent: bool,
+    /// The flags.
+    pub flags: FlagList,
+}
+
+/// What STORE does with its flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreAction {
+    /// `FLAGS`.
+    Replace,
+    /// `+FLAGS`.
+    Add,
+    /// `-FLAGS`.
+    Remove,
+}
+
+/// SEARCH. RFC 9051 §6.4.4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// The RETURN options, `None` without RETURN.
+    pub options: Option<ReturnOptions>,
+    /// The program.
+    pub key: ParsedKey,
+}

@@ -1,0 +1,31 @@
+//! The words of the protocol as values: a value that exists is valid.
+
+mod command;
+mod fetch;
+mod flag;
+mod mailbox;
+mod num_set;
+mod search;
+mod sequence_set;
+mod status;
+mod uid_map;
+pub mod utf7;
+
+pub use command::{
+    AppendMessage, Authenticate, Command, Create, Fetch, LegalIn, List, Login, MailboxArg, Name,
+    Qresync, Search, Select, Store, StoreAction,
+};
+pub use fetch::{
+    BinarySection, BodySection, FETCH_ITEMS_MAX, FetchItem, FetchModifiers, Partial,
+    SECTION_DEPTH_MAX, Section, SectionText,
+};
+pub use flag::{FlagList, is_atom_char};
+pub use mailbox::{ListPattern, SEPARATOR, SpecialUse};
+pub use num_set::NumSet;
+pub use search::{
+    DateOrder, ParsedKey, ResolvedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX,
+    SearchDate, SearchKey, SetOf, Wanted,
+};
+pub use sequence_set::{RANGES_MAX, SeqNum, SequenceSet, SequenceSetError, SetArg};
+pub use status::StatusItem;
+pub use uid_map::{Removed, SeqCursor, UidMap};

@@ -1,1 +1,64 @@
-//! Account storage: mailboxes, messages, flags, changes, threads, quota.
+//! Accounts: mailboxes, messages, flags, changes, search, threads and quota.
+//!
+//! One SQLite database per account with everything in it but large bodies; one group-committing
+//! writer per account in use; readers on snapshots. Operations are closed and in domain terms:
+//! nothing above this crate sees SQL, a file name or a transaction. The format on disk stands in
+//! `docs/store-format.md`.
+//!
+//! This crate is not a cache and has no runtime: writes return a [`Pending`] that any executor
+//! can await, reads block.
+//!
+//! Invariant: an outcome is given only after the bytes are on disk, and after the change feed
+//! was told.
+
+mod account;
+mod check;
+mod content;
+mod copy;
+mod disk;
+mod error;
+mod feed;
+mod flag;
+mod mailbox;
+mod maintain;
+mod message;
+mod pending;
+mod policy;
+mod pool;
+mod read;
+mod remove;
+mod row;
+mod schema;
+mod search;
+mod secret;
+mod stage;
+mod store;
+mod thread;
+mod tx;
+mod uidset;
+mod writer;
+
+pub use account::Account;
+pub use content::{Content, ContentReader, ContentSeeker};
+pub use copy::CopyOutcome;
+pub use disk::{Disk, RealDisk};
+pub use error::{Result, StoreError};
+pub use feed::{
+    Change, ChangeKind, Changes, MessageState, PENDING_CHANGES_MAX, SubscriberId, Subscription,
+};
+pub use flag::{FlagChange, FlagOp, FlagOutcome};
+pub use mailbox::{Counts, MAILBOX_KEYWORDS_MAX, MAILBOXES_MAX, Mailbox, SpecialUse};
+pub use maintain::LOG_BYTES_MAX;
+pub use message::{Added, Destination, Envelope, MESSAGE_KEYWORDS_MAX, NewMessage};
+pub use pending::Pending;
+pub use policy::{JunkFlags, Policies, Policy};
+pub use read::{Changed, Columns, Fetched, Reader};
+pub use remove::{Expunge, ExpungeOutcome};
+pub use row::MessageRow;
+pub use schema::SCHEMA_VERSION;
+pub use search::{Found, QUERY_DEPTH_MAX, Query};
+pub use stage::{INLINE_BYTES_MAX, Staged};
+pub use store::{ACCOUNT_NAME_BYTES_MAX, IDLE_ACCOUNT_SECS, IDLE_ACCOUNTS_MAX, Store};
+pub use thread::THREAD_PARENTS_MAX;
+pub use uidset::UidSet;
+pub use writer::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX};

@@ -1,0 +1,351 @@
+//! An open account: the only door to its mailboxes and messages.
+//!
+//! Writes return a [`Pending`], which is ready once the change is durable. Reads block on the
+//! disk for a short time and happen on a [`Reader`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use mox_base::{Clock, MailboxId, MailboxName, UnixSeconds};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use crate::copy::CopyOutcome;
+use crate::disk::{Disk, create_dirs};
+use crate::feed::{Hub, SubscriberId, Subscription};
+use crate::flag::{FlagChange, FlagOutcome};
+use crate::mailbox::{self, Mailbox, SpecialUse};
+use crate::message::{self, Added, Destination, NewMessage};
+use crate::pending::Pending;
+use crate::policy::{Policies, Policy};
+use crate::pool::Pool;
+use crate::read::Reader;
+use crate::remove::{Expunge, ExpungeOutcome};
+use crate::tx::{State, Tx};
+use crate::uidset::UidSet;
+use crate::writer::{Queue, Writer};
+use crate::{Result, StoreError, check, copy, flag, remove, schema, secret, stage};
+
+/// The most idle connections for reading that an account keeps.
+const READERS_KEPT_MAX: usize = 4;
+
+/// An open account. Cheap to clone; the account stays open while a clone exists.
+#[derive(Clone)]
+pub struct Account {
+    shared: Arc<Shared>,
+    origin: Option<SubscriberId>,
+}
+
+/// What all handles of an account share.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) clock: Arc<dyn Clock>,
+    policies: Arc<dyn Policies>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) pool: Pool,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) queue: Queue,
+    pub(crate) writer: Mutex<Option<Writer>>,
+    readers: Mutex<Vec<Connection>>,
+    pub(crate) poisoned: AtomicBool,
+    /// The log must become durable before the first write.
+    pub(crate) recover: AtomicBool,
+    /// Removed messages wait for erasure.
+    pub(crate) tombs: AtomicBool,
+    last_used: AtomicI64,
+    /// Tells the body files of this use of the account from those of others.
+    opened_at: i64,
+    last_blob: AtomicI64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        name: String,
+        dir: PathBuf,
+        clock: Arc<dyn Clock>,
+        policies: Arc<dyn Policies>,
+        disk: Arc<dyn Disk>,
+        pool: Pool,
+        recover: bool,
+    ) -> Self {
+        let now = clock.now();
+        Self {
+            name,
+            dir,
+            clock,
+            policies,
+            disk,
+            pool,
+            hub: Arc::default(),
+            queue: Queue::default(),
+            writer: Mutex::default(),
+            readers: Mutex::default(),
+            poisoned: AtomicBool::new(false),
+            recover: AtomicBool::new(recover),
+            tombs: AtomicBool::new(true),
+            last_used: AtomicI64::new(now.0),
+            opened_at: now.0,
+            last_blob: AtomicI64::new(0),
+        }
+    }
+
+    pub(crate) fn db_path(&self) -> PathBuf {
+        self.dir.join("index.db")
+    }
+
+    pub(crate) fn blob_dir(&self) -> PathBuf {
+        self.dir.join("blob")
+    }
+
+    /// A number for the next body file, unique within this process's use of the account.
+    pub(crate) fn next_blob_number(&self) -> i64 {
+        self.last_blob.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn opened_at(&self) -> i64 {
+        self.opened_at
+    }
+
+    pub(crate) fn policy(&self) -> Result<Arc<Policy>> {
+        self.policies.policy(&self.name).ok_or(StoreError::NoAccount)
+    }
+
+    pub(crate) fn touch(&self) {
+        self.last_used.store(self.clock.now().0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_used(&self) -> UnixSeconds {
+        UnixSeconds(self.last_used.load(Ordering::Relaxed))
+    }
+
+    /// Makes the folders and the database if they are missing, and sweeps what a crash left.
+    pub(crate) fn open(&self, policy: &Policy) -> Result<()> {
+        create_dirs(&*self.disk, &self.dir)?;
+        let is_new = !self.db_path().exists();
+        let mut slot = self.writer.lock();
+        if is_new {
+            let db = schema::open_writer(&self.db_path())?;
+            drop(db);
+            self.disk.sync_dir(&self.dir)?;
+        }
+        let db = schema::open_writer(&self.db_path())?;
+        let count: u32 = db.query_row("SELECT count(*) FROM state", [], |row| row.get(0))?;
+        if count == 0 {
+            self.initialise(&db, policy)?;
+        }
+        drop(db);
+        let writer = Writer::open(self)?;
+        stage::sweep(self, &writer.db)?;
+        *slot = Some(writer);
+        Ok(())
+    }
+
+    /// Fills a new database: the counters, the Inbox, the configured mailboxes.
+    fn initialise(&self, db: &Connection, policy: &Policy) -> Result<()> {
+        db.execute_batch("BEGIN IMMEDIATE")?;
+        // The first UIDVALIDITY grows with time, so that an account that is removed and made
+        // anew does not repeat one (RFC 9051 §2.3.1.1).
+        let seconds = u64::try_from(self.clock.now().0).unwrap_or_default();
+        let state = State {
+            modseq: mox_base::ModSeq::new(1).unwrap_or_default(),
+            next_message: 1,
+            next_mailbox: 1,
+            next_uidvalidity: (seconds >> 1).clamp(1, u64::from(u32::MAX >> 1)),
+            used_bytes: 0,
+        };
+        let mut tx = Tx::new(db, self, state, None);
+        mailbox::create(&mut tx, &MailboxName::inbox(), SpecialUse::NONE, true)?;
+        for (name, role) in &policy.initial_mailboxes {
+            mailbox::create(&mut tx, name, *role, true)?;
+        }
+        let (state, _) = tx.finish();
+        state.save(db)?;
+        db.execute_batch("COMMIT")?;
+        Ok(())
+    }
+
+    pub(crate) fn take_reader(&self) -> Result<Connection> {
+        if let Some(db) = self.readers.lock().pop() {
+            return Ok(db);
+        }
+        schema::open_reader(&self.db_path())
+    }
+
+    pub(crate) fn return_reader(&self, db: Connection) {
+        let mut readers = self.readers.lock();
+        if readers.len() < READERS_KEPT_MAX && db.is_autocommit() {
+            readers.push(db);
+        }
+    }
+}
+
+impl Account {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, origin: None }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The name of the account.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The folder in which bodies can be spooled so that they are on the same file system.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    /// Subscribes to all changes from now on.
+    ///
+    /// Read the account after subscribing, and ignore the changes whose modseq is not above
+    /// [`Reader::modseq`]: what was read has them already.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn subscribe(&self) -> Result<Subscription> {
+        // Whatever commits between the look and the subscription is only told once too often.
+        let now = self.read()?.modseq();
+        Ok(self.shared.hub.subscribe(now))
+    }
+
+    /// A handle whose writes are marked as this subscriber's.
+    #[must_use]
+    pub fn acting_as(&self, subscription: &Subscription) -> Self {
+        Self { shared: Arc::clone(&self.shared), origin: Some(subscription.id()) }
+    }
+
+    /// Begins reading: all reads on the returned value see the account at one moment.
+    ///
+    /// It must not be kept while waiting for a peer: the log cannot be emptied meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be opened or read.
+    pub fn read(&self) -> Result<Reader> {
+        self.shared.touch();
+        Reader::begin(Arc::clone(&self.shared))
+    }
+
+    fn write<T, F>(&self, work: F) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.shared.write(self.origin, 0, work)
+    }
+
+    /// Adds messages to one mailbox, all or none, with one modseq. SMTP delivery and APPEND.
+    ///
+    /// Fails with [`StoreError::NoMailbox`] if the mailbox is missing and is not to be created,
+    /// and with [`StoreError::OverQuota`].
+    pub fn add(&self, destination: Destination, messages: Vec<NewMessage>) -> Pending<Added> {
+        let bytes = messages.iter().map(NewMessage::queue_bytes).sum();
+        self.shared.write(self.origin, bytes, move |tx| message::add(tx, &destination, messages))
+    }
+
+    /// Changes flags and keywords of messages.
+    pub fn change_flags(
+        &self,
+        mailbox: MailboxId,
+        uids: UidSet,
+        change: FlagChange,
+    ) -> Pending<FlagOutcome> {
+        self.write(move |tx| flag::change(tx, mailbox, &uids, &change))
+    }
+
+    /// Copies messages to another mailbox. UIDs that do not exist are passed over.
+    pub fn copy(
+        &self,
+        source: MailboxId,
+        uids: UidSet,
+        target: MailboxName,
+    ) -> Pending<CopyOutcome> {
+        self.write(move |tx| copy::copy(tx, source, &uids, &target))
+    }
+
+    /// Moves messages to another mailbox. UIDs that do not exist are passed over.
+    pub fn move_to(
+        &self,
+        source: MailboxId,
+        uids: UidSet,
+        target: MailboxName,
+    ) -> Pending<CopyOutcome> {
+        self.write(move |tx| copy::move_messages(tx, source, &uids, &target))
+    }
+
+    /// Removes messages for good. Sessions that know them can read them until they apply the
+    /// change.
+    pub fn expunge(&self, mailbox: MailboxId, which: Expunge) -> Pending<ExpungeOutcome> {
+        self.write(move |tx| remove::expunge(tx, mailbox, &which))
+    }
+
+    /// Creates a mailbox, with those above it that are missing, and subscribes to what it
+    /// creates. Returns what was created, parents first.
+    pub fn create_mailbox(
+        &self,
+        name: MailboxName,
+        special_use: SpecialUse,
+    ) -> Pending<Vec<Mailbox>> {
+        self.write(move |tx| mailbox::create(tx, &name, special_use, true))
+    }
+
+    /// Deletes a mailbox with its messages.
+    pub fn delete_mailbox(&self, name: MailboxName) -> Pending<()> {
+        self.write(move |tx| mailbox::delete(tx, &name))
+    }
+
+    /// Renames a mailbox and those below it. The Inbox stays and gives its messages away.
+    pub fn rename_mailbox(&self, old: MailboxName, new: MailboxName) -> Pending<()> {
+        self.write(move |tx| mailbox::rename(tx, &old, &new))
+    }
+
+    /// Gives roles to a mailbox, taking them from those that had them.
+    pub fn set_special_use(&self, name: MailboxName, special_use: SpecialUse) -> Pending<()> {
+        self.write(move |tx| mailbox::set_special_use(tx, &name, special_use))
+    }
+
+    /// Subscribes to a name, whether a mailbox has it or not.
+    pub fn subscribe_to(&self, name: MailboxName) -> Pending<()> {
+        self.write(move |tx| mailbox::subscribe(tx, &name))
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe_from(&self, name: MailboxName) -> Pending<()> {
+        self.write(move |tx| mailbox::unsubscribe(tx, &name))
+    }
+
+    /// Stores a secret of the account, such as password verifiers, under a name; `None` removes
+    /// it. The store does not look inside.
+    pub fn set_secret(&self, kind: &'static str, value: Option<Vec<u8>>) -> Pending<()> {
+        self.write(move |tx| secret::set(tx, kind, value.as_deref()))
+    }
+
+    /// Whether no removed message waits for its erasure, but for those that a subscriber may
+    /// still read.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn is_tidy(&self) -> Result<bool> {
+        let applied = self.shared.hub.applied_by_all().unwrap_or(mox_base::ModSeq::MAX);
+        Ok(!self.read()?.has_tombs(applied)?)
+    }
+
+    /// Looks for contradictions in all the account holds; see `docs/store-format.md`. Empty if
+    /// all is well. Reads everything.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be read.
+    pub fn check(&self) -> Result<Vec<String>> {
+        check::check(&self.shared)
+    }
+}

@@ -1,0 +1,260 @@
+//! The consistency check: what must hold in every account at every moment.
+//!
+//! Each rule stands as an invariant in `docs/store-format.md`. Tests run it after everything they
+//! do; people run it when in doubt.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use mox_base::MailboxId;
+use rusqlite::Connection;
+
+use crate::Result;
+use crate::account::Shared;
+use crate::content::{Content, Text};
+use crate::mailbox::{Counts, Mailbox};
+use crate::read::Reader;
+use crate::row::MessageRow;
+use crate::stage::blob_files;
+use crate::thread::parse_parents;
+
+/// The most faults that are reported.
+const FAULTS_MAX: usize = 1_000;
+
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn add(&mut self, fault: impl FnOnce() -> String, is_wrong: bool) {
+        if is_wrong && self.0.len() < FAULTS_MAX {
+            self.0.push(fault());
+        }
+    }
+}
+
+/// Checks everything. Reads every body.
+pub(crate) fn check(shared: &Arc<Shared>) -> Result<Vec<String>> {
+    let reader = Reader::begin(Arc::clone(shared))?;
+    let db = reader.db()?;
+    let mut faults = Faults(Vec::new());
+    integrity(db, &mut faults)?;
+    let mailboxes = reader.mailboxes()?;
+    let mut used_bytes = 0;
+    for mailbox in &mailboxes {
+        used_bytes += check_mailbox(&reader, mailbox, &mut faults)?;
+    }
+    counters(db, &reader, &mailboxes, &mut faults)?;
+    let buried: u64 =
+        db.query_row("SELECT coalesce(sum(size), 0) FROM tomb WHERE erase", [], |row| row.get(0))?;
+    let recorded = reader.used_bytes();
+    faults.add(
+        || format!("space in use recorded as {recorded}, is {}", used_bytes + buried),
+        recorded != used_bytes + buried,
+    );
+    references(db, &mut faults)?;
+    threads(db, &mut faults)?;
+    bodies(shared, &reader, &mailboxes, &mut faults)?;
+    Ok(faults.0)
+}
+
+fn integrity(db: &Connection, faults: &mut Faults) -> Result<()> {
+    let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let told: String = row.get(0)?;
+        faults.add(|| format!("database: {told}"), told != "ok");
+    }
+    Ok(())
+}
+
+/// Returns the bytes of its messages.
+fn check_mailbox(reader: &Reader, mailbox: &Mailbox, faults: &mut Faults) -> Result<u64> {
+    let name = &mailbox.name;
+    let mut counts = Counts::default();
+    let sql = format!(
+        "SELECT {}, createseq FROM msg WHERE mailbox = ?1 ORDER BY uid",
+        MessageRow::COLUMNS
+    );
+    let mut statement = reader.db()?.prepare(&sql)?;
+    let mut rows = statement.query([mailbox.id.0])?;
+    while let Some(row) = rows.next()? {
+        let createseq: u64 = row.get("createseq")?;
+        let row = MessageRow::from_row(row)?;
+        counts.add(row.flags, row.size);
+        let (uid, modseq) = (row.uid, row.modseq.get());
+        let wrong = u64::from(uid.get()) >= mailbox.uidnext;
+        faults.add(|| format!("{name}: uid {uid} not below uidnext {}", mailbox.uidnext), wrong);
+        let wrong = createseq == 0 || createseq > modseq || row.modseq > mailbox.modseq;
+        faults
+            .add(|| format!("{name}: uid {uid}: modseq {createseq}, {modseq} out of order"), wrong);
+        let unknown = row.keywords.iter().find(|k| mailbox.keywords.binary_search(k).is_err());
+        faults.add(|| format!("{name}: uid {uid}: keyword not known there"), unknown.is_some());
+        faults.add(
+            || format!("{name}: uid {uid}: keywords not sorted"),
+            !row.keywords.is_sorted_by(|a, b| a < b),
+        );
+    }
+    faults.add(
+        || format!("{name}: counts recorded as {:?}, are {counts:?}", mailbox.counts),
+        counts != mailbox.counts,
+    );
+    Ok(counts.size)
+}
+
+fn counters(
+    db: &Connection,
+    reader: &Reader,
+    mailboxes: &[Mailbox],
+    faults: &mut Faults,
+) -> Result<()> {
+    let (next_message, next_mailbox, next_uidvalidity): (i64, i64, u64) = db.query_row(
+        "SELECT next_message, next_mailbox, next_uidvalidity FROM state",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let last: Option<i64> = db.query_row(
+        "SELECT max(id) FROM (SELECT id FROM msg UNION ALL SELECT id FROM tomb)",
+        [],
+        |row| row.get(0),
+    )?;
+    faults
+        .add(|| "next message id is in use".to_owned(), last.is_some_and(|id| id >= next_message));
+    let mut uidvalidities = HashSet::new();
+    let names: BTreeSet<_> = mailboxes.iter().map(|mailbox| &mailbox.name).collect();
+    for mailbox in mailboxes {
+        let Mailbox { id, name, uidvalidity, modseq, createseq, .. } = mailbox;
+        faults.add(|| format!("{name}: id is not below the next one"), id.0 >= next_mailbox);
+        let used_twice = !uidvalidities.insert(*uidvalidity);
+        let too_high = u64::from(uidvalidity.get()) >= next_uidvalidity;
+        faults.add(
+            || format!("{name}: uidvalidity {uidvalidity} not unique"),
+            used_twice || too_high,
+        );
+        let wrong = createseq.get() == 0 || createseq > modseq || *modseq > reader.modseq();
+        faults.add(|| format!("{name}: modseq {modseq} out of order"), wrong);
+        let orphan = name.parent().is_some_and(|parent| !names.contains(&parent));
+        faults.add(|| format!("{name}: mailbox above it is missing"), orphan);
+    }
+    Ok(())
+}
+
+/// Every row has the rows it needs, and none is left over.
+fn references(db: &Connection, faults: &mut Faults) -> Result<()> {
+    let rules = [
+        (
+            "message without mailbox",
+            "SELECT id FROM msg WHERE mailbox NOT IN (SELECT id FROM mailbox)",
+        ),
+        ("message without metadata", "SELECT id FROM msg WHERE id NOT IN (SELECT id FROM meta)"),
+        ("message without body", "SELECT id FROM msg WHERE body NOT IN (SELECT id FROM body)"),
+        (
+            "metadata without message",
+            "SELECT id FROM meta WHERE id NOT IN (SELECT id FROM msg) \
+             AND id NOT IN (SELECT id FROM tomb WHERE erase)",
+        ),
+        (
+            "body with a wrong count of messages",
+            "SELECT id FROM body b WHERE refs != (SELECT count(*) FROM msg WHERE body = b.id) \
+             + (SELECT count(*) FROM tomb WHERE body = b.id AND erase)",
+        ),
+        (
+            "uid both there and gone",
+            "SELECT m.id FROM gone g JOIN msg m ON m.mailbox = g.mailbox AND m.uid = g.uid",
+        ),
+        (
+            "message both live and to be erased",
+            "SELECT id FROM tomb WHERE erase AND id IN (SELECT id FROM msg)",
+        ),
+    ];
+    // These look up what has no index; an automatic one is made for the query.
+    for (what, sql) in rules {
+        let mut statement = db.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            faults.add(|| format!("{what}: {id}"), true);
+        }
+    }
+    Ok(())
+}
+
+/// No message is its own ancestor, and the line of ancestors of the nearest live one continues it.
+fn threads(db: &Connection, faults: &mut Faults) -> Result<()> {
+    let mut parents: HashMap<i64, (i64, Vec<i64>)> = HashMap::new();
+    let sql = "SELECT m.id, m.thread, t.thread_parents FROM msg m JOIN meta t ON t.id = m.id";
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let column: Option<String> = row.get(2)?;
+        parents.insert(row.get(0)?, (row.get(1)?, parse_parents(column.as_deref())));
+    }
+    for (id, (thread, ancestors)) in &parents {
+        faults.add(|| format!("message {id} without thread"), *thread == 0);
+        faults.add(|| format!("message {id} is its own ancestor"), ancestors.contains(id));
+        let nearest = ancestors.iter().enumerate().find(|(_, id)| parents.contains_key(id));
+        if let Some((place, (theirs, line))) =
+            nearest.and_then(|(place, id)| parents.get(id).map(|found| (place, found)))
+        {
+            let rest = ancestors.get(place + 1..).unwrap_or_default();
+            faults.add(
+                || format!("message {id} in another thread than its parent"),
+                theirs != thread,
+            );
+            let wrong = !(rest.is_empty() || line.starts_with(rest));
+            faults.add(|| format!("message {id} has other ancestors than its parent"), wrong);
+        }
+    }
+    Ok(())
+}
+
+fn bodies(
+    shared: &Shared,
+    reader: &Reader,
+    mailboxes: &[Mailbox],
+    faults: &mut Faults,
+) -> Result<()> {
+    let mut files: BTreeSet<String> = blob_files(shared)?.into_iter().collect();
+    let mut statement = reader.db()?.prepare("SELECT file FROM body WHERE file IS NOT NULL")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let file: String = row.get(0)?;
+        let missing = !files.remove(&file);
+        faults.add(|| format!("body file {file} is missing"), missing);
+    }
+    for mailbox in mailboxes {
+        let rows = reader
+            .db()?
+            .prepare_cached("SELECT uid, size FROM msg WHERE mailbox = ?1")?
+            .query_map([mailbox.id.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(u32, u64)>>>()?;
+        for (uid, size) in rows {
+            if let Some(what) = body_fault(reader, mailbox.id, uid, size)? {
+                faults.add(|| format!("{}: uid {uid}: {what}", mailbox.name), true);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn body_fault(reader: &Reader, id: MailboxId, uid: u32, size: u64) -> Result<Option<String>> {
+    let Some(uid) = mox_base::Uid::new(uid) else {
+        return Ok(Some("uid zero".to_owned()));
+    };
+    let content: Content = reader.content(id, uid)?;
+    if content.size() != size {
+        return Ok(Some(format!("size recorded as {size}, is {}", content.size())));
+    }
+    if content.message().is_err() {
+        return Ok(Some("structure cannot be read".to_owned()));
+    }
+    if matches!(content.text, Text::File(ref path) if !path.is_file()) {
+        return Ok(Some("file missing".to_owned()));
+    }
+    let read = content
+        .reader(0..u64::MAX)
+        .and_then(|mut reader| Ok(std::io::copy(&mut reader, &mut std::io::sink())?));
+    Ok(match read {
+        Ok(read) if read == size => None,
+        Ok(read) => Some(format!("has {size} bytes, {read} can be read")),
+        Err(error) => Some(format!("cannot be read: {error}")),
+    })
+}

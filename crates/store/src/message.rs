@@ -1,0 +1,177 @@
+//! Adding messages: SMTP delivery and IMAP APPEND.
+
+use mox_base::{Flags, Keyword, MailboxName, ModSeq, Uid, UidValidity, UnixSeconds};
+use rusqlite::params;
+
+use crate::feed::{ChangeKind, MessageState};
+use crate::mailbox::{self, Mailbox};
+use crate::policy::Policy;
+use crate::row::keywords_column;
+use crate::stage::Staged;
+use crate::thread;
+use crate::tx::Tx;
+use crate::{Result, StoreError};
+
+/// The most keywords of one message. Ours.
+pub const MESSAGE_KEYWORDS_MAX: usize = 100;
+
+/// Where messages are added.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The mailbox.
+    pub mailbox: MailboxName,
+    /// Whether a missing mailbox is created (delivery) or an error (APPEND).
+    pub create: bool,
+}
+
+/// What SMTP told about a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// MAIL FROM, empty for a bounce.
+    pub mail_from: String,
+    /// The recipient this message is for.
+    pub rcpt_to: String,
+    /// The address of the client.
+    pub remote_ip: String,
+    /// What the client called itself.
+    pub ehlo: String,
+}
+
+/// A message to be added.
+#[derive(Debug)]
+pub struct NewMessage {
+    /// Its content, prepared by [`crate::Account::stage`].
+    pub content: Staged,
+    /// Its flags.
+    pub flags: Flags,
+    /// Its keywords, in any order.
+    pub keywords: Vec<Keyword>,
+    /// When it was received; now if absent.
+    pub received: Option<UnixSeconds>,
+    /// What SMTP told; absent for APPEND.
+    pub envelope: Option<Envelope>,
+}
+
+impl NewMessage {
+    pub(crate) fn queue_bytes(&self) -> usize {
+        self.content.memory_bytes()
+    }
+}
+
+/// What was added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// The mailbox, as it stands afterwards.
+    pub mailbox: mox_base::MailboxId,
+    /// Its UIDVALIDITY.
+    pub uidvalidity: UidValidity,
+    /// The UIDs, in the order of the messages given.
+    pub uids: Vec<Uid>,
+    /// Of the operation.
+    pub modseq: ModSeq,
+}
+
+/// Adds the messages, all or none.
+pub(crate) fn add(
+    tx: &mut Tx<'_>,
+    destination: &Destination,
+    messages: Vec<NewMessage>,
+) -> Result<Added> {
+    let policy = tx.shared.policy()?;
+    let mut mailbox = match mailbox::by_name(tx, &destination.mailbox)? {
+        Some(mailbox) => mailbox,
+        None if destination.create => mailbox::find_or_create(tx, &destination.mailbox)?,
+        None => return Err(StoreError::NoMailbox),
+    };
+    let modseq = tx.modseq()?;
+    let known_keywords = mailbox.keywords.len();
+    let mut uids = Vec::with_capacity(messages.len());
+    let mut states = Vec::with_capacity(messages.len());
+    for message in messages {
+        let state = add_one(tx, &mut mailbox, &policy, message)?;
+        uids.push(state.uid);
+        states.push(state);
+    }
+    mailbox.modseq = modseq;
+    mailbox::save(tx, &mailbox)?;
+    tx.publish(ChangeKind::Added { mailbox: mailbox.id, messages: states });
+    if mailbox.keywords.len() > known_keywords {
+        let keywords = mailbox.keywords;
+        tx.publish(ChangeKind::Keywords { mailbox: mailbox.id, keywords });
+    }
+    Ok(Added { mailbox: mailbox.id, uidvalidity: mailbox.uidvalidity, uids, modseq })
+}
+
+/// Takes the next UID of the mailbox.
+pub(crate) fn next_uid(mailbox: &mut Mailbox) -> Result<Uid> {
+    let uid = u32::try_from(mailbox.uidnext).ok().and_then(Uid::new);
+    mailbox.uidnext += 1;
+    uid.ok_or(StoreError::IdsUsedUp)
+}
+
+fn add_one(
+    tx: &mut Tx<'_>,
+    mailbox: &mut Mailbox,
+    policy: &Policy,
+    message: NewMessage,
+) -> Result<MessageState> {
+    let NewMessage { content, flags, mut keywords, received, envelope } = message;
+    keywords.sort();
+    keywords.dedup();
+    if keywords.len() > MESSAGE_KEYWORDS_MAX {
+        return Err(StoreError::TooMany { what: "keywords on a message" });
+    }
+    mailbox.learn_keywords(&keywords)?;
+    let size = content.size();
+    tx.use_bytes(size, policy.quota_bytes)?;
+    let (id, uid, modseq) = (tx.new_message_id(), next_uid(mailbox)?, tx.modseq()?);
+    let received = received.unwrap_or(tx.now);
+    let place = thread::find_place(tx, id, mailbox.id, received, &content.facts)?;
+    let mut flags = policy.junk_flags.apply(flags, &mailbox.name, mailbox.special_use);
+    if place.is_muted() {
+        flags |= Flags::SEEN;
+    }
+    mailbox.counts.add(flags, size);
+    let mut insert = tx.db().prepare_cached(
+        "INSERT INTO msg VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?1, ?11, ?12)",
+    )?;
+    insert.execute(params![
+        id.0,
+        mailbox.id.0,
+        uid.get(),
+        modseq.get(),
+        flags.bits(),
+        keywords_column(&keywords),
+        size,
+        received.0,
+        tx.now.0,
+        place.thread.0,
+        content.facts.sent.map(|sent| sent.0),
+        content.facts.sent_day,
+    ])?;
+    let facts = &content.facts;
+    let envelope = envelope.as_ref();
+    let mut insert = tx.db().prepare_cached(
+        "INSERT INTO meta VALUES \
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    )?;
+    insert.execute(params![
+        id.0,
+        mailbox.id.0,
+        received.0,
+        facts.message_id,
+        facts.subject,
+        place.bits,
+        place.parents_column(),
+        facts.is_dsn,
+        envelope.map(|e| &e.mail_from),
+        envelope.map(|e| &e.rcpt_to),
+        envelope.map(|e| &e.remote_ip),
+        envelope.map(|e| &e.ehlo),
+        content.prefix,
+        facts.structure,
+        facts.preview,
+    ])?;
+    content.insert_body(tx, id.0)?;
+    Ok(MessageState { uid, flags, keywords })
+}

@@ -1,0 +1,130 @@
+//! All accounts of a data directory: opening them on demand and closing them when idle.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mox_base::Clock;
+use parking_lot::Mutex;
+
+use crate::account::{Account, Shared};
+use crate::disk::{Disk, RealDisk};
+use crate::policy::Policies;
+use crate::pool::Pool;
+use crate::{Result, StoreError};
+
+/// The most accounts kept open without anybody using them.
+pub const IDLE_ACCOUNTS_MAX: usize = 256;
+
+/// How long an account stays open after its last use.
+pub const IDLE_ACCOUNT_SECS: i64 = 60;
+
+/// The longest account name, in bytes. Ours.
+pub const ACCOUNT_NAME_BYTES_MAX: usize = 100;
+
+/// All accounts below a data directory. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    policies: Arc<dyn Policies>,
+    disk: Arc<dyn Disk>,
+    pool: Pool,
+    open: Mutex<HashMap<String, Arc<Shared>>>,
+}
+
+impl Store {
+    /// Makes a store of the accounts in `dir/accounts`. Touches no file yet.
+    #[must_use]
+    pub fn new(dir: &Path, clock: Arc<dyn Clock>, policies: Arc<dyn Policies>) -> Self {
+        Self::with_disk(dir, clock, policies, Arc::new(RealDisk))
+    }
+
+    /// Like [`Store::new`], with another disk under it.
+    #[must_use]
+    pub fn with_disk(
+        dir: &Path,
+        clock: Arc<dyn Clock>,
+        policies: Arc<dyn Policies>,
+        disk: Arc<dyn Disk>,
+    ) -> Self {
+        let dir = dir.join("accounts");
+        let open = Mutex::new(HashMap::new());
+        Self(Arc::new(Inner { dir, clock, policies, disk, pool: Pool::default(), open }))
+    }
+
+    /// Opens an account of the configuration, creating its database if there is none.
+    ///
+    /// An account that a failed commit has closed for writing is opened anew. Blocks on the disk
+    /// if the account is not open.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoAccount`] if the configuration has no such account; else what keeps the
+    /// database from being opened.
+    pub fn account(&self, name: &str) -> Result<Account> {
+        let policy = self.0.policies.policy(name).ok_or(StoreError::NoAccount)?;
+        let safe = |b: u8| b.is_ascii_graphic() && b != b'/' || b == b' ' || !b.is_ascii();
+        let is_path = name.is_empty() || name.starts_with('.') || !name.bytes().all(safe);
+        if is_path || name.len() > ACCOUNT_NAME_BYTES_MAX {
+            return Err(StoreError::NoAccount);
+        }
+        let mut open = self.0.open.lock();
+        let mut recover = false;
+        if let Some(shared) = open.get(name) {
+            if !shared.poisoned.load(Ordering::Acquire) {
+                shared.touch();
+                return Ok(Account::new(Arc::clone(shared)));
+            }
+            recover = true;
+        }
+        let shared = Arc::new(Shared::new(
+            name.to_owned(),
+            self.0.dir.join(name),
+            Arc::clone(&self.0.clock),
+            Arc::clone(&self.0.policies),
+            Arc::clone(&self.0.disk),
+            self.0.pool.clone(),
+            recover,
+        ));
+        shared.open(&policy)?;
+        open.insert(name.to_owned(), Arc::clone(&shared));
+        Ok(Account::new(shared))
+    }
+
+    /// Closes accounts that nobody has used for a while, and tidies up in the others. To be
+    /// called every few seconds. Blocks on the disk.
+    pub fn tick(&self) {
+        let now = self.0.clock.now();
+        let mut idle = Vec::new();
+        let mut open = self.0.open.lock();
+        let mut unused: Vec<_> = open
+            .values()
+            .filter(|shared| Arc::strong_count(shared) == 1)
+            .map(|shared| (shared.last_used(), shared.name.clone()))
+            .collect();
+        unused.sort();
+        let surplus = unused.len().saturating_sub(IDLE_ACCOUNTS_MAX);
+        for (place, (last_used, name)) in unused.into_iter().enumerate() {
+            if place < surplus || now.secs_since(last_used) >= IDLE_ACCOUNT_SECS {
+                idle.extend(open.remove(&name));
+            }
+        }
+        let in_use: Vec<_> = open.values().map(Arc::clone).collect();
+        drop(open);
+        // Closing the last connection checkpoints the log; done outside the lock.
+        drop(idle);
+        for shared in in_use {
+            shared.wake();
+        }
+    }
+
+    /// How many accounts are open, in use or not.
+    #[must_use]
+    pub fn open_accounts(&self) -> usize {
+        self.0.open.lock().len()
+    }
+}

@@ -1,0 +1,139 @@
+//! Which thread a new message belongs to.
+//!
+//! By Message-ID and References (as RFC 5256 §2.2 REFERENCES, but decided once, at delivery, and
+//! never across different subjects), else by subject within four weeks.
+
+use mox_base::{MailboxId, MsgId, ThreadId, UnixSeconds};
+use rusqlite::{OptionalExtension, Row, ToSql, params};
+
+use crate::Result;
+use crate::stage::Facts;
+use crate::tx::Tx;
+
+/// The most ancestors kept per message; a longer line forgets the oldest.
+pub const THREAD_PARENTS_MAX: usize = 1_000;
+
+/// A message by subject alone joins a thread whose last message is at most this old.
+const SUBJECT_WINDOW_SECS: i64 = 28 * 86_400;
+
+/// Clocks differ: the other message may also be received this much later.
+const SUBJECT_SLACK_SECS: i64 = 86_400;
+
+const MISSING_LINK: u8 = 1;
+const MUTED: u8 = 2;
+const COLLAPSED: u8 = 4;
+
+/// The place of a message in the threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) thread: ThreadId,
+    pub(crate) bits: u8,
+    /// Ids of the ancestors, nearest first.
+    parents: Vec<i64>,
+}
+
+impl Place {
+    pub(crate) fn is_muted(&self) -> bool {
+        self.bits & MUTED != 0
+    }
+
+    /// The stored form of the ancestors.
+    pub(crate) fn parents_column(&self) -> Option<String> {
+        let parents = self.parents.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (!parents.is_empty()).then(|| parents.join(","))
+    }
+}
+
+/// Reads the stored form of ancestors.
+pub(crate) fn parse_parents(column: Option<&str>) -> Vec<i64> {
+    column.unwrap_or_default().split(',').filter_map(|id| id.parse().ok()).collect()
+}
+
+/// Finds the place of a message that is about to be added as `id`.
+pub(crate) fn find_place(
+    tx: &Tx<'_>,
+    id: MsgId,
+    mailbox: MailboxId,
+    received: UnixSeconds,
+    facts: &Facts,
+) -> Result<Place> {
+    let mut missing = false;
+    if let Some(own) = &facts.message_id {
+        // The same message once more becomes a child of the first.
+        if let Some(parent) = by_message_id(tx, own, None)? {
+            return Ok(child_of(parent, id, true));
+        }
+    }
+    for reference in facts.references.iter().rev() {
+        if Some(reference) == facts.message_id.as_ref() {
+            continue;
+        }
+        // A bounce has a subject of its own.
+        let subject = (!facts.is_dsn).then_some(&facts.subject);
+        if let Some(parent) = by_message_id(tx, reference, subject)? {
+            return Ok(child_of(parent, id, missing));
+        }
+        missing = true;
+    }
+    if facts.references.is_empty() && facts.is_reply {
+        missing = true;
+        if let Some(subject) = &facts.subject
+            && let Some(parent) = by_subject(tx, subject, mailbox, received)?
+        {
+            return Ok(child_of(parent, id, missing));
+        }
+    }
+    let bits = if missing { MISSING_LINK } else { 0 };
+    Ok(Place { thread: ThreadId(id.0), bits, parents: Vec::new() })
+}
+
+fn child_of((parent_id, parent): (i64, Place), id: MsgId, missing: bool) -> Place {
+    let mut parents = vec![parent_id];
+    if !parent.parents.contains(&id.0) {
+        parents.extend(parent.parents.into_iter().take(THREAD_PARENTS_MAX - 1));
+    }
+    let bits = (parent.bits & (MUTED | COLLAPSED)) | if missing { MISSING_LINK } else { 0 };
+    Place { thread: parent.thread, bits, parents }
+}
+
+const FOUND: &str = "SELECT m.id, m.thread, t.thread_bits, t.thread_parents \
+     FROM meta t JOIN msg m ON m.id = t.id";
+
+fn found(row: &Row<'_>) -> rusqlite::Result<(i64, Place)> {
+    let parents: Option<String> = row.get(3)?;
+    let parents = parse_parents(parents.as_deref());
+    Ok((row.get(0)?, Place { thread: ThreadId(row.get(1)?), bits: row.get(2)?, parents }))
+}
+
+/// The oldest live message with this Message-ID, and this base subject if one is given. Uses
+/// index `meta_message_id`.
+fn by_message_id(
+    tx: &Tx<'_>,
+    message_id: &str,
+    subject: Option<&Option<String>>,
+) -> Result<Option<(i64, Place)>> {
+    let (condition, with): (&str, &[&dyn ToSql]) = match &subject {
+        Some(subject) => ("AND t.subject IS ?2", &[&message_id, *subject]),
+        None => ("", &[&message_id]),
+    };
+    let sql = format!("{FOUND} WHERE t.message_id = ?1 {condition} ORDER BY t.id LIMIT 1");
+    Ok(tx.db().prepare_cached(&sql)?.query_row(with, found).optional()?)
+}
+
+/// The newest live message with this base subject, delivered to the same mailbox, near in time.
+/// Uses index `meta_subject`.
+fn by_subject(
+    tx: &Tx<'_>,
+    subject: &str,
+    mailbox: MailboxId,
+    received: UnixSeconds,
+) -> Result<Option<(i64, Place)>> {
+    let sql = format!(
+        "{FOUND} WHERE t.subject = ?1 AND t.original_mailbox = ?2 AND t.received > ?3 \
+         AND t.received < ?4 ORDER BY t.received DESC LIMIT 1"
+    );
+    let from = received.plus_secs(-SUBJECT_WINDOW_SECS);
+    let to = received.plus_secs(SUBJECT_SLACK_SECS);
+    let with = params![subject, mailbox.0, from.0, to.0];
+    Ok(tx.db().prepare_cached(&sql)?.query_row(with, found).optional()?)
+}

@@ -1,0 +1,14 @@
+//! The store through its public operations; every test ends with the consistency check.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod mailboxes;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod search;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod threads;

@@ -1,0 +1,66 @@
+//! Other people's mail programs against `mox localserve`.
+//!
+//! Installs what it needs and fails, never skips, when something is missing. Each case is a
+//! program doing what its users do with it, and a check by another way that it worked.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+mod curl;
+mod neomutt;
+mod program;
+mod python;
+mod server;
+mod swaks;
+mod sync;
+
+use server::Server;
+
+/// A case by its name.
+type Case = (&'static str, fn(&Server) -> Result<()>);
+
+/// The programs that must be there, with the Debian package of each.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("swaks", "swaks"),
+    ("curl", "curl"),
+    ("python3", "python3"),
+    ("mbsync", "isync"),
+    ("neomutt", "neomutt"),
+    ("script", "bsdutils"),
+];
+
+/// Builds nothing: wants `target/release/mox`, or the program named in `MOX`.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    program::install(PROGRAMS).context("install programs")?;
+    let server = Server::start(root).context("start mox localserve")?;
+    let cases: Vec<Case> =
+        [swaks::CASES, curl::CASES, python::CASES, sync::CASES, neomutt::CASES].concat();
+    let (mut passed, mut failed) = (0, 0);
+    for (name, case) in cases {
+        let started = Instant::now();
+        let result = case(&server);
+        let secs = started.elapsed().as_secs_f32();
+        match result {
+            Ok(()) => {
+                passed += 1;
+                println!("ok    {name} ({secs:.1} s)");
+            }
+            Err(error) => {
+                failed += 1;
+                println!("FAIL  {name} ({secs:.1} s): {error:#}");
+            }
+        }
+    }
+    if failed > 0 {
+        println!("{}", server.log_tail());
+    }
+    let stopped = server.stop().context("stop mox localserve");
+    println!("{passed} passed, {failed} failed");
+    stopped?;
+    if failed > 0 {
+        bail!("{failed} of {} cases failed", passed + failed);
+    }
+    Ok(())
+}

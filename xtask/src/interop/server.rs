@@ -1,0 +1,193 @@
+//! `mox localserve` on free ports in a folder of its own.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use super::program::{run, tail};
+
+/// The address of the account that localserve makes.
+pub(super) const ADDRESS: &str = "mox@localhost";
+
+/// Its password.
+pub(super) const PASSWORD: &str = "moxmoxmox";
+
+/// How long the server may take to greet. It is meant to take 0.1 s; the machine may be busy.
+const START_WAIT: Duration = Duration::from_secs(20);
+
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long it may take to end.
+const STOP_WAIT: Duration = Duration::from_secs(20);
+
+/// A running server; dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    folder: TempDir,
+    log: PathBuf,
+    pub(super) smtp: u16,
+    pub(super) submission: u16,
+    pub(super) submissions: u16,
+    pub(super) imap: u16,
+    pub(super) imaps: u16,
+}
+
+/// The ports that localserve writes into its configuration, in the order of the fields above,
+/// then those that are not used here but must not collide with a server that runs already.
+const PORTS: [u16; 8] = [1025, 1587, 1465, 1143, 1993, 1080, 1443, 1081];
+
+impl Server {
+    pub(super) fn start(root: &Path) -> Result<Self> {
+        let mox =
+            std::env::var_os("MOX").map_or_else(|| root.join("target/release/mox"), PathBuf::from);
+        ensure!(mox.is_file(), "{}: missing; run `cargo build --release`", mox.display());
+        let folder = tempfile::tempdir().context("make folder")?;
+        let data = folder.path().join("localserve");
+        let ports = free_ports()?;
+        initialise(&mox, &data, &ports)?;
+        let log = folder.path().join("log");
+        let output = File::create(&log).context("create log")?;
+        let child = Command::new(&mox)
+            .args(["localserve", "--dir"])
+            .arg(&data)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .context("start mox")?;
+        let [smtp, submission, submissions, imap, imaps, ..] = ports;
+        let mut server = Self { child, folder, log, smtp, submission, submissions, imap, imaps };
+        server.wait_for_greetings()?;
+        Ok(server)
+    }
+
+    fn wait_for_greetings(&mut self) -> Result<()> {
+        let started = Instant::now();
+        for (port, greeting) in [(self.smtp, "220 "), (self.imap, "* OK ")] {
+            while let Err(error) = greeted(port, greeting) {
+                if let Some(status) = self.child.try_wait()? {
+                    bail!("mox ended: {status}\n{}", self.log_tail());
+                }
+                if started.elapsed() > START_WAIT {
+                    return Err(error.context(self.log_tail()));
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    /// A folder for the files of cases.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The certificate that localserve made for itself.
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("localserve/localhost.crt")
+    }
+
+    /// The end of what the server logged.
+    pub(super) fn log_tail(&self) -> String {
+        tail(&fs::read_to_string(&self.log).unwrap_or_default())
+    }
+
+    /// Ends the server as an administrator would, and wants it to end well and in time.
+    pub(super) fn stop(mut self) -> Result<()> {
+        let pid = self.child.id().to_string();
+        run(Command::new("kill").args(["-TERM", &pid]), "", Duration::from_secs(5))?;
+        let asked = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "mox ended with {status}\n{}", self.log_tail());
+                return Ok(());
+            }
+            ensure!(asked.elapsed() < STOP_WAIT, "mox did not end\n{}", self.log_tail());
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails if it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Writes the configuration and puts free ports into it.
+fn initialise(mox: &Path, data: &Path, ports: &[u16; 8]) -> Result<()> {
+    let mut command = Command::new(mox);
+    command.args(["localserve", "--initonly", "--dir"]).arg(data);
+    run(&mut command, "", START_WAIT)?;
+    let path = data.join("mox.conf");
+    let config = fs::read_to_string(&path).context("read mox.conf")?;
+    fs::write(&path, with_ports(&config, ports)).context("write mox.conf")
+}
+
+fn with_ports(config: &str, ports: &[u16; 8]) -> String {
+    let mut changed = String::with_capacity(config.len());
+    for line in config.lines() {
+        let port = line.trim().strip_prefix("Port: ").and_then(|port| port.trim().parse().ok());
+        let index = port.and_then(|port: u16| PORTS.iter().position(|usual| *usual == port));
+        match index {
+            Some(index) => {
+                let indent = line.len() - line.trim_start().len();
+                changed.push_str(&format!("{}Port: {}", &line[..indent], ports[index]));
+            }
+            None => changed.push_str(line),
+        }
+        changed.push('\n');
+    }
+    changed
+}
+
+/// Ports that nobody listens on, found by listening on all of them at once.
+fn free_ports() -> Result<[u16; 8]> {
+    let mut ports = [0; 8];
+    let mut held = Vec::new();
+    for port in &mut ports {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("find free port")?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+fn greeted(port: u16, greeting: &str) -> Result<()> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).context("connect")?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).context("read greeting")?;
+    ensure!(line.starts_with(greeting), "greeting on port {port}: {line:?}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_put_in_by_their_usual_number() {
+        let config = "SMTP:\n\tPort: 1025\nOther:\n\tPort: 9999\n\tIMAP:\n\t\tPort: 1143\n";
+        let ports = [1, 2, 3, 4, 5, 6, 7, 8];
+        let want = "SMTP:\n\tPort: 1\nOther:\n\tPort: 9999\n\tIMAP:\n\t\tPort: 4\n";
+        assert_eq!(with_ports(config, &ports), want);
+    }
+
+    #[test]
+    fn free_ports_differ() {
+        let mut ports = free_ports().unwrap();
+        ports.sort_unstable();
+        assert!(ports.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}

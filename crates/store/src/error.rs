@@ -28,6 +28,9 @@ pub enum StoreError {
     /// Neither a subscription nor a mailbox of this name exists.
     #[error("not subscribed")]
     NotSubscribed,
+    /// The client key is registered already.
+    #[error("client key is registered already")]
+    KeyExists,
     /// The message is gone.
     #[error("no such message")]
     NoMessage,

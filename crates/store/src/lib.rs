@@ -13,6 +13,7 @@
 
 mod account;
 mod check;
+mod client_keys;
 mod content;
 mod copy;
 mod disk;
@@ -39,6 +40,7 @@ mod uidset;
 mod writer;
 
 pub use account::Account;
+pub use client_keys::{CLIENT_KEY_NAME_BYTES_MAX, CLIENT_KEYS_MAX, ClientKey, ClientKeys};
 pub use content::{Content, ContentReader, ContentSeeker};
 pub use copy::CopyOutcome;
 pub use disk::{Disk, RealDisk};

@@ -134,6 +134,13 @@ fn create_tables(db: &Connection) -> rusqlite::Result<()> {
 
 /// Opens the connection that writes, creating and upgrading the tables as needed.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection> {
+    let db = open_durable(path)?;
+    upgrade(&db)?;
+    Ok(db)
+}
+
+/// Opens a database of which every commit is on disk when it returns, making it if missing.
+pub(crate) fn open_durable(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -149,11 +156,8 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection> {
     // No automatic checkpoints: they would make one delivery pay for many.
     db.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")?;
     tune(&db)?;
-    #[cfg(test)]
-    db.execute_batch("PRAGMA foreign_keys = ON;")?;
-    #[cfg(not(test))]
-    db.execute_batch("PRAGMA foreign_keys = OFF;")?;
-    upgrade(&db)?;
+    let foreign_keys = if cfg!(test) { "ON" } else { "OFF" };
+    db.execute_batch(&format!("PRAGMA foreign_keys = {foreign_keys}"))?;
     Ok(db)
 }
 

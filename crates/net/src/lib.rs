@@ -22,6 +22,7 @@
 //! # });
 //! ```
 
+mod blocking;
 mod clock;
 mod conn;
 mod limits;
@@ -31,6 +32,7 @@ pub mod tls;
 pub mod trace;
 mod transport;
 
+pub use blocking::{BLOCKING_THREADS_MAX, blocking};
 pub use clock::{SystemClock, SystemRng};
 pub use conn::{
     CLOSE_WAIT, Conn, ConnError, Deadline, READ_BUFFER_BYTES_MAX, SLOW_PAUSE, SLOW_RUSH,

@@ -21,22 +21,31 @@ use server::Server;
 /// A case by its name.
 type Case = (&'static str, fn(&Server) -> Result<()>);
 
-/// The programs that must be there, with the Debian package of each.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("swaks", "swaks"),
-    ("curl", "curl"),
-    ("python3", "python3"),
-    ("mbsync", "isync"),
-    ("neomutt", "neomutt"),
-    ("script", "bsdutils"),
+/// What must be there: a command that only works if it is, and the Debian package with it.
+const PROGRAMS: &[program::Needed] = &[
+    (&["swaks", "--version"], "swaks"),
+    (&["perl", "-MNet::SSLeay", "-e", "1"], "libnet-ssleay-perl"),
+    (&["curl", "--version"], "curl"),
+    (&["python3", "--version"], "python3"),
+    (&["mbsync", "--version"], "isync"),
+    (&["neomutt", "-v"], "neomutt"),
+    (&["script", "--version"], "bsdutils"),
 ];
 
 /// Builds nothing: wants `target/release/mox`, or the program named in `MOX`.
 pub(crate) fn run(root: &Path) -> Result<()> {
-    program::install(PROGRAMS).context("install programs")?;
-    let server = Server::start(root).context("start mox localserve")?;
     let cases: Vec<Case> =
         [swaks::CASES, curl::CASES, python::CASES, sync::CASES, neomutt::CASES].concat();
+    let started = program::install(PROGRAMS)
+        .context("install programs")
+        .and_then(|()| Server::start(root).context("start mox localserve"));
+    let server = match started {
+        Ok(server) => server,
+        Err(error) => {
+            println!("0 passed, {} failed", cases.len());
+            return Err(error);
+        }
+    };
     let (mut passed, mut failed) = (0, 0);
     for (name, case) in cases {
         let started = Instant::now();

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Installs the Debian packages of the programs that are not there.
-pub(super) fn install(programs: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<&str> = programs
-        .iter()
-        .filter(|(program, _)| !exists(program))
-        .map(|(_, package)| *package)
-        .collect();
+/// A command that only works if something is there, and the Debian package that brings it.
+pub(super) type Needed = (&'static [&'static str], &'static str);
+
+/// Installs what is missing.
+pub(super) fn install(needed: &[Needed]) -> Result<()> {
+    let missing: Vec<&str> =
+        needed.iter().filter(|(probe, _)| !works(probe)).map(|(_, package)| *package).collect();
     if !missing.is_empty() {
         println!("installing {}", missing.join(", "));
         apt(&["update", "-qq"])?;
@@ -21,7 +21,7 @@ pub(super) fn install(programs: &[(&str, &str)]) -> Result<()> {
         arguments.extend(&missing);
         apt(&arguments)?;
     }
-    let still: Vec<_> = programs.iter().filter(|(program, _)| !exists(program)).collect();
+    let still: Vec<_> = needed.iter().filter(|(probe, _)| !works(probe)).collect();
     ensure!(still.is_empty(), "still missing: {still:?}");
     Ok(())
 }
@@ -32,11 +32,11 @@ fn apt(arguments: &[&str]) -> Result<()> {
     run(&mut command, "", Duration::from_secs(600)).map(|_| ())
 }
 
-fn exists(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = std::env::split_paths(&path);
-    folders.any(|folder| folder.join(program).is_file())
-        || std::path::Path::new("/usr/bin").join(program).is_file()
+fn works(probe: &[&str]) -> bool {
+    let Some((program, arguments)) = probe.split_first() else { return false };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    run(&mut command, "", Duration::from_secs(60)).is_ok()
 }
 
 /// Runs a program with `input` and returns its standard output; fails if it does, or if it runs

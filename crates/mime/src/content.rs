@@ -3,7 +3,7 @@
 use crate::bytes::{head, sub, tail};
 use crate::charset::{decode_charset, decode_unlabelled};
 use crate::lex::{Lexer, is_token, is_wsp};
-use crate::limits::{PARAM_BYTES_MAX, PARAMS_MAX};
+use crate::limits::{PARAM_BYTES_MAX, PARAMS_MAX, TOKEN_BYTES_MAX};
 use crate::transfer::hex;
 
 /// A parameter, its segments joined and decoded. RFC 2231 §3, §4.
@@ -77,7 +77,8 @@ impl ContentType {
         }
         lexer.cfws();
         let media_subtype = upper(lexer.take_while(is_token));
-        if media_type.is_empty() || media_subtype.is_empty() {
+        let is_name = |name: &str| (1..=TOKEN_BYTES_MAX).contains(&name.len());
+        if !is_name(&media_type) || !is_name(&media_subtype) {
             return Self::simple("APPLICATION", "OCTET-STREAM");
         }
         Self { media_type, media_subtype, params: parse_params(&mut lexer) }
@@ -91,7 +92,9 @@ impl Disposition {
         let mut lexer = Lexer::new(value);
         lexer.cfws();
         let kind = upper(lexer.take_while(is_token)).to_ascii_lowercase();
-        (!kind.is_empty()).then(|| Self { kind, params: parse_params(&mut lexer) })
+        (1..=TOKEN_BYTES_MAX)
+            .contains(&kind.len())
+            .then(|| Self { kind, params: parse_params(&mut lexer) })
     }
 }
 
@@ -125,7 +128,7 @@ fn parse_params(lexer: &mut Lexer<'_>) -> Vec<Param> {
         lexer.cfws();
         let name = lexer.take_while(is_token);
         lexer.cfws();
-        if !name.is_empty() && lexer.eat(b'=') {
+        if (1..=TOKEN_BYTES_MAX).contains(&name.len()) && lexer.eat(b'=') {
             segments.push(segment(name, parse_value(lexer)));
         }
     }
@@ -232,7 +235,7 @@ fn percent_decode(value: &[u8], out: &mut Vec<u8>) {
 pub(crate) fn first_token(value: &[u8]) -> &[u8] {
     let mut lexer = Lexer::new(value);
     lexer.cfws();
-    lexer.take_while(|b| !is_wsp(b) && !matches!(b, b'(' | b';'))
+    head(lexer.take_while(|b| !is_wsp(b) && !matches!(b, b'(' | b';')), TOKEN_BYTES_MAX)
 }
 
 #[cfg(test)]
@@ -270,6 +273,7 @@ mod tests {
         check("text/", "APPLICATION/OCTET-STREAM");
         check("/plain", "APPLICATION/OCTET-STREAM");
         check("pdf", "APPLICATION/OCTET-STREAM");
+        check(&format!("a/{}", "b".repeat(128)), "APPLICATION/OCTET-STREAM");
         check("", "APPLICATION/OCTET-STREAM");
     }
 

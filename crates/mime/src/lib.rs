@@ -1,4 +1,37 @@
 //! Reads and writes mail messages: headers, addresses, part tree, encodings, charsets.
+//!
+//! A message is read once, in order, into a [`Message`]: a tree of [`Part`]s that know where they
+//! are in the bytes, and nothing of the bytes themselves. Everything else is made from that tree
+//! and the message when it is asked for: sections for IMAP, decoded text, previews, text to
+//! search. [`Message::to_blob`] stores the tree in a few hundred bytes, and [`MessageRef`] reads it
+//! there without taking it apart.
+//!
+//! No content makes parsing fail. What cannot be read counts as absent, what cannot be taken apart
+//! is a leaf, and every count, length and depth has a limit (see [`Limits`]).
+//!
+//! It is not a renderer of messages, does not make HTML safe to show, checks no signatures, and
+//! does not open files or sockets: readers and writers are the caller's.
+//!
+//! ```
+//! use mox_mime::{Limits, SectionKind, analyze, read_span};
+//! use std::io::Cursor;
+//!
+//! let message = b"From: Zo\xc3\xab <zoe@example.org>\r\n\
+//!     Subject: Re: =?utf-8?q?caf=C3=A9?=\r\n\
+//!     Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+//!     --b\r\n\r\nSee you there.\r\n--b\r\n\
+//!     Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw==\r\n";
+//! let mut reader = Cursor::new(message);
+//! let analysis = analyze(&mut reader, &Limits::default())?;
+//!
+//! // The closing delimiter is missing, and both parts are there.
+//! assert_eq!(analysis.message.root.parts.len(), 2);
+//! assert_eq!(analysis.summary.base_subject, "café");
+//! assert_eq!(analysis.summary.preview, "See you there.\n");
+//! let section = analysis.message.section(&[2], SectionKind::Whole).unwrap();
+//! assert_eq!(read_span(&mut reader, &section, 100)?, b"iVBORw==\r\n");
+//! # Ok::<(), std::io::Error>(())
+//! ```
 #![deny(
     clippy::indexing_slicing,
     clippy::string_slice,

@@ -16,6 +16,8 @@ pub const FIELD_BYTES_MAX: usize = 8 * 1024;
 pub const PARAMS_MAX: usize = 100;
 /// The longest value of one parameter, in bytes; a longer one is cut.
 pub const PARAM_BYTES_MAX: usize = 4 * 1024;
+/// The longest name of a type, subtype, disposition, encoding or parameter. RFC 6838 §4.2.
+pub const TOKEN_BYTES_MAX: usize = 127;
 /// The largest number of addresses kept of all envelopes of one message.
 pub const ADDRESSES_MAX: usize = 10_000;
 /// The longest boundary that is honoured, in bytes. RFC 2046 §5.1.1 allows 70; longer ones are seen.

@@ -15,6 +15,8 @@ pub const PREVIEW_CHARS_MAX: usize = 256;
 pub const PREVIEW_SOURCE_BYTES_MAX: usize = 1024 * 1024;
 /// The most text that is made of HTML, in bytes.
 const HTML_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// The most lines that are looked at, whatever is in them.
+const LINES_MAX: usize = 5_000;
 /// Lines looked at to judge one.
 const LOOK_AHEAD_LINES: usize = 10;
 /// A longer line is cut here: the rest would not be shown.
@@ -62,7 +64,8 @@ fn of_part<R: Read + Seek>(
         let text = chunks.html_text()?;
         return preview_text(text.lines().map(|line| Ok(line.to_owned())));
     }
-    preview_text(Lines { chunks, text: String::new(), is_done: false, is_cut: false })
+    let lines = Lines { chunks, text: String::new(), pos: 0, is_done: false, is_cut: false };
+    preview_text(lines.take(LINES_MAX))
 }
 
 /// Pieces of text, counted.
@@ -92,8 +95,9 @@ impl<R: Read> Chunks<'_, R> {
 /// Lines of text, cut to [`LINE_BYTES_MAX`].
 struct Lines<'a, R> {
     chunks: Chunks<'a, R>,
-    /// Text not yet given.
+    /// Text read; that before `pos` was given.
     text: String,
+    pos: usize,
     is_done: bool,
     /// Whether the start of the current line was given already.
     is_cut: bool,
@@ -102,20 +106,23 @@ struct Lines<'a, R> {
 impl<R: Read> Lines<'_, R> {
     /// Takes a line, or the start of a long one, off the text; `None` if more text is needed.
     fn take_line(&mut self) -> Option<String> {
-        let end = match self.text.find('\n') {
-            Some(end) => end + 1,
-            None if self.text.len() > LINE_BYTES_MAX => {
-                let line = (!self.is_cut).then(|| floor_str(&self.text, LINE_BYTES_MAX).to_owned());
-                self.text.clear();
-                self.is_cut = true;
-                return line;
+        loop {
+            let rest = self.text.get(self.pos..).unwrap_or_default();
+            let Some(end) = rest.find('\n') else { break };
+            let line = floor_str(rest.get(..end).unwrap_or_default(), LINE_BYTES_MAX).to_owned();
+            self.pos += end + 1;
+            if !std::mem::take(&mut self.is_cut) {
+                return Some(line);
             }
-            None => return None,
-        };
-        let rest = self.text.split_off(end);
-        let line = std::mem::replace(&mut self.text, rest);
-        let was_cut = std::mem::take(&mut self.is_cut);
-        if was_cut { self.take_line() } else { Some(floor_str(&line, LINE_BYTES_MAX).to_owned()) }
+        }
+        self.text.drain(..self.pos);
+        self.pos = 0;
+        if self.text.len() <= LINE_BYTES_MAX {
+            return None;
+        }
+        let line = floor_str(&self.text, LINE_BYTES_MAX).to_owned();
+        self.text.clear();
+        (!std::mem::replace(&mut self.is_cut, true)).then_some(line)
     }
 }
 
@@ -306,5 +313,7 @@ mod tests {
     fn a_long_line_costs_no_memory_and_is_cut() {
         let message = format!("\n{}\nsecond\n", "y".repeat(100_000));
         check_message(&message, &"y".repeat(PREVIEW_CHARS_MAX));
+        check_message(&format!("{}\ntext\n", "\n".repeat(LINES_MAX - 1)), "text\n");
+        check_message(&format!("{}\ntext\n", "\n".repeat(LINES_MAX)), "");
     }
 }

@@ -1,12 +1,13 @@
 //! All text of a message, for SEARCH and for an index. RFC 9051 §6.4.4.
 
-use std::io::{self, Read, Seek};
+use std::io::{self, Cursor, Read, Seek};
 use std::ops::ControlFlow;
 
+use crate::bytes::as_u64;
 use crate::encoded_word::decode_header;
 use crate::header::fields;
 use crate::html::HtmlText;
-use crate::limits::{HEADER_BYTES_MAX, HEADER_FIELDS_MAX};
+use crate::limits::{EMBEDDED_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX};
 use crate::section::{PartAt, read_span};
 use crate::structure::Message;
 
@@ -36,8 +37,9 @@ pub type SearchVisitor<'v> = &'v mut dyn FnMut(SearchText<'_>) -> ControlFlow<()
 /// Gives the headers of all parts and the text of all text parts to `visit`, in the order of the
 /// message, going into embedded messages.
 ///
-/// `reader` must be the message from its start. Memory is constant; an encoded embedded message is
-/// decoded anew for each of its parts. Returns whether `visit` stopped it.
+/// `reader` must be the message from its start. Memory is constant, but that an embedded message in
+/// base64 or quoted-printable is held while it is visited (parsing took it apart only if it was
+/// below [`EMBEDDED_BYTES_MAX`]). Time is linear. Returns whether `visit` stopped it.
 pub fn text_for_search<R: Read + Seek>(
     reader: &mut R,
     message: &Message,
@@ -55,8 +57,16 @@ fn visit_part<R: Read + Seek>(
     if visit_header(reader, at, depth, visit)?.is_break() {
         return Ok(ControlFlow::Break(()));
     }
-    if let Some(inner) = at.message() {
-        return visit_part(reader, &inner, depth + 1, visit);
+    if let Some(embedded) = at.part.message.as_deref() {
+        if embedded.is_decoded {
+            // Decoded once for all its parts, not once for each.
+            let mut body = at.open_decoded(reader)?.take(as_u64(EMBEDDED_BYTES_MAX));
+            let mut decoded = Vec::new();
+            body.read_to_end(&mut decoded)?;
+            let inner = PartAt { part: &embedded.root, layers: Vec::new() };
+            return visit_part(&mut Cursor::new(decoded), &inner, depth + 1, visit);
+        }
+        return visit_part(reader, &at.child(&embedded.root), depth + 1, visit);
     }
     for child in &at.part.parts {
         if visit_part(reader, &at.child(child), depth + 1, visit)?.is_break() {

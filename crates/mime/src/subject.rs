@@ -66,24 +66,29 @@ fn strip_trailers<'a>(mut text: &'a str, is_reply: &mut bool) -> &'a str {
     }
 }
 
-/// Steps 3 to 5: leaders, and blobs as long as something remains.
+/// Steps 3 to 5: leaders, and blobs as long as something remains. Linear in the text: blobs are
+/// looked through again only after a leader was removed.
 fn strip_leaders<'a>(mut text: &'a str, is_reply: &mut bool) -> &'a str {
     loop {
-        let before = text;
         text = text.trim_start_matches(' ');
         if let Some(rest) = strip_refwd(strip_blobs(text)) {
             text = rest;
             *is_reply = true;
+            continue;
         }
-        if let Some(rest) = strip_blob(text)
-            && !rest.is_empty()
-        {
-            text = rest;
-        }
-        if text.len() == before.len() {
-            return text;
+        match strip_blob(text).filter(|rest| !rest.is_empty()) {
+            Some(_) => text = strip_blobs_but_last(text),
+            None => return text,
         }
     }
+}
+
+/// Removes blobs while something remains.
+fn strip_blobs_but_last(mut text: &str) -> &str {
+    while let Some(rest) = strip_blob(text).filter(|rest| !rest.is_empty()) {
+        text = rest;
+    }
+    text
 }
 
 fn strip_blobs(mut text: &str) -> &str {
@@ -135,6 +140,8 @@ mod tests {
         // At the edge.
         check("[only blob]", "[only blob]", false);
         check("Re: [only blob]", "[only blob]", true);
+        check("[a] [b] [c]", "[c]", false);
+        check("[a] [b] re: [c] fw: [d]e", "e", true);
         check("(fwd)", "", true);
         check("Re:", "", true);
         check("", "", false);

@@ -1,0 +1,8 @@
+//! Any bytes as a header section, and each value as whatever a value can be.
+#![no_main]
+
+#[path = "../../crates/mime/tests/mime/invariants.rs"]
+#[expect(dead_code, reason = "each target uses its own check")]
+mod invariants;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| invariants::check_headers(data));

@@ -54,6 +54,9 @@ mod shape;
 mod value;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

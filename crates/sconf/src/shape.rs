@@ -193,7 +193,7 @@ macro_rules! settings {
     (@optional optional) => { true };
     ($(
         $(#[doc = $about:literal])*
-        pub struct $name:ident {
+        $visible:vis struct $name:ident {
             $(
                 $(#[doc = $doc:literal])*
                 $key:literal $($optional:ident)? => $field:ident: $type:ty
@@ -202,7 +202,7 @@ macro_rules! settings {
     )*) => { $(
         $(#[doc = $about])*
         #[derive(Clone, Debug, Default, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
-        pub struct $name {
+        $visible struct $name {
             $(
                 $(#[doc = $doc])*
                 #[serde(rename = $key, default)]

@@ -66,16 +66,14 @@ impl Writer {
     ) -> Result<Entry, EncodeError> {
         let mut entry = self.entry(Some(field.key), value, field.shape, depth)?;
         if entry.block.as_ref().is_some_and(|block| block.entries.is_empty()) {
-            let first = field.shape.fields().first();
-            let Some(first) = first.filter(|first| matches!(first.shape, Shape::Scalar(_))) else {
-                return Err(EncodeError::EmptyRequired(field.key.to_owned()));
-            };
-            // A struct whose presence matters needs a line below it: its first field as it is.
-            let zero = match first.shape {
-                Shape::Scalar(scalar) => Value::Text(scalar.zero.to_owned()),
-                _ => Value::Absent,
-            };
-            let line = self.field(first, &zero, depth + 1)?;
+            // A struct whose presence matters needs a line below it: a field as it is anyway.
+            let zero = field.shape.fields().iter().find_map(|field| match field.shape {
+                Shape::Scalar(scalar) if !field.nullable => Some((field, scalar.zero)),
+                _ => None,
+            });
+            let (first, zero) =
+                zero.ok_or_else(|| EncodeError::EmptyRequired(field.key.to_owned()))?;
+            let line = self.field(first, &Value::Text(zero.to_owned()), depth + 1)?;
             entry.block = Some(Block { entries: vec![line], tail: String::new() });
         }
         if self.docs == Docs::Write {

@@ -10,6 +10,7 @@ mod parameter;
 mod rcpt;
 mod verify;
 
+pub(crate) use auth::decode_response;
 pub use auth::{AuthCommand, InitialResponse, MECHANISM_BYTES_MAX};
 pub use hello::ClientName;
 pub use mail::{Body, MailCommand, SIZE_DIGITS_MAX};
@@ -73,6 +74,8 @@ pub enum CommandError {
     DuplicateParameter,
     /// A value that a known parameter cannot have.
     BadParameterValue,
+    /// A `BODY=` of an extension that we do not have. RFC 6152 §2.
+    UnknownBody,
     /// A localpart that is not ASCII, without SMTPUTF8. RFC 6531 §3.5.
     LocalpartNeedsUtf8,
 }

@@ -6,14 +6,20 @@
     clippy::cast_sign_loss
 )]
 
+pub mod client;
 pub mod command;
 mod data;
 mod data_writer;
 mod lex;
 mod line;
 mod path;
+pub mod redact;
 mod reply;
 mod reply_parser;
+pub mod server;
+pub mod simulate;
+pub mod submission;
+pub mod trace;
 mod xtext;
 
 pub use data::{DataFault, DataProgress, DataReader, DataReport, OVERFLOW_BYTES_MAX};

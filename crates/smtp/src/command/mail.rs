@@ -85,6 +85,7 @@ fn apply(
         (Some(1), Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => {
             command.body = Some(Body::EightBitMime);
         }
+        (Some(1), Some(_)) => return Err(CommandError::UnknownBody),
         (Some(2), None) => command.is_utf8 = true,
         // Who gave the message to the client: read, and not trusted. RFC 4954 §5.
         (Some(3), Some("<>")) => {}
@@ -136,7 +137,7 @@ mod tests {
         check(" FROM:<> SIZE=999999999999999999999", Err(CommandError::BadParameterValue));
         check(" FROM:<> SIZE=-1", Err(CommandError::BadParameterValue));
         check(" FROM:<> SIZE", Err(CommandError::BadParameterValue));
-        check(" FROM:<> BODY=BINARYMIME", Err(CommandError::BadParameterValue));
+        check(" FROM:<> BODY=BINARYMIME", Err(CommandError::UnknownBody));
         check(" FROM:<> SMTPUTF8=1", Err(CommandError::BadParameterValue));
         check(" FROM:<> AUTH=+2b", Err(CommandError::BadParameterValue));
         check(" FROM:<> SIZE=1 size=1", Err(CommandError::DuplicateParameter));

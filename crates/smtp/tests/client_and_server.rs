@@ -1,0 +1,158 @@
+//! The client session against the server session: a message gets through, by every mechanism.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a broken set-up should fail the test"
+)]
+
+#[expect(dead_code, reason = "each test uses a part of it")]
+mod driver;
+
+use driver::{Driver, Event, PASSWORD, USER};
+use mox_base::Secret;
+use mox_sasl::ChannelBindings;
+use mox_smtp::client::{Action, ClientError, Config, Credentials, Session, TlsUse, Transaction};
+use mox_smtp::command::Body;
+use mox_smtp::server::Service;
+use mox_smtp::{ForwardPath, Mailbox, Reply, ReplyParser, ReversePath, stuff};
+
+/// The two, joined by pipes.
+struct Pair {
+    client: Session,
+    server: Driver,
+    parser: ReplyParser,
+    /// From the server, not yet parsed.
+    received: Vec<u8>,
+    /// What the server asked, without answers.
+    asked: Vec<String>,
+}
+
+impl Pair {
+    fn new(service: Service, tls: TlsUse, password: Option<&str>) -> Self {
+        let login = password.map(|password| Credentials {
+            username: USER.to_owned(),
+            password: Secret::new(password),
+        });
+        let name = "client.example".to_owned();
+        let config = Config { name, tls, login, is_private: false };
+        Self {
+            client: Session::new(config, [5; 18], None),
+            server: Driver::new(driver::config(service), None),
+            parser: ReplyParser::default(),
+            received: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    /// Runs until the client has nothing to do. Every recipient but `nobody` is known.
+    fn run(&mut self, mut action: Action, message: &[u8]) -> Action {
+        loop {
+            action = match action {
+                Action::Send { bytes, .. } => {
+                    self.server.receive(&bytes);
+                    let reply = self.read();
+                    self.client.reply(reply)
+                }
+                Action::Read => {
+                    let reply = self.read();
+                    self.client.reply(reply)
+                }
+                Action::StartTls => {
+                    self.server.tls_established(driver::tls(None));
+                    let tls_exporter = Some([7; 32]);
+                    let bindings = ChannelBindings { tls_exporter, ..ChannelBindings::default() };
+                    self.client.tls_established(bindings)
+                }
+                Action::SendData => {
+                    self.server.receive(&stuff(message));
+                    self.client.data_sent()
+                }
+                action => return action,
+            };
+        }
+    }
+
+    fn read(&mut self) -> Reply {
+        loop {
+            for event in self.server.take_events() {
+                match event {
+                    Event::Sent(bytes) => self.received.extend_from_slice(&bytes),
+                    Event::Told(text) => self.asked.push(text),
+                }
+            }
+            let (taken, reply) = self.parser.push(&self.received).unwrap();
+            self.received.drain(..taken);
+            if let Some(reply) = reply {
+                return reply;
+            }
+            let question = self.server.question().cloned().expect("a reply or a question");
+            let words = match driver::describe(&question).split_once(' ') {
+                Some(("password" | "verifier", _)) => "auto",
+                Some(("rcpt", path)) if path.contains("nobody") => "unknown",
+                _ => "ok",
+            };
+            self.server.answer(driver::answer(&question, words));
+        }
+    }
+}
+
+fn path(address: &str) -> Mailbox {
+    Mailbox::from(mox_base::Address::parse(address).unwrap())
+}
+
+fn transaction(rcpts: &[&str]) -> Transaction {
+    let rcpt = |address: &&str| ForwardPath::Mailbox(path(address));
+    Transaction {
+        reverse_path: ReversePath::Mailbox(path("a@client.example")),
+        rcpts: rcpts.iter().map(rcpt).collect(),
+        size_bytes: 20,
+        body: Body::EightBitMime,
+        needs_utf8: false,
+    }
+}
+
+/// RFC 5321 §3.3, RFC 2920, RFC 3207.
+#[test]
+fn a_message_is_delivered() {
+    let mut pair = Pair::new(Service::Delivery, TlsUse::Required, None);
+    let action = pair.client.start();
+    assert_eq!(pair.run(action, b""), Action::Ready);
+    let rcpts = ["mjl@local.example", "nobody@local.example"];
+    let action = pair.client.deliver(&transaction(&rcpts));
+    let done = pair.run(action, b"a: b\r\n\r\n.dot\r\n");
+    let Action::Done(results) = done else { panic!("{done:?}") };
+    assert_eq!(results[0], Ok(()));
+    assert!(matches!(&results[1], Err(reply) if reply.code == 550));
+    let decide = pair.asked.iter().find(|text| text.starts_with("decide")).unwrap();
+    let want = "decide <a@client.example> -> <mjl@local.example> by - \
+                client=client.example esmtp=true tls=true utf8=false size=14";
+    assert_eq!(decide, want);
+    let action = pair.client.quit();
+    assert_eq!(pair.run(action, b""), Action::Quit);
+}
+
+/// RFC 4954; RFC 5802 with channel binding.
+#[test]
+fn the_client_logs_in_with_the_strongest_mechanism() {
+    let mut pair = Pair::new(Service::Submission, TlsUse::IfOffered, Some(PASSWORD));
+    let action = pair.client.start();
+    assert_eq!(pair.run(action, b""), Action::Ready);
+    let attempt = format!("login-attempt SCRAM-SHA-256-PLUS {USER} ok");
+    assert!(pair.asked.contains(&attempt), "{:?}", pair.asked);
+}
+
+#[test]
+fn a_wrong_password_is_refused() {
+    let mut pair = Pair::new(Service::Submission, TlsUse::IfOffered, Some("wrong password"));
+    let action = pair.client.start();
+    // SCRAM tells the client itself, before the server's protocol does.
+    let error = mox_sasl::ClientError::Scram(mox_sasl::ScramError::InvalidProof);
+    assert_eq!(pair.run(action, b""), Action::Failed(ClientError::Sasl(error)));
+}
+
+#[test]
+fn without_tls_no_login_is_offered() {
+    let mut pair = Pair::new(Service::Submission, TlsUse::Never, Some(PASSWORD));
+    let action = pair.client.start();
+    assert_eq!(pair.run(action, b""), Action::Failed(ClientError::NoMechanism));
+}

@@ -60,6 +60,7 @@ mod reader;
 mod scan;
 mod search_text;
 mod section;
+mod stored;
 mod structure;
 mod subject;
 mod summary;
@@ -68,10 +69,7 @@ mod transfer;
 pub use address::{
     EnvelopeAddress, FromError, NamedAddress, decode_addresses, from_address, parse_address_list,
 };
-pub use blob::{
-    AddressRef, AddressesRef, BLOB_VERSION, BlobError, EnvelopeRef, MessageRef, ParamsRef, PartRef,
-    PartsRef,
-};
+pub use blob::{BLOB_VERSION, BlobError};
 pub use charset::{CharsetDecoder, charset, decode_charset, decode_unlabelled};
 pub use compose::{
     BodyPart, ComposeError, Composer, Transport, random_boundary, random_message_id,
@@ -92,6 +90,7 @@ pub use preview::{PREVIEW_CHARS_MAX, PREVIEW_SOURCE_BYTES_MAX, preview};
 pub use reader::TextReader;
 pub use search_text::{SearchText, SearchVisitor, text_for_search};
 pub use section::{Layer, PartAt, SectionKind, Span, SpanReader, partial, read_span};
+pub use stored::{AddressRef, AddressesRef, EnvelopeRef, MessageRef, ParamsRef, PartRef, PartsRef};
 pub use structure::{EmbeddedMessage, Message, Part};
 pub use subject::{BaseSubject, base_subject};
 pub use summary::{Analysis, SUBJECT_BYTES_MAX, Summary, analyze};

@@ -322,3 +322,167 @@ fn set_end(part: &mut Part, start: Mark, end: Mark) {
     let bare = end.bare_line_feeds - start.bare_line_feeds;
     part.decoded_size = if part.is_text() { size + bare } else { size };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Message {
+        parse_bytes(text.as_bytes(), &Limits::default())
+    }
+
+    fn shape(part: &Part) -> String {
+        let inside: Vec<String> = part
+            .parts
+            .iter()
+            .chain(part.message.iter().map(|message| &message.root))
+            .map(shape)
+            .collect();
+        let name = part.media_subtype.to_lowercase();
+        if inside.is_empty() { name } else { format!("{name}({})", inside.join(" ")) }
+    }
+
+    #[track_caller]
+    fn check(text: &str, want: &str) {
+        assert_eq!(shape(&parse_text(text).root), want, "{text:?}");
+        // RFC 5322 §2.1 wants CRLF; bare LF has the same shape.
+        assert_eq!(shape(&parse_text(&text.replace("\r\n", "\n")).root), want, "{text:?} with LF");
+    }
+
+    const MIXED: &str = "Content-Type: multipart/mixed; boundary=x\r\n\r\n";
+
+    /// RFC 2046 §5.1.1.
+    #[test]
+    fn delimiters_are_told_from_text() {
+        let check = |body: &str, want| check(&format!("{MIXED}{body}"), want);
+        // Valid.
+        check("--x\r\n\r\na\r\n--x--\r\n", "mixed(plain)");
+        check(
+            "preamble\r\n--x\r\n\r\na\r\n--x\r\n\r\nb\r\n--x--\r\nepilogue",
+            "mixed(plain plain)",
+        );
+        check("--x \t\r\n\r\na\r\n--x-- \r\n", "mixed(plain)");
+        // At the edge: text that only begins like one, an end without line end, parts after the end.
+        check("--x\r\n\r\n--xy\r\n --x\r\n-x\r\na--x\r\n--x--", "mixed(plain)");
+        check("--x--x\r\n--x\r\n\r\na", "octet-stream");
+        check("--x\r\n\r\n--x--\r\n--x\r\n\r\nb", "mixed(plain)");
+        // Past it: no end, cut anywhere.
+        check("--x\r\n\r\na\r\n", "mixed(plain)");
+        check("--x\r\nSubject: a", "mixed(plain)");
+        check("--x", "mixed(plain)");
+        check("--x\r\n--x\r\n--x", "mixed(plain plain plain)");
+        // Never one.
+        check("text", "octet-stream");
+        check("", "octet-stream");
+    }
+
+    /// RFC 2046 §5.1.2: a delimiter of an outer multipart ends the inner ones.
+    #[test]
+    fn an_outer_delimiter_ends_what_is_open() {
+        let inner = "--x\r\nContent-Type: multipart/related; boundary=xy\r\n\r\n--xy\r\n\r\na\r\n";
+        check(&format!("{MIXED}{inner}--x\r\n\r\nb\r\n--x--"), "mixed(related(plain) plain)");
+        check(&format!("{MIXED}{inner}--xy--\r\n\r\n--x\r\n\r\nb"), "mixed(related(plain) plain)");
+        let message = "--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: a\r\n";
+        check(&format!("{MIXED}{message}--x\r\n\r\nb"), "mixed(rfc822(plain) plain)");
+    }
+
+    /// RFC 2045 §5.2, RFC 2046 §5.1.5.
+    #[test]
+    fn parts_without_type_have_the_default() {
+        let message = parse_text("\r\ntext");
+        assert!(!message.root.has_content_type && message.root.is("TEXT", "PLAIN"));
+        assert_eq!(message.root.charset(), "us-ascii");
+        let digest = "Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\n\
+            Subject: a\r\n\r\nb\r\n--x\r\nContent-Type: text/plain\r\n\r\nc\r\n--x--\r\n";
+        check(digest, "digest(rfc822(plain) plain)");
+    }
+
+    #[test]
+    fn offsets_lines_and_sizes_are_those_of_the_bytes() {
+        let text = format!("{MIXED}--x\r\nA: b\r\n\r\none\ntwo\r\n\r\n--x--\r\n");
+        let message = parse_text(&text);
+        let part = &message.root.parts[0];
+        let at = |needle: &str| u64::try_from(text.find(needle).unwrap()).unwrap();
+        assert_eq!(part.boundary_offset, Some(at("--x")));
+        assert_eq!(part.header_offset, at("A: b"));
+        assert_eq!(part.body_offset, at("one"));
+        assert_eq!(part.end_offset, at("\r\n--x--"));
+        // The line end before the delimiter is not the part's; the bare LF counts as CRLF.
+        assert_eq!((part.body_size(), part.lines, part.decoded_size), (9, 2, 10));
+        assert_eq!(message.size, message.root.end_offset);
+    }
+
+    #[test]
+    fn limits_turn_the_rest_into_leaves() {
+        let nest = |depth: usize| -> String {
+            let level =
+                |i| format!("Content-Type: multipart/mixed; boundary=b{i}\r\n\r\n--b{i}\r\n");
+            (0..depth).map(level).collect()
+        };
+        let depth_of = |mut part: &Part| {
+            let mut depth = 0;
+            while let Some(child) = part.parts.first() {
+                (part, depth) = (child, depth + 1);
+            }
+            (depth, part.media_subtype.clone())
+        };
+        let leaf = |depth| depth_of(&parse_text(&format!("{}\r\nx", nest(depth))).root);
+        assert_eq!(leaf(DEPTH_MAX), (DEPTH_MAX, "PLAIN".to_owned()));
+        assert_eq!(leaf(DEPTH_MAX + 1), (DEPTH_MAX, "OCTET-STREAM".to_owned()));
+
+        let many = format!("{MIXED}{}--x--\r\n", "--x\r\n\r\na\r\n".repeat(2_000));
+        let message = parse_text(&many);
+        // The root is a part too.
+        assert_eq!(message.root.parts.len(), Limits::default().parts - 1);
+        assert_eq!(message.root.end_offset, message.size);
+
+        let limits = Limits { header_bytes: 20, ..Limits::default() };
+        let long = b"Subject: a\r\nX: y\r\nContent-Type: text/html\r\n\r\nbody";
+        let message = parse_bytes(long, &limits);
+        assert_eq!(message.envelope.subject.as_deref(), Some(&b"a"[..]));
+        assert!(!message.root.has_content_type);
+        assert_eq!(message.root.body_size(), 4);
+
+        let limits = Limits { header_fields: 1, addresses: 2, ..Limits::default() };
+        let message = parse_bytes(b"To: a@b, c@d, e@f\r\nSubject: x\r\n\r\n", &limits);
+        assert_eq!((message.envelope.to.len(), message.envelope.subject), (2, None));
+    }
+
+    #[test]
+    fn an_encoded_message_is_looked_into_up_to_a_size() {
+        let text = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+            U3ViamVjdDogaW4NCg0KYm9keQ==";
+        let message = parse_text(text);
+        let inner = message.root.message.as_ref().unwrap();
+        assert!(inner.is_decoded);
+        assert_eq!((inner.root.body_offset, inner.root.end_offset), (15, 19));
+        assert_eq!(message.root.decoded_size, 19);
+        let limits = Limits { embedded_bytes: 18, ..Limits::default() };
+        let leaf = parse_bytes(text.as_bytes(), &limits).root;
+        assert!(leaf.message.is_none() && leaf.is("APPLICATION", "OCTET-STREAM"));
+        assert_eq!((leaf.encoding, leaf.decoded_size), (Encoding::Base64, 19));
+    }
+
+    /// RFC 6531 §3.1; embedded messages are content.
+    #[test]
+    fn eight_bit_headers_are_noticed() {
+        assert!(!parse_text("Subject: a\r\n\r\né").needs_smtputf8);
+        assert!(parse_text("Subject: é\r\n\r\n").needs_smtputf8);
+        assert!(parse_text(&format!("{MIXED}--x\r\nA: é\r\n\r\n")).needs_smtputf8);
+        let inner = "Content-Type: message/rfc822\r\n\r\nSubject: é\r\n\r\n";
+        assert!(!parse_text(inner).needs_smtputf8);
+    }
+
+    /// RFC 3464 §2.
+    #[test]
+    fn delivery_reports_are_known() {
+        let report = |kind: &str| {
+            let head = "Content-Type: multipart/report; boundary=x\r\n\r\n--x\r\n\r\na\r\n--x\r\n";
+            parse_text(&format!("{head}Content-Type: {kind}\r\n\r\nb\r\n--x--\r\n")).is_dsn()
+        };
+        assert!(report("message/delivery-status"));
+        assert!(report("message/global-delivery-status"));
+        assert!(!report("message/disposition-notification"));
+        assert!(!parse_text("Content-Type: message/delivery-status\r\n\r\n").is_dsn());
+    }
+}

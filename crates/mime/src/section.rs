@@ -218,3 +218,116 @@ pub fn read_span<R: Read + Seek>(
     span.open(reader)?.take(as_u64(bytes_max)).read_to_end(&mut out)?;
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, parse_bytes};
+
+    /// The message of the example in RFC 9051 §6.4.5.1; each body says which it is.
+    const EXAMPLE: &str = "Subject: top\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n\
+        --a\r\n\r\none\r\n--a\r\nContent-Type: application/octet-stream\r\n\r\ntwo\r\n--a\r\n\
+        Content-Type: message/rfc822\r\n\r\nSubject: 3\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\n\r\n3.1\r\n--b\r\nContent-Type: application/x\r\n\r\n3.2\r\n--b--\r\n--a\r\n\
+        Content-Type: multipart/mixed; boundary=c\r\n\r\n\
+        --c\r\nContent-Type: image/gif\r\n\r\n4.1\r\n--c\r\nContent-Type: message/rfc822\r\n\r\n\
+        Subject: 4.2\r\nContent-Type: multipart/mixed; boundary=d\r\n\r\n\
+        --d\r\n\r\n4.2.1\r\n--d\r\nContent-Type: multipart/alternative; boundary=e\r\n\r\n\
+        --e\r\n\r\n4.2.2.1\r\n--e\r\nContent-Type: text/richtext\r\n\r\n4.2.2.2\r\n--e--\r\n\
+        --d--\r\n--c--\r\n--a--\r\n";
+
+    #[track_caller]
+    fn check(message: &str, path: &[u32], kind: SectionKind, want: Option<&str>) {
+        let parsed = parse_bytes(message.as_bytes(), &Limits::default());
+        let got = parsed.section(path, kind).map(|span| {
+            let mut reader = io::Cursor::new(message);
+            String::from_utf8(read_span(&mut reader, &span, 10_000).unwrap()).unwrap()
+        });
+        assert_eq!(got.as_deref(), want, "{path:?} {kind:?}");
+    }
+
+    /// RFC 9051 §6.4.5.1.
+    #[test]
+    fn sections_of_the_example_are_found() {
+        use SectionKind::{Header, Mime, Text, Whole};
+        let check = |path: &[u32], kind, want| check(EXAMPLE, path, kind, want);
+        check(&[], Whole, Some(EXAMPLE));
+        let (header, text) = EXAMPLE.split_at(EXAMPLE.find("--a").unwrap());
+        check(&[], Header, Some(header));
+        check(&[], Text, Some(text));
+        check(&[1], Whole, Some("one"));
+        check(&[1], Mime, Some("\r\n"));
+        check(&[2], Whole, Some("two"));
+        check(&[2], Mime, Some("Content-Type: application/octet-stream\r\n\r\n"));
+        check(
+            &[3],
+            Header,
+            Some("Subject: 3\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"),
+        );
+        check(
+            &[3],
+            Text,
+            Some("--b\r\n\r\n3.1\r\n--b\r\nContent-Type: application/x\r\n\r\n3.2\r\n--b--"),
+        );
+        check(&[3], Mime, Some("Content-Type: message/rfc822\r\n\r\n"));
+        check(&[3, 1], Whole, Some("3.1"));
+        check(&[3, 2], Whole, Some("3.2"));
+        check(&[4, 1], Whole, Some("4.1"));
+        check(&[4, 1], Mime, Some("Content-Type: image/gif\r\n\r\n"));
+        check(&[4, 2, 1], Whole, Some("4.2.1"));
+        check(&[4, 2, 2, 1], Whole, Some("4.2.2.1"));
+        check(&[4, 2, 2, 2], Whole, Some("4.2.2.2"));
+        // No such part, or not a message.
+        check(&[], Mime, None);
+        check(&[0], Whole, None);
+        check(&[5], Whole, None);
+        check(&[u32::MAX], Whole, None);
+        check(&[1, 1], Whole, None);
+        check(&[1], Header, None);
+        check(&[4], Text, None);
+        check(&[4, 2, 1], Header, None);
+    }
+
+    /// RFC 9051 §6.4.5.1: part 1 of a message that is no multipart is its body.
+    #[test]
+    fn a_simple_message_has_one_part() {
+        use SectionKind::{Header, Mime, Text, Whole};
+        let simple = "Subject: x\r\n\r\nbody\r\n";
+        check(simple, &[1], Whole, Some("body\r\n"));
+        check(simple, &[1], Mime, Some("Subject: x\r\n\r\n"));
+        check(simple, &[], Text, Some("body\r\n"));
+        check(simple, &[1], Text, None);
+        check(simple, &[2], Whole, None);
+        check(simple, &[1, 1], Whole, None);
+        let forward = "Content-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\nbody";
+        check(forward, &[1], Whole, Some("Subject: in\r\n\r\nbody"));
+        check(forward, &[1], Header, Some("Subject: in\r\n\r\n"));
+        check(forward, &[1], Text, Some("body"));
+        check(forward, &[1, 1], Whole, Some("body"));
+        check(forward, &[1, 1, 1], Whole, None);
+    }
+
+    #[test]
+    fn sections_of_an_encoded_message_are_decoded() {
+        use SectionKind::{Header, Whole};
+        // "Subject: in\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding:
+        // quoted-printable\r\n\r\nSubject: =64eep\r\n\r\n=62ody\r\n", in base64.
+        let message = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+            U3ViamVjdDogaW4NCkNvbnRlbnQtVHlwZTogbWVzc2FnZS9yZmM4MjINCkNvbnRlbnQtVHJhbnNm\r\n\
+            ZXItRW5jb2Rpbmc6IHF1b3RlZC1wcmludGFibGUNCg0KU3ViamVjdDogPTY0ZWVwDQoNCj02Mm9k\r\n\
+            eQ0K";
+        check(message, &[1, 1], Header, Some("Subject: deep\r\n\r\n"));
+        check(message, &[1, 1, 1], Whole, Some("body\r\n"));
+        check(message, &[1, 1], Whole, Some("Subject: =64eep\r\n\r\n=62ody\r\n"));
+    }
+
+    /// RFC 9051 §6.4.5, `partial`.
+    #[test]
+    fn partial_ranges_end_with_the_section() {
+        assert_eq!(partial(&(10..20), 0, 5), 10..15);
+        assert_eq!(partial(&(10..20), 5, 100), 15..20);
+        assert_eq!(partial(&(10..20), 10, 1), 20..20);
+        assert_eq!(partial(&(10..20), u64::MAX, u64::MAX), 20..20);
+    }
+}

@@ -103,6 +103,15 @@ fn known(made: &Made, out: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
+/// mail-parser 0.11.9 fails an assertion of its own on some multiparts inside embedded messages.
+fn is_too_much_for_them(made: &Made) -> bool {
+    match made {
+        Made::Leaf { .. } => false,
+        Made::Multi { children, .. } => children.iter().any(is_too_much_for_them),
+        Made::Embedded { inner, .. } => !matches!(**inner, Made::Leaf { .. }),
+    }
+}
+
 fn kind_of(part: &Part) -> String {
     format!("{}/{}", part.media_type, part.media_subtype).to_lowercase()
 }
@@ -165,8 +174,10 @@ proptest! {
         known(&made, &mut want);
         let message = parse_bytes(&bytes, &Limits::default());
         prop_assert_eq!(&ours(&message, &bytes), &want);
-        let parsed = MessageParser::default().parse(&bytes).unwrap();
-        prop_assert_eq!(&theirs(&parsed), &want);
+        if !is_too_much_for_them(&made) {
+            let parsed = MessageParser::default().parse(&bytes).unwrap();
+            prop_assert_eq!(&theirs(&parsed), &want);
+        }
     }
 
     #[test]

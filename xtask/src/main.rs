@@ -2,7 +2,8 @@
 //!
 //! - `cargo xtask tidy` checks the rules of STYLE.md that a compiler does not know.
 //! - `cargo xtask rfc` writes docs/rfc.md, the index of RFC citations.
-//! - `cargo xtask interop` runs other people's mail programs against `mox localserve`.
+//! - `cargo xtask interop [NAME]` runs other people's mail programs against `mox localserve`; with a
+//!   name, only the cases that contain it.
 //!
 //! The first two also run as tests of this package.
 #![expect(clippy::print_stdout, reason = "a command-line tool talks on standard output")]
@@ -38,7 +39,7 @@ fn run(task: &str) -> Result<()> {
             println!("{}", index.print_density());
             report(&index.faults())
         }
-        "interop" => interop::run(&root),
+        "interop" => interop::run(&root, &std::env::args().nth(2).unwrap_or_default()),
         _ => bail!("unknown task; there are: tidy, rfc, interop"),
     }
 }

@@ -58,7 +58,7 @@ impl Index {
                 index.add_source(&source);
             }
         }
-        let transcripts = source::tracked_files(root)?;
+        let transcripts = source::files(root)?;
         for path in transcripts.iter().filter(|path| is_transcript(path)) {
             let text = fs::read_to_string(root.join(path)).with_context(|| path.clone())?;
             index.add_transcript(path, &text);

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 /// One Rust file.
 #[derive(Debug)]
@@ -29,27 +28,36 @@ pub(crate) struct Function {
     pub(crate) last: usize,
 }
 
-/// All files that git knows or would add, relative to the workspace. Deleted ones are left out.
-pub(crate) fn tracked_files(root: &Path) -> Result<Vec<String>> {
-    let output = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root)
-        .output()
-        .context("run git")?;
-    if !output.status.success() {
-        bail!("git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+/// Folders that hold what was built or found, and not what was written.
+const SKIPPED: &[&str] = &[".git", "target", "artifacts", "node_modules", "localserve-data"];
+
+/// All files of the workspace, relative to it and sorted. Does not ask git, so that the tests also
+/// run in an unpacked archive.
+pub(crate) fn files(root: &Path) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let (path, name) = (entry.path(), entry.file_name());
+            let kind = entry.file_type()?;
+            if kind.is_dir() && !SKIPPED.iter().any(|skipped| name == *skipped) {
+                folders.push(path);
+            } else if kind.is_file() {
+                let relative = path.strip_prefix(root).context("lies in the workspace")?;
+                files.push(relative.to_string_lossy().into_owned());
+            }
+        }
     }
-    let listed = String::from_utf8(output.stdout).context("file names are UTF-8")?;
-    let mut files: Vec<_> =
-        listed.lines().filter(|path| root.join(path).is_file()).map(str::to_owned).collect();
     files.sort();
-    files.dedup();
     Ok(files)
 }
 
 /// Reads all Rust files of the workspace.
 pub(crate) fn read_all(root: &Path) -> Result<Vec<Source>> {
-    let files = tracked_files(root)?;
+    let files = files(root)?;
     let rust = files.into_iter().filter(|path| path.ends_with(".rs"));
     rust.map(|path| {
         let text = fs::read_to_string(root.join(&path)).with_context(|| format!("read {path}"))?;

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 mod curl;
 mod neomutt;
@@ -32,10 +32,14 @@ const PROGRAMS: &[program::Needed] = &[
     (&["script", "--version"], "bsdutils"),
 ];
 
+/// Runs the cases whose names contain `filter`, which is all if it is empty.
+///
 /// Builds nothing: wants `target/release/mox`, or the program named in `MOX`.
-pub(crate) fn run(root: &Path) -> Result<()> {
-    let cases: Vec<Case> =
+pub(crate) fn run(root: &Path, filter: &str) -> Result<()> {
+    let mut cases: Vec<Case> =
         [swaks::CASES, curl::CASES, python::CASES, sync::CASES, neomutt::CASES].concat();
+    cases.retain(|(name, _)| name.contains(filter));
+    ensure!(!cases.is_empty(), "no case is called {filter:?}");
     let started = program::install(PROGRAMS)
         .context("install programs")
         .and_then(|()| Server::start(root).context("start mox localserve"));

@@ -87,7 +87,7 @@ pub(super) fn check_source(source: &Source) -> Vec<String> {
 /// Rules for every file, also those that are not Rust.
 pub(super) fn check_files(root: &Path) -> Result<Vec<String>> {
     let mut faults = Vec::new();
-    for path in source::tracked_files(root)? {
+    for path in source::files(root)? {
         // Binary files are fixtures and corpora.
         let Ok(text) = fs::read_to_string(root.join(&path)) else { continue };
         for (line, content) in text.lines().enumerate() {

@@ -140,7 +140,11 @@ impl DomainRules {
         Self {
             disabled: settings.disabled,
             case_sensitive: settings.localpart_case_sensitive,
-            separators: settings.separators().map(str::to_owned).collect(),
+            separators: settings
+                .separators()
+                .filter(|s| !s.is_empty())
+                .map(str::to_owned)
+                .collect(),
             ..Self::default()
         }
     }

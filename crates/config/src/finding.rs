@@ -56,17 +56,17 @@ impl<'d> Checker<'d> {
 
     /// Adds a fault of the value at `key`.
     pub(crate) fn fault(&mut self, key: &Key, message: impl fmt::Display) {
-        let finding = self.finding(key, message);
-        if self.faults.len() < FAULTS_MAX && !self.syntax.has_line(finding.line) {
-            self.faults.push(finding);
+        // The place is looked for only if it is wanted: that costs a walk over the document.
+        if self.faults.len() < FAULTS_MAX {
+            let finding = self.finding(key, message);
+            self.faults.extend((!self.syntax.has_line(finding.line)).then_some(finding));
         }
     }
 
     /// Adds a notice about the value at `key`.
     pub(crate) fn notice(&mut self, key: &Key, message: impl fmt::Display) {
-        let finding = self.finding(key, message);
         if self.notices.len() < FAULTS_MAX {
-            self.notices.push(finding);
+            self.notices.push(self.finding(key, message));
         }
     }
 

@@ -57,6 +57,9 @@ mod text;
 mod transport;
 mod web;
 
+#[cfg(test)]
+mod tests;
+
 pub use account::{
     Account, AutomaticJunkFlags, Destination, FIRST_TIME_RECIPIENTS_PER_DAY_DEFAULT,
     IncomingWebhook, JunkFilter, OUTGOING_MESSAGES_PER_DAY_DEFAULT, OutgoingWebhook, Ruleset,

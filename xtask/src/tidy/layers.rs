@@ -51,6 +51,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("queue", 2),
     ("reportdb", 2),
     ("net", 3),
+    ("login", 3),
     ("smtpd", 3),
     ("imapd", 3),
     ("sender", 3),
@@ -67,10 +68,11 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("reports", &["mime"]),
     ("store", &["junk"]),
     ("queue", &["reportdb"]),
-    ("smtpd", &["net"]),
-    ("imapd", &["net"]),
+    ("login", &["net"]),
+    ("smtpd", &["net", "login"]),
+    ("imapd", &["net", "login"]),
     ("sender", &["net"]),
-    ("web", &["net"]),
+    ("web", &["net", "login"]),
 ];
 
 /// Packages outside the layers, and whether they may use ours.

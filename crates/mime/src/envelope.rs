@@ -67,3 +67,37 @@ pub(crate) fn set(slot: &mut Option<Box<[u8]>>, value: &[u8]) {
         *slot = Some(Box::from(crate::bytes::head(&value, FIELD_BYTES_MAX)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ADDRESSES_MAX, fields};
+
+    fn envelope(section: &str) -> Envelope {
+        let mut envelope = Envelope::default();
+        let mut room = ADDRESSES_MAX;
+        fields(section.as_bytes()).for_each(|field| envelope.take(&field, &mut room));
+        envelope
+    }
+
+    /// RFC 9051 §7.5.2.
+    #[test]
+    fn fields_are_raw_and_the_first_counts() {
+        let got = envelope(
+            "date:  Fri, 20 Nov\r\n 2026 \r\nSUBJECT: =?utf-8?q?a?=\r\nSubject: b\r\n\
+             In-Reply-To: <a@b> (x)\r\nMessage-Id:\r\nX-Subject: c\r\n",
+        );
+        assert_eq!(got.date.as_deref(), Some(&b"Fri, 20 Nov 2026"[..]));
+        assert_eq!(got.subject.as_deref(), Some(&b"=?utf-8?q?a?="[..]));
+        assert_eq!(got.in_reply_to.as_deref(), Some(&b"<a@b> (x)"[..]));
+        assert_eq!(got.message_id.as_deref(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn address_fields_are_joined_and_long_fields_cut() {
+        let got = envelope("To: a@b\r\nCc: c@d\r\nTo: e@f\r\nBcc: g:;\r\n");
+        assert_eq!((got.to.len(), got.cc.len(), got.bcc.len()), (2, 1, 2));
+        let long = envelope(&format!("Subject: {}\r\n", "a".repeat(FIELD_BYTES_MAX + 1)));
+        assert_eq!(long.subject.unwrap().len(), FIELD_BYTES_MAX);
+    }
+}

@@ -127,3 +127,44 @@ pub(crate) fn is_token(byte: u8) -> bool {
                 | b'='
         )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 5322 §3.2.2.
+    #[test]
+    fn comments_nest_and_are_escaped() {
+        let check = |text: &str, comment: Option<&str>, rest: &str| {
+            let mut lexer = Lexer::new(text.as_bytes());
+            let (_, got) = lexer.cfws();
+            assert_eq!(got, comment.map(str::as_bytes), "{text:?}");
+            assert_eq!(lexer.rest(), rest.as_bytes(), "{text:?}");
+        };
+        check(" \t\r\n x", None, "x");
+        check("(a) (b) x", Some("b"), "x");
+        check("(a (b) c)x", Some("a (b) c"), "x");
+        check("(a \\) b)x", Some("a \\) b"), "x");
+        // Never ended, and nested deeper than any stack.
+        check("(a (b)", Some("a (b)"), "");
+        check("(\\", Some("\\"), "");
+        let deep = "(".repeat(1_000_000);
+        check(&format!("({deep}"), Some(&deep), "");
+    }
+
+    /// RFC 5322 §3.2.4.
+    #[test]
+    fn quoted_strings_lose_quotes_escapes_and_folding() {
+        let check = |text: &str, want: &str, rest: &str| {
+            let mut lexer = Lexer::new(text.as_bytes());
+            let mut out = Vec::new();
+            lexer.quoted_string(&mut out);
+            assert_eq!((out.as_slice(), lexer.rest()), (want.as_bytes(), rest.as_bytes()));
+        };
+        check("\"a b\"c", "a b", "c");
+        check("\"a\\\"b\\\\\"", "a\"b\\", "");
+        check("\"a\r\n b\"", "a b", "");
+        check("\"a", "a", "");
+        check("\"a\\", "a", "");
+    }
+}

@@ -119,3 +119,58 @@ fn visit_text<R: Read + Seek>(
     }
     Ok(visit(SearchText::PartEnd))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, parse_bytes};
+
+    const MESSAGE: &str = "Subject: =?utf-8?q?caf=C3=A9?=\r\n\
+        Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\
+        Content-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+        PGI+Y2Fm6TwvYj4=\r\n--x\r\nContent-Type: image/png\r\n\r\nnot text\r\n--x--\r\n";
+
+    fn pieces(stop_after: usize) -> (Vec<String>, ControlFlow<()>) {
+        let message = parse_bytes(MESSAGE.as_bytes(), &Limits::default());
+        let mut out = Vec::new();
+        let flow = text_for_search(&mut Cursor::new(MESSAGE), &message, &mut |piece| {
+            match piece {
+                SearchText::Field { depth, name, value } => {
+                    out.push(format!("{depth} {name} {value}"));
+                }
+                SearchText::Body("") => return ControlFlow::Continue(()),
+                SearchText::Body(text) => out.push(text.to_owned()),
+                SearchText::PartEnd => out.push("end".to_owned()),
+            }
+            if out.len() == stop_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (out, flow.unwrap())
+    }
+
+    /// RFC 9051 §6.4.4: `TEXT` is header and body, `BODY` without depth 0.
+    #[test]
+    fn all_text_is_given_in_order() {
+        let (got, flow) = pieces(usize::MAX);
+        assert!(flow.is_continue());
+        let want = [
+            "0 Subject café",
+            "0 Content-Type multipart/mixed; boundary=x",
+            "1 Content-Type text/html; charset=iso-8859-1",
+            "1 Content-Transfer-Encoding base64",
+            "café",
+            "\n",
+            "end",
+            "1 Content-Type image/png",
+        ];
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn the_visitor_may_stop_anywhere() {
+        let all = pieces(usize::MAX).0.len();
+        for stop_after in 1..=all {
+            let (got, flow) = pieces(stop_after);
+            assert_eq!((got.len(), flow), (stop_after, ControlFlow::Break(())));
+        }
+    }
+}

@@ -111,3 +111,55 @@ fn summarize(message: &Message, header: &[u8], limits: &Limits) -> Summary {
         preview: String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(text: &str) -> Summary {
+        analyze(&mut io::Cursor::new(text), &Limits::default()).unwrap().summary
+    }
+
+    #[test]
+    fn a_message_is_summarised() {
+        let got = summary(
+            "From: =?utf-8?q?Zo=C3=AB?= <Zoe@Example.org>, friends: a@b.example;\r\n\
+             To: c@d.example\r\nReply-To: r@example.org\r\n\
+             Subject: Re: [list]\r\n =?utf-8?q?caf=C3=A9?=\r\n\
+             Date: Fri, 20 Nov 2026 23:30:00 -0100\r\nMessage-ID: <A@b.example>\r\n\
+             References: <1@x> <2@x>\r\n\r\nHello.\r\n",
+        );
+        assert_eq!(got.message_id.unwrap().id, "a@b.example");
+        assert_eq!(got.references, ["1@x", "2@x"]);
+        assert_eq!(got.subject, "Re: [list] café");
+        assert_eq!((got.base_subject.as_str(), got.is_reply), ("café", true));
+        // RFC 9051 §6.4.4: the day is that of the writer, the time is that of the world.
+        assert_eq!(got.sent_day, Some(20_777));
+        assert_eq!(got.date.unwrap().day(), 20_778);
+        let names: Vec<_> = got.from.iter().map(|from| from.name.as_str()).collect();
+        assert_eq!(names, ["Zoë", ""]);
+        assert_eq!(got.from[0].address.as_ref().unwrap().to_string(), "Zoe@example.org");
+        assert_eq!((got.to.len(), got.reply_to.len(), got.cc.len()), (1, 1, 0));
+        assert_eq!(got.preview, "Hello.\n");
+        assert!(!got.is_dsn && !got.needs_smtputf8);
+    }
+
+    #[test]
+    fn nothing_makes_an_empty_summary() {
+        assert_eq!(summary(""), Summary::default());
+        assert_eq!(summary("Date: never\r\nMessage-ID: <>\r\nTo: \r\n\r\n"), Summary::default());
+    }
+
+    #[test]
+    fn a_long_subject_is_cut_between_characters() {
+        let got = summary(&format!("Subject: a{}\r\n\r\n", "é".repeat(SUBJECT_BYTES_MAX)));
+        assert_eq!(got.subject.len(), SUBJECT_BYTES_MAX - 1);
+    }
+
+    #[test]
+    fn the_reader_is_read_from_its_start() {
+        let mut reader = io::Cursor::new("Subject: a\r\n\r\nb");
+        reader.set_position(5);
+        assert_eq!(analyze(&mut reader, &Limits::default()).unwrap().summary.subject, "a");
+    }
+}

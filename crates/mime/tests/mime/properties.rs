@@ -166,3 +166,38 @@ fn an_error_of_the_reader_is_given_back() {
     let error = parse(Cursor::new(b"a: b\r\n\r\n").chain(Failing), &Limits::default());
     assert_eq!(error.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
 }
+
+/// A delimiter is found wherever it falls in the buffers of the scanner.
+#[test]
+fn delimiters_are_found_at_any_offset() {
+    for size in [8 * 1024, 64 * 1024, 72 * 1024, 128 * 1024] {
+        for pad in size - 420..size + 20 {
+            let head = "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n";
+            let text = "y".repeat(pad - head.len());
+            let bytes = format!("{head}{text}\r\n--x\r\n\r\nz\r\n--x--\r\n");
+            let message = parse_bytes(bytes.as_bytes(), &Limits::default());
+            let ends: Vec<u64> = message.root.parts.iter().map(|part| part.end_offset).collect();
+            let z = bytes.find('z').unwrap() as u64;
+            assert_eq!(ends, [pad as u64, z + 1], "{pad}");
+        }
+    }
+}
+
+/// Memory does not grow with the message: what is read at a time is bounded.
+#[test]
+fn reads_are_small() {
+    struct Largest(u64, usize);
+    impl Read for Largest {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.1 = self.1.max(out.len());
+            let length = out.len().min(usize::try_from(self.0).unwrap());
+            out[..length].fill(b'x');
+            self.0 -= length as u64;
+            Ok(length)
+        }
+    }
+    let mut reader = Largest(5_000_000, 0);
+    let message = parse(Cursor::new(b"\r\n").chain(&mut reader), &Limits::default()).unwrap();
+    assert_eq!((message.size, message.root.lines), (5_000_002, 1));
+    assert!(reader.1 <= 64 * 1024);
+}

@@ -1,0 +1,125 @@
+//! A SASL exchange with its questions answered.
+
+use mox_net::blocking;
+use mox_sasl::{Answer, Failure, Mechanism, NONCE_BYTES, Question, Server, Step};
+
+use crate::logins::{Login, LoginError, Logins, Peer};
+
+/// How an exchange goes on.
+pub enum Outcome {
+    /// Send this to the client, even if empty, and pass its response to [`Exchange::step`].
+    Challenge(Vec<u8>),
+    /// Logged in.
+    Done(Login),
+    /// Over, without success.
+    Failed(LoginError),
+}
+
+/// A SASL exchange of one connection.
+pub struct Exchange {
+    logins: Logins,
+    peer: Peer,
+    server: Server,
+}
+
+impl Logins {
+    /// Starts an exchange. That the mechanism may be used on this connection (a password in the
+    /// clear needs TLS) is checked by the driver before.
+    #[must_use]
+    pub fn start(&self, mechanism: Mechanism, peer: &Peer) -> Exchange {
+        let mut nonce = [0; NONCE_BYTES];
+        self.inner().rng.fill(&mut nonce);
+        let server = Server::start(mechanism, peer.bindings.clone(), nonce);
+        Exchange { logins: self.clone(), peer: peer.clone(), server }
+    }
+}
+
+impl Exchange {
+    /// The mechanism.
+    #[must_use]
+    pub fn mechanism(&self) -> Mechanism {
+        self.server.mechanism()
+    }
+
+    /// As whom the client wants to log in, as far as it has said so; for the log.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.server.username()
+    }
+
+    /// The first step, with the initial response if there was one.
+    pub async fn first(&mut self, initial: Option<&[u8]>) -> Outcome {
+        if !self.logins.may_try(self.peer.ip) {
+            return Outcome::Failed(LoginError::TooManyFailures);
+        }
+        let step = self.server.first(initial);
+        self.settle(step).await
+    }
+
+    /// Takes the client's response to a challenge.
+    pub async fn step(&mut self, response: &[u8]) -> Outcome {
+        let step = self.server.step(response);
+        self.settle(step).await
+    }
+
+    /// Takes that the client gave up, or sent what cannot be decoded.
+    pub fn abort(self, failure: Failure) -> LoginError {
+        let error = LoginError::Refused(failure);
+        self.logins.count(self.peer.ip, Err(&error));
+        error
+    }
+
+    /// Answers questions until there is something for the client.
+    async fn settle(&mut self, mut step: Step) -> Outcome {
+        let outcome = loop {
+            match step {
+                Step::Challenge(message) => return Outcome::Challenge(message),
+                Step::Ask(question) => match self.answer(question).await {
+                    Ok(answer) => step = self.server.answer(answer),
+                    Err(error) => {
+                        tracing::error!(%error, "looking up credentials");
+                        break Err(error);
+                    }
+                },
+                Step::Done => break self.login().await,
+                Step::Failed(failure) => break Err(LoginError::Refused(failure)),
+            }
+        };
+        self.logins.count(self.peer.ip, outcome.as_ref().map(|_| ()));
+        outcome.map_or_else(Outcome::Failed, Outcome::Done)
+    }
+
+    async fn answer(&self, question: Question) -> Result<Answer, LoginError> {
+        let logins = self.logins.clone();
+        let client_key = self.peer.client_key.clone();
+        blocking(move || {
+            let inner = logins.inner();
+            Ok(match question {
+                Question::Password { username, password } => {
+                    Answer::Password(inner.is_password(&username, &password)?)
+                }
+                Question::Verifier { username, hash } => {
+                    Answer::Verifier(inner.verifier(&username, hash)?)
+                }
+                Question::Certificate { username } => {
+                    let fingerprint = client_key.as_deref();
+                    Answer::Certificate(inner.key_owner(fingerprint, username.as_deref())?)
+                }
+            })
+        })
+        .await
+    }
+
+    /// The client is who it says; whether that helps depends on the account.
+    async fn login(&self) -> Result<Login, LoginError> {
+        let username = self.server.username().unwrap_or_default().to_owned();
+        let only = match self.peer.client_key.clone() {
+            Some(fingerprint) => {
+                let logins = self.logins.clone();
+                blocking(move || logins.inner().key_account(&fingerprint)).await?
+            }
+            None => None,
+        };
+        self.logins.open(username, only).await
+    }
+}

@@ -1,0 +1,16 @@
+//! Logging in: who a client is, checked the same way for every protocol.
+//!
+//! [`Logins`] knows the configuration, the accounts, the registered client keys and the limits;
+//! [`Exchange`] runs a SASL exchange and answers its questions. The encoding of the exchange on
+//! the wire, its replies and the delays after failures belong to the drivers.
+//!
+//! Invariant: whether an account exists shows neither in an answer nor in the work done for it.
+//! An unknown name gets the verifiers of the decoy, and everything goes on as for an account.
+
+mod exchange;
+mod logins;
+mod secrets;
+
+pub use exchange::{Exchange, Outcome};
+pub use logins::{Login, LoginError, Logins, Peer};
+pub use secrets::{read_verifiers, set_password};

@@ -1,0 +1,273 @@
+//! The service that every driver logs in through.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mox_base::{Clock, Rng};
+use mox_config::Live;
+use mox_net::{AuthFailures, blocking};
+use mox_sasl::{
+    ChannelBindings, Decoy, Failure, Password, PasswordCache, ScramHash, ScramVerifier,
+};
+use mox_store::{Account, ClientKeys, Store, StoreError};
+
+use crate::secrets::read_verifiers;
+
+/// Why a login failed. What a client may be told of it is fixed by its protocol.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// The exchange failed; see [`Failure`]. Unknown users and wrong passwords look alike.
+    #[error("{0}")]
+    Refused(Failure),
+    /// The credentials are right, but the configuration does not let the account log in.
+    #[error("login disabled for account: {message}")]
+    Disabled {
+        /// What the user gets to read.
+        message: String,
+    },
+    /// Right, but for another account than the one the connection belongs to by its certificate.
+    #[error("connection belongs to another account")]
+    OtherAccount,
+    /// The address has failed too often.
+    #[error("too many failed logins from this network")]
+    TooManyFailures,
+    /// What is stored of the password cannot be read.
+    #[error("stored password damaged")]
+    BadSecret,
+    /// The account could not be read.
+    #[error("account: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl LoginError {
+    /// Whether the client may try the same again later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Refused(failure) => *failure == Failure::Unavailable,
+            Self::Store(error) => error.is_temporary(),
+            Self::TooManyFailures => true,
+            Self::Disabled { .. } | Self::OtherAccount | Self::BadSecret => false,
+        }
+    }
+
+    /// Whether it counts against the client's address.
+    fn is_counted(&self) -> bool {
+        matches!(self, Self::Refused(failure) if *failure != Failure::Unavailable)
+            || matches!(self, Self::OtherAccount)
+    }
+}
+
+/// A successful login.
+#[derive(Clone)]
+pub struct Login {
+    /// The account, open.
+    pub account: Account,
+    /// The name the client logged in with, in NFC.
+    pub username: String,
+}
+
+/// What is known of the connection that a client logs in on.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub ip: IpAddr,
+    /// The channel bindings of its TLS, if any.
+    pub bindings: ChannelBindings,
+    /// The fingerprint of its TLS client key, if it showed one.
+    pub client_key: Option<String>,
+}
+
+/// Logging in for all protocols. Cheap to clone.
+#[derive(Clone)]
+pub struct Logins(Arc<Inner>);
+
+pub(crate) struct Inner {
+    config: Arc<Live>,
+    store: Store,
+    client_keys: Arc<ClientKeys>,
+    clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    failures: AuthFailures,
+    decoy: Decoy,
+    cache: PasswordCache,
+}
+
+impl Logins {
+    /// Makes the service. `decoy_secret` should be the same after a restart, so that made-up
+    /// salts of unknown users stay what they were.
+    #[must_use]
+    pub fn new(
+        config: Arc<Live>,
+        store: Store,
+        client_keys: Arc<ClientKeys>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        decoy_secret: [u8; mox_sasl::DECOY_SECRET_BYTES],
+        failures: AuthFailures,
+    ) -> Self {
+        let mut cache_key = [0; 32];
+        rng.fill(&mut cache_key);
+        let decoy = Decoy::new(decoy_secret);
+        let cache = PasswordCache::new(cache_key);
+        let inner = Inner { config, store, client_keys, clock, rng, failures, decoy, cache };
+        Self(Arc::new(inner))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// Checks a name and password, as IMAP's LOGIN command has them. The password is as typed.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoginError`].
+    pub async fn password(
+        &self,
+        peer: &Peer,
+        username: &str,
+        password: &str,
+    ) -> Result<Login, LoginError> {
+        let message = format!("\0{username}\0{password}");
+        let bindings = ChannelBindings::default();
+        let peer = Peer { bindings, ..peer.clone() };
+        let mut exchange = self.start(mox_sasl::Mechanism::Plain, &peer);
+        match exchange.first(Some(message.as_bytes())).await {
+            crate::Outcome::Done(login) => Ok(login),
+            crate::Outcome::Failed(error) => Err(error),
+            // PLAIN with a first message asks for nothing more.
+            crate::Outcome::Challenge(_) => Err(LoginError::Refused(Failure::Malformed)),
+        }
+    }
+
+    /// Logs in by the client key of the connection alone, where the owner of the key allows it.
+    /// `None` if there is no key, or it must be used with EXTERNAL.
+    ///
+    /// # Errors
+    ///
+    /// If the key is not registered, or its account cannot log in.
+    pub async fn preauth(&self, peer: &Peer) -> Result<Option<Login>, LoginError> {
+        let Some(fingerprint) = peer.client_key.clone() else {
+            return Ok(None);
+        };
+        let now = self.0.clock.now();
+        if !self.0.failures.may_try(peer.ip, now) {
+            return Ok(None);
+        }
+        let logins = self.clone();
+        let found = blocking(move || logins.0.client_keys.find(&fingerprint)).await?;
+        let Some(key) = found else {
+            self.0.failures.record(peer.ip, now);
+            return Err(LoginError::Refused(Failure::BadCredentials));
+        };
+        if key.no_imap_preauth {
+            return Ok(None);
+        }
+        self.open(key.login_address.to_string(), Some(key.account)).await.map(Some)
+    }
+
+    /// Whether the address may still try, or has failed too often.
+    #[must_use]
+    pub fn may_try(&self, ip: IpAddr) -> bool {
+        self.0.failures.may_try(ip, self.0.clock.now())
+    }
+
+    /// Counts the outcome of an exchange.
+    pub(crate) fn count(&self, ip: IpAddr, outcome: Result<(), &LoginError>) {
+        let now = self.0.clock.now();
+        match outcome {
+            Ok(()) => self.0.failures.reset(ip, now),
+            Err(error) if error.is_counted() => {
+                self.0.failures.record(ip, now);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Opens the account of a user whose credentials are right.
+    ///
+    /// - `only`: the account that the connection belongs to by its certificate.
+    pub(crate) async fn open(
+        &self,
+        username: String,
+        only: Option<String>,
+    ) -> Result<Login, LoginError> {
+        let config = self.0.config.snapshot();
+        let refused = LoginError::Refused(Failure::BadCredentials);
+        let target = config.account_for_login(&username).map_err(|_| refused)?;
+        if only.is_some_and(|only| *only != *target.account) {
+            return Err(LoginError::OtherAccount);
+        }
+        let disabled = config.account(&target.account).map(|account| &account.login_disabled);
+        if let Some(message) = disabled.filter(|message| !message.is_empty()) {
+            return Err(LoginError::Disabled { message: message.clone() });
+        }
+        let store = self.0.store.clone();
+        let account = blocking(move || store.account(&target.account)).await?;
+        Ok(Login { account, username })
+    }
+}
+
+impl Inner {
+    /// The account of a user name, `None` if there is none. Blocks.
+    fn account_of(&self, username: &str) -> Result<Option<Account>, LoginError> {
+        let Ok(target) = self.config.snapshot().account_for_login(username) else {
+            return Ok(None);
+        };
+        match self.store.account(&target.account) {
+            Ok(account) => Ok(Some(account)),
+            Err(StoreError::NoAccount) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The verifier of a user; the decoy's for one who does not exist or has no password. Blocks.
+    pub(crate) fn verifier(
+        &self,
+        username: &str,
+        hash: ScramHash,
+    ) -> Result<ScramVerifier, LoginError> {
+        let stored = match self.account_of(username)? {
+            Some(account) => read_verifiers(&account.read()?)?,
+            None => None,
+        };
+        let verifiers = stored.unwrap_or_else(|| self.decoy.verifiers(username));
+        Ok(verifiers.for_hash(hash).clone())
+    }
+
+    /// Whether this is the password of that user. Blocks, and costs milliseconds unless the
+    /// password was right a moment ago.
+    pub(crate) fn is_password(
+        &self,
+        username: &str,
+        password: &Password,
+    ) -> Result<bool, LoginError> {
+        let verifier = self.verifier(username, ScramHash::Sha256)?;
+        Ok(self.cache.verify(&verifier, password, self.clock.monotonic()))
+    }
+
+    /// As whom a client key may log in: as the asked user if that is of the account of the key,
+    /// else as the address it is registered for. `None` if not at all. Blocks.
+    pub(crate) fn key_owner(
+        &self,
+        fingerprint: Option<&str>,
+        username: Option<&str>,
+    ) -> Result<Option<String>, LoginError> {
+        let Some(fingerprint) = fingerprint else {
+            return Ok(None);
+        };
+        let Some(key) = self.client_keys.find(fingerprint)? else {
+            return Ok(None);
+        };
+        let name = username.map_or_else(|| key.login_address.to_string(), ToOwned::to_owned);
+        let owner = self.config.snapshot().account_for_login(&name);
+        Ok(owner.ok().filter(|target| *target.account == *key.account).map(|_| name))
+    }
+
+    /// The account that a registered key belongs to. Blocks.
+    pub(crate) fn key_account(&self, fingerprint: &str) -> Result<Option<String>, LoginError> {
+        Ok(self.client_keys.find(fingerprint)?.map(|key| key.account))
+    }
+}

@@ -1,0 +1,190 @@
+//! Logging in with every mechanism, and what an attacker gets to see.
+
+#[cfg(test)]
+mod login {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use mox_base::{Address, Clock, Rng, Secret, UnixSeconds};
+    use mox_config::{Live, NamedFiles};
+    use mox_login::{Login, LoginError, Logins, Outcome, Peer, set_password};
+    use mox_net::{AuthFailures, Window};
+    use mox_sasl::{ChannelBindings, Failure, Mechanism, Password};
+    use mox_store::{ClientKey, ClientKeys, Policy, Store};
+    use mox_testkit::{ManualClock, TestRng};
+    use tempfile::TempDir;
+
+    const MOX_CONF: &str = "DataDir: data\nLogLevel: info\nHostname: mail.example.org\n\
+        Listeners:\n\tlocal:\n\t\tIPs:\n\t\t\t- 127.0.0.1\n\
+        Postmaster:\n\tAccount: mjl\n\tMailbox: Postmaster\n";
+    const DOMAINS_CONF: &str = "Domains:\n\texample.org:\n\t\tLocalpartCatchallSeparator: +\n\
+        Accounts:\n\
+        \tmjl:\n\t\tDomain: example.org\n\t\tDestinations:\n\t\t\tmjl@example.org: nil\n\
+        \tother:\n\t\tDomain: example.org\n\t\tDestinations:\n\t\t\tother@example.org: nil\n\
+        \toff:\n\t\tLoginDisabled: on leave\n\t\tDomain: example.org\n\t\tDestinations:\n\
+        \t\t\toff@example.org: nil\n";
+    const PASSWORD: &str = "correct horse";
+
+    struct Fixture {
+        logins: Logins,
+        keys: Arc<ClientKeys>,
+        _dir: TempDir,
+    }
+
+    fn fixture() -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("mox.conf"), MOX_CONF).unwrap();
+        std::fs::write(dir.path().join("domains.conf"), DOMAINS_CONF).unwrap();
+        let start = UnixSeconds(1_795_164_932);
+        let live = Live::load(dir.path(), NamedFiles::Skip, start).unwrap().0;
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(start));
+        let store = Store::new(dir.path(), Arc::clone(&clock), Arc::new(Policy::default()));
+        let rng: Arc<dyn Rng> = Arc::new(TestRng::new(1));
+        for name in ["mjl", "other", "off"] {
+            let password = Password::for_storing(PASSWORD).unwrap();
+            let account = store.account(name).unwrap();
+            set_password(&account, &password, &*rng).wait().unwrap();
+        }
+        let keys = Arc::new(ClientKeys::open(dir.path()).unwrap());
+        let limits = AuthFailures::with(&[Window { secs: 60, limits: [5, 15, 45] }]);
+        let logins =
+            Logins::new(Arc::new(live), store, Arc::clone(&keys), clock, rng, [9; 32], limits);
+        Fixture { logins, keys, _dir: dir }
+    }
+
+    fn peer() -> Peer {
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        Peer { ip, bindings: ChannelBindings::default(), client_key: None }
+    }
+
+    async fn login(fixture: &Fixture, user: &str, password: &str) -> Result<Login, LoginError> {
+        fixture.logins.password(&peer(), user, password).await
+    }
+
+    fn failure(outcome: Result<Login, LoginError>) -> LoginError {
+        outcome.map(|_| ()).unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn the_right_password_opens_the_account_of_the_address() {
+        let fixture = fixture();
+        for user in ["mjl@example.org", "MJL@example.org", "mjl+shop@example.org"] {
+            let login = login(&fixture, user, PASSWORD).await.unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(login.account.name(), "mjl", "{user}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unknown_users_and_wrong_passwords_fail_alike() {
+        let fixture = fixture();
+        for user in ["mjl@example.org", "nobody@example.org", "mjl", "x@elsewhere.example"] {
+            let error = failure(login(&fixture, user, "wrong horse").await);
+            assert!(matches!(error, LoginError::Refused(Failure::BadCredentials)), "{user}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disabled_account_is_told_only_after_the_right_password() {
+        let fixture = fixture();
+        let error = failure(login(&fixture, "off@example.org", "wrong horse").await);
+        assert!(matches!(error, LoginError::Refused(Failure::BadCredentials)));
+        let error = failure(login(&fixture, "off@example.org", PASSWORD).await);
+        assert!(matches!(error, LoginError::Disabled { message } if message == "on leave"));
+    }
+
+    #[tokio::test]
+    async fn too_many_failures_end_the_trying_and_a_success_forgives() {
+        let fixture = fixture();
+        for _ in 0..4 {
+            failure(login(&fixture, "mjl@example.org", "wrong horse").await);
+        }
+        assert!(login(&fixture, "mjl@example.org", PASSWORD).await.is_ok());
+        for _ in 0..5 {
+            failure(login(&fixture, "mjl@example.org", "wrong horse").await);
+        }
+        let error = failure(login(&fixture, "mjl@example.org", PASSWORD).await);
+        assert!(matches!(error, LoginError::TooManyFailures));
+    }
+
+    fn client(mechanism: Mechanism, user: &str, password: &str) -> mox_sasl::Client {
+        let none = ChannelBindings::default();
+        mox_sasl::Client::new(mechanism, user, Secret::new(password), &[], &none, [7; 18]).unwrap()
+    }
+
+    /// Runs SCRAM to its end with our own client.
+    async fn scram(fixture: &Fixture, user: &str, password: &str) -> (Vec<u8>, Outcome) {
+        let mechanism = Mechanism::ScramSha256;
+        let mut exchange = fixture.logins.start(mechanism, &peer());
+        let mut client = client(mechanism, user, password);
+        let first = client.initial();
+        let Outcome::Challenge(server_first) = exchange.first(first.as_deref()).await else {
+            panic!("no challenge");
+        };
+        let proof = client.step(&server_first).unwrap();
+        let mut outcome = exchange.step(&proof).await;
+        if let Outcome::Challenge(_) = outcome {
+            outcome = exchange.step(b"").await;
+        }
+        (server_first, outcome)
+    }
+
+    #[tokio::test]
+    async fn scram_treats_unknown_users_as_known_ones() {
+        let fixture = fixture();
+        let (_, outcome) = scram(&fixture, "mjl@example.org", PASSWORD).await;
+        assert!(matches!(outcome, Outcome::Done(_)));
+        let (known, outcome) = scram(&fixture, "mjl@example.org", "wrong horse").await;
+        assert!(matches!(outcome, Outcome::Failed(_)));
+        let (unknown, outcome) = scram(&fixture, "nobody@example.org", "wrong horse").await;
+        assert!(matches!(outcome, Outcome::Failed(_)));
+        assert_eq!(known.len(), unknown.len());
+        let (again, _) = scram(&fixture, "nobody@example.org", "wrong horse").await;
+        let salt = |message: &[u8]| {
+            let text = String::from_utf8(message.to_vec()).unwrap();
+            text.split(',').find(|field| field.starts_with("s=")).map(ToOwned::to_owned)
+        };
+        assert_eq!(salt(&unknown), salt(&again), "a made-up salt does not change");
+    }
+
+    fn key(fixture: &Fixture, fingerprint: &str, no_imap_preauth: bool) -> Peer {
+        let key = ClientKey {
+            fingerprint: fingerprint.to_owned(),
+            created: UnixSeconds(0),
+            kind: "ed25519".to_owned(),
+            name: "laptop".to_owned(),
+            no_imap_preauth,
+            certificate: Vec::new(),
+            account: "mjl".to_owned(),
+            login_address: Address::parse("mjl@example.org").unwrap(),
+        };
+        fixture.keys.add(&key).unwrap();
+        Peer { client_key: Some(fingerprint.to_owned()), ..peer() }
+    }
+
+    #[tokio::test]
+    async fn a_client_key_logs_in_by_itself_or_with_external() {
+        let fixture = fixture();
+        let open = key(&fixture, "open", false);
+        let login = fixture.logins.preauth(&open).await.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(login.map(|login| login.account.name().to_owned()).as_deref(), Some("mjl"));
+        let shut = key(&fixture, "shut", true);
+        assert!(fixture.logins.preauth(&shut).await.is_ok_and(|login| login.is_none()));
+        let external = async |peer: &Peer, name: &[u8]| {
+            fixture.logins.start(Mechanism::External, peer).first(Some(name)).await
+        };
+        assert!(matches!(external(&shut, b"").await, Outcome::Done(_)));
+        assert!(matches!(external(&shut, b"mjl+x@example.org").await, Outcome::Done(_)));
+        assert!(matches!(external(&shut, b"other@example.org").await, Outcome::Failed(_)));
+        assert!(matches!(external(&peer(), b"").await, Outcome::Failed(_)));
+        let unknown = Peer { client_key: Some("unknown".to_owned()), ..peer() };
+        assert!(fixture.logins.preauth(&unknown).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_connection_with_a_key_is_of_its_account_only() {
+        let fixture = fixture();
+        let peer = key(&fixture, "open", false);
+        let login = fixture.logins.password(&peer, "other@example.org", PASSWORD).await;
+        assert!(matches!(failure(login), LoginError::OtherAccount));
+    }
+}

@@ -223,8 +223,8 @@ fn print_range(out: &mut Vec<u8>, first: u32, last: u32) {
     }
 }
 
-/// A set as `1:3,5`.
-pub(crate) fn print_set(out: &mut Vec<u8>, set: &NumSet) {
+/// `sequence-set`, as `1:3,5`; nothing for the empty set. RFC 9051 §9.
+pub fn set(out: &mut Vec<u8>, set: &NumSet) {
     for (index, (first, last)) in set.ranges().iter().enumerate() {
         if index > 0 {
             out.push(b',');

@@ -5,9 +5,11 @@
 mod fetch;
 mod mailbox;
 mod reply;
+mod structure;
 mod text;
 
-pub use fetch::{FetchLine, vanished, vanished_earlier};
+pub use fetch::{FetchLine, set, vanished, vanished_earlier};
 pub use mailbox::{ListLine, MailboxStatus, flags_line, status};
 pub use reply::{Code, Status, tagged, untagged};
+pub use structure::{body_structure, envelope};
 pub use text::{astring, flags, literal_start, mailbox, nstring, number, string};

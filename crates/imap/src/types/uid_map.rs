@@ -66,7 +66,7 @@ impl UidMap {
 
     /// One past the last sequence number of a run.
     fn end_seq(&self, at: usize) -> u32 {
-        self.runs.get(at + 1).map_or(self.exists.saturating_add(1), |next| next.seq)
+        self.runs.get(at + 1).map_or_else(|| self.exists.saturating_add(1), |next| next.seq)
     }
 
     /// The UID at a sequence number.

@@ -1,0 +1,97 @@
+//! What is announced, and ENABLE.
+
+use super::{Command, Session, Settings, Tagged};
+use crate::print;
+
+/// Announced in any state, in this order. RFC 9051 §6.1.1.
+///
+/// LITERAL+ says more than LITERAL-, and RFC 7888 §5 forbids both together.
+const ALWAYS: &str = "IMAP4rev2 IMAP4rev1 ENABLE LITERAL+ IDLE SASL-IR BINARY UNSELECT UIDPLUS \
+    ESEARCH SEARCHRES MOVE LIST-EXTENDED SPECIAL-USE CREATE-SPECIAL-USE LIST-STATUS ID CONDSTORE \
+    QRESYNC STATUS=SIZE NAMESPACE MULTIAPPEND";
+
+/// The names that are announced on this connection, separated by spaces.
+pub(super) fn capabilities(settings: &Settings) -> String {
+    let mut all = String::from(ALWAYS);
+    // RFC 5802 §4: the -PLUS forms need a channel to bind to.
+    if settings.has_channel_binding {
+        all.push_str(" AUTH=SCRAM-SHA-256-PLUS");
+    }
+    all.push_str(" AUTH=SCRAM-SHA-256");
+    if settings.has_channel_binding {
+        all.push_str(" AUTH=SCRAM-SHA-1-PLUS");
+    }
+    all.push_str(" AUTH=SCRAM-SHA-1");
+    if settings.can_start_tls {
+        all.push_str(" STARTTLS");
+    }
+    // RFC 9051 §6.2.3: LOGINDISABLED where passwords must not be sent.
+    all.push_str(if settings.allows_plaintext() { " AUTH=PLAIN" } else { " LOGINDISABLED" });
+    if settings.has_client_certificate {
+        all.push_str(" AUTH=EXTERNAL");
+    }
+    all
+}
+
+/// CAPABILITY. RFC 9051 §6.1.1.
+pub(super) fn capability(session: &mut Session, cmd: Tagged) -> super::Action {
+    let line = format!("CAPABILITY {}", capabilities(&session.settings));
+    print::untagged(&mut session.out, &line);
+    session.done(cmd)
+}
+
+/// ENABLE. RFC 9051 §6.3.1, RFC 7162 §3.2.3.
+pub(super) fn enable(session: &mut Session, cmd: Tagged, names: &[Vec<u8>]) -> super::Action {
+    let mut line = String::from("ENABLED");
+    let mut with_condstore = false;
+    for name in names {
+        let name = String::from_utf8_lossy(name);
+        match &*name.to_ascii_uppercase() {
+            "IMAP4REV2" => session.enabled.rev2 = true,
+            "CONDSTORE" => with_condstore = true,
+            // RFC 7162 §3.2.3: QRESYNC enables CONDSTORE as well.
+            "QRESYNC" => {
+                session.enabled.qresync = true;
+                with_condstore = true;
+            }
+            _ => continue,
+        }
+        line.push(' ');
+        line.push_str(&name);
+    }
+    let is_new = with_condstore && !session.enabled.condstore;
+    if is_new && !names.iter().any(|name| name.eq_ignore_ascii_case(b"CONDSTORE")) {
+        line.push_str(" CONDSTORE");
+    }
+    print::untagged(&mut session.out, &line);
+    if with_condstore {
+        session.enable_condstore();
+    }
+    session.done(cmd)
+}
+
+/// ID. RFC 2971 §3.1.
+pub(super) fn id(session: &mut Session, cmd: Tagged, command: &Command) -> super::Action {
+    let Command::Id(pairs) = command else { return session.done(cmd) };
+    let mut agent = String::new();
+    for (key, value) in pairs {
+        let value = value.as_deref().unwrap_or_default();
+        let pair = format!("{}={:?}", String::from_utf8_lossy(key), String::from_utf8_lossy(value));
+        if !agent.is_empty() {
+            agent.push(' ');
+        }
+        agent.push_str(&pair);
+    }
+    session.perform(cmd, super::Pending::Id, super::Op::Identify(agent))
+}
+
+/// The answer to ID: before login only the name. RFC 2971 §5 warns of saying more.
+pub(super) fn print_id(session: &mut Session) {
+    let out = &mut session.out;
+    out.extend_from_slice(b"* ID (\"name\" \"mox\"");
+    if session.state.is_authenticated() {
+        out.extend_from_slice(b" \"version\" ");
+        print::string(out, session.settings.version.as_bytes(), false);
+    }
+    out.extend_from_slice(b")\r\n");
+}

@@ -1,0 +1,292 @@
+//! Changes made by others, kept until the client may be told.
+
+use std::collections::VecDeque;
+
+use mox_base::{MailboxId, MailboxName, ModSeq};
+
+use super::Enabled;
+use super::op::MessageState;
+use super::view::View;
+use crate::print::{self, FetchLine, ListLine};
+use crate::types::{NumSet, SpecialUse};
+
+/// The most changes kept for a session, counted in messages added or changed and in events.
+pub const PENDING_CHANGES_MAX: usize = 10_000;
+
+/// Something that happened in the account, by another session or a delivery.
+///
+/// They must be given in the order in which they were committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// New messages, ascending.
+    Added {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which.
+        messages: Vec<MessageState>,
+    },
+    /// Messages are gone.
+    Removed {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which.
+        uids: NumSet,
+        /// The mod-sequence of the removal.
+        modseq: ModSeq,
+    },
+    /// Flags changed.
+    Flags {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which, as they are now.
+        messages: Vec<MessageState>,
+    },
+    /// A new mailbox.
+    MailboxAdded {
+        /// Its name.
+        name: MailboxName,
+        /// Whether the name is subscribed.
+        is_subscribed: bool,
+        /// Its special uses.
+        special_use: Vec<SpecialUse>,
+    },
+    /// A mailbox is gone.
+    MailboxRemoved(MailboxName),
+    /// A mailbox has a new name.
+    MailboxRenamed {
+        /// The name it had.
+        from: MailboxName,
+        /// The name it has.
+        to: MailboxName,
+        /// Whether the new name is subscribed.
+        is_subscribed: bool,
+        /// Its special uses.
+        special_use: Vec<SpecialUse>,
+    },
+    /// A name is now subscribed, or no longer.
+    Subscription {
+        /// The name.
+        name: MailboxName,
+        /// Whether it is subscribed.
+        is_subscribed: bool,
+        /// Whether there is such a mailbox.
+        exists: bool,
+    },
+    /// There were more changes than the sender could keep; some are lost.
+    Overflow,
+}
+
+/// The queue of one session.
+#[derive(Debug, Default)]
+pub(super) struct ChangeQueue {
+    /// Messages added, with whether the client gets to hear their flags.
+    added: Vec<(MailboxId, MessageState, bool)>,
+    flags: Vec<(MailboxId, MessageState)>,
+    removed: Vec<(MailboxId, NumSet, ModSeq)>,
+    mailboxes: VecDeque<Change>,
+    /// Changes of messages were lost: the view must be compared with the mailbox.
+    lost: bool,
+}
+
+impl ChangeQueue {
+    /// Keeps a change if it concerns the session: messages of the selected mailbox, or of any while
+    /// one is being selected (`selected` is `None` then), and all mailboxes.
+    pub(super) fn push(&mut self, change: Change, of: MessagesOf) {
+        match change {
+            Change::Added { mailbox, messages } => {
+                if of.wants(mailbox) && self.has_room(messages.len()) {
+                    let new = messages.into_iter().map(|message| (mailbox, message, true));
+                    self.added.extend(new);
+                }
+            }
+            Change::Flags { mailbox, messages } => {
+                if of.wants(mailbox) && self.has_room(messages.len()) {
+                    self.flags.extend(messages.into_iter().map(|message| (mailbox, message)));
+                }
+            }
+            Change::Removed { mailbox, uids, modseq } => {
+                if of.wants(mailbox) && self.has_room(1) {
+                    self.removed.push((mailbox, uids, modseq));
+                }
+            }
+            Change::Overflow => self.lose(),
+            other => {
+                if self.mailboxes.len() < PENDING_CHANGES_MAX {
+                    self.mailboxes.push_back(other);
+                }
+            }
+        }
+    }
+
+    /// Keeps messages this session added itself, whose flags its client knows.
+    pub(super) fn push_own(&mut self, mailbox: MailboxId, messages: Vec<MessageState>) {
+        self.added.extend(messages.into_iter().map(|message| (mailbox, message, false)));
+    }
+
+    fn has_room(&mut self, more: usize) -> bool {
+        let kept = self.added.len() + self.flags.len() + self.removed.len();
+        if self.lost || kept + more > PENDING_CHANGES_MAX {
+            self.lose();
+            return false;
+        }
+        true
+    }
+
+    fn lose(&mut self) {
+        self.clear_messages();
+        self.lost = true;
+    }
+
+    /// Whether changes of messages were lost since the last [`ChangeQueue::clear_messages`].
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Forgets changes of messages: another mailbox is selected, or the view is made anew.
+    pub(super) fn clear_messages(&mut self) {
+        self.added = Vec::new();
+        self.flags = Vec::new();
+        self.removed = Vec::new();
+        self.lost = false;
+    }
+
+    /// The mod-sequence of the first removal the client has not been told of.
+    pub(super) fn oldest_removal(&self) -> Option<ModSeq> {
+        self.removed.iter().map(|(_, _, modseq)| *modseq).min()
+    }
+
+    /// Tells the client everything, in the order additions, flags, removals, mailboxes.
+    ///
+    /// Numbers in the first two are those before the removals, so the client's view stays right at
+    /// each line. One pass over the queue and the view, whatever the mixture.
+    pub(super) fn flush(&mut self, view: Option<&mut View>, enabled: Enabled, out: &mut Vec<u8>) {
+        if let Some(view) = view.filter(|_| !self.lost) {
+            self.flush_added(view, enabled, out);
+            self.flush_flags(view, enabled, out);
+            self.flush_removed(view, enabled, out);
+        }
+        for change in std::mem::take(&mut self.mailboxes) {
+            print_mailbox(&change, enabled, out);
+        }
+    }
+
+    fn flush_added(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
+        let mut added = std::mem::take(&mut self.added);
+        // Our own messages were queued after those of others that may have come later.
+        added.sort_by_key(|(_, message, _)| message.uid);
+        added.retain(|(mailbox, message, _)| *mailbox == view.mailbox && view.add(message.uid));
+        if added.is_empty() {
+            return;
+        }
+        exists(out, view.uids.exists());
+        for (_, message, by_others) in &added {
+            view.modseq = view.modseq.max(message.modseq);
+            if *by_others {
+                print_state(out, view, message, enabled.condstore);
+            }
+        }
+    }
+
+    fn flush_flags(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
+        for (mailbox, message) in std::mem::take(&mut self.flags) {
+            if mailbox == view.mailbox {
+                view.modseq = view.modseq.max(message.modseq);
+                print_state(out, view, &message, enabled.condstore);
+            }
+        }
+    }
+
+    fn flush_removed(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
+        let removed = std::mem::take(&mut self.removed);
+        let ours = removed.iter().filter(|(mailbox, ..)| *mailbox == view.mailbox);
+        let highest = ours.clone().map(|(_, _, modseq)| *modseq).max();
+        let uids = NumSet::from_ranges(ours.flat_map(|(_, uids, _)| uids.ranges().to_vec()));
+        view.modseq = view.modseq.max(highest.unwrap_or_default());
+        remove(view, &uids, enabled, out);
+    }
+}
+
+/// Whose messages a session wants to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MessagesOf {
+    /// Nothing is selected.
+    None,
+    /// The selected mailbox.
+    One(MailboxId),
+    /// One is being selected, it is not yet known which.
+    All,
+}
+
+impl MessagesOf {
+    fn wants(self, mailbox: MailboxId) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(selected) => selected == mailbox,
+            Self::All => true,
+        }
+    }
+}
+
+/// `* n EXISTS`. RFC 9051 §7.4.1.
+pub(super) fn exists(out: &mut Vec<u8>, count: u32) {
+    out.extend_from_slice(b"* ");
+    print::number(out, count);
+    out.extend_from_slice(b" EXISTS\r\n");
+}
+
+/// Takes messages from the view and tells the client: EXPUNGE with the numbers as they shift
+/// (RFC 9051 §7.5.1), or VANISHED once QRESYNC is enabled (RFC 7162 §3.2.10).
+pub(super) fn remove(view: &mut View, uids: &NumSet, enabled: Enabled, out: &mut Vec<u8>) {
+    let removed = view.remove(uids);
+    if enabled.qresync {
+        print::vanished(out, &removed.iter().map(|message| message.uid).collect());
+        return;
+    }
+    for (message, before) in removed.iter().zip(0..) {
+        out.extend_from_slice(b"* ");
+        print::number(out, message.seq - before);
+        out.extend_from_slice(b" EXPUNGE\r\n");
+    }
+}
+
+/// `* n FETCH (UID u FLAGS (…) [MODSEQ (m)])`, if the client knows the message.
+pub(super) fn print_state(out: &mut Vec<u8>, view: &View, message: &MessageState, modseq: bool) {
+    let uid = message.uid.get();
+    let Some(seq) = view.uids.seq_of(uid) else { return };
+    let mut line = FetchLine::start(out, seq);
+    line.uid(uid);
+    line.flags(message.flags.system, message.flags.keywords.iter().map(|k| k.as_str()));
+    if modseq {
+        line.modseq(message.modseq);
+    }
+    line.finish();
+}
+
+fn print_mailbox(change: &Change, enabled: Enabled, out: &mut Vec<u8>) {
+    let mut line = |name: &MailboxName, old: Option<&MailboxName>, attributes: &[&'static str]| {
+        let old_name = old.filter(|_| enabled.rev2).map(MailboxName::as_str);
+        let line = ListLine { attributes, name: name.as_str(), old_name, child_subscribed: false };
+        line.print(out, enabled.rev2);
+    };
+    match change {
+        Change::MailboxAdded { name, is_subscribed, special_use } => {
+            line(name, None, &attributes(*is_subscribed, special_use));
+        }
+        Change::MailboxRenamed { from, to, is_subscribed, special_use } => {
+            line(to, Some(from), &attributes(*is_subscribed, special_use));
+        }
+        // RFC 9051 §7.3.1 has \NonExistent; an IMAP4rev1 client would take the line for a mailbox.
+        Change::MailboxRemoved(name) if enabled.rev2 => line(name, None, &["\\NonExistent"]),
+        Change::Subscription { name, is_subscribed, exists } => {
+            let flags = [(*is_subscribed, "\\Subscribed"), (!*exists, "\\NonExistent")];
+            let set: Vec<_> = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+            line(name, None, &set);
+        }
+        _ => {}
+    }
+}
+
+fn attributes(is_subscribed: bool, special_use: &[SpecialUse]) -> Vec<&'static str> {
+    let subscribed = is_subscribed.then_some("\\Subscribed");
+    subscribed.into_iter().chain(special_use.iter().map(|special| special.name())).collect()
+}

@@ -1,0 +1,130 @@
+//! FETCH and STORE.
+
+use super::op::{FetchOp, Fetched, MessageState, StoreOp, Stored};
+use super::{Action, Change, Op, Pending, Session, State, Tagged, changes};
+use crate::print::{self, Code, FetchLine};
+use crate::types::{Fetch, FetchItem, NumSet, Store};
+
+/// FETCH. RFC 9051 §6.4.5.
+pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action {
+    let by_uid = cmd.name.is_uid();
+    let since = fetch.modifiers.changed_since;
+    // RFC 7162 §3.2.6: VANISHED needs UID FETCH, QRESYNC and CHANGEDSINCE.
+    if fetch.modifiers.vanished && !(by_uid && session.enabled.qresync && since.is_some()) {
+        return session.bad(cmd, None, "vanished without uid fetch, qresync and changedsince");
+    }
+    let asks_modseq = fetch.items.contains(&FetchItem::ModSeq);
+    if asks_modseq || since.is_some() {
+        session.enable_condstore();
+    }
+    let State::Selected(view) = &session.state else { return session.done(cmd) };
+    let Ok(targets) = view.targets(&fetch.set, by_uid) else {
+        return session.bad(cmd, None, "no such message number");
+    };
+    let mark_seen = !view.read_only && fetch.items.iter().any(FetchItem::marks_seen);
+    let op = FetchOp {
+        mailbox: view.mailbox,
+        uidnext: view.uidnext,
+        targets,
+        changed_since: since,
+        with_vanished: fetch.modifiers.vanished,
+        with_flags: fetch.items.contains(&FetchItem::Flags) || mark_seen,
+        // RFC 7162 §3.2.4: with QRESYNC every UID FETCH answer has it.
+        with_modseq: asks_modseq || since.is_some() || (by_uid && session.enabled.qresync),
+        mark_seen,
+        utf8: session.enabled.rev2,
+        items: fetch.items.into_iter().filter(|item| !is_implied(item)).collect(),
+    };
+    session.perform(cmd, Pending::Fetch, Op::Fetch(op))
+}
+
+/// Items that have a field of their own in [`FetchOp`].
+fn is_implied(item: &FetchItem) -> bool {
+    matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq)
+}
+
+/// The responses are out. What is now `\Seen` is told like a change by others: at once for UID
+/// FETCH, with the next command for FETCH.
+pub(super) fn fetched(session: &mut Session, cmd: Tagged, fetched: Fetched) -> Action {
+    if let State::Selected(view) = &session.state
+        && !fetched.seen.is_empty()
+    {
+        let change = Change::Flags { mailbox: view.mailbox, messages: fetched.seen };
+        session.push_change(change);
+    }
+    if fetched.expunge_issued {
+        // RFC 5530 §3: the client should ask what is gone.
+        let text = "at least one message was expunged";
+        return session.ok(cmd, Some(Code::ExpungeIssued), text);
+    }
+    session.done(cmd)
+}
+
+/// What is kept while the driver stores.
+#[derive(Debug)]
+pub(super) struct Storing {
+    silent: bool,
+}
+
+/// STORE. RFC 9051 §6.4.6, RFC 7162 §3.1.3.
+pub(super) fn store(session: &mut Session, cmd: Tagged, store: Store) -> Action {
+    if store.unchanged_since.is_some() {
+        session.enable_condstore();
+    }
+    let State::Selected(view) = &session.state else { return session.done(cmd) };
+    if view.read_only {
+        return session.no(cmd, None, "mailbox open in read-only mode");
+    }
+    let Ok(targets) = view.targets(&store.set, cmd.name.is_uid()) else {
+        return session.bad(cmd, None, "no such message number");
+    };
+    let Store { unchanged_since, action, flags, silent, .. } = store;
+    let op = StoreOp { mailbox: view.mailbox, targets, unchanged_since, action, flags };
+    session.perform(cmd, Pending::Store(Storing { silent }), Op::Store(op))
+}
+
+/// Tells the new flags, also of messages that had them already, and what was left alone.
+pub(super) fn stored(
+    session: &mut Session,
+    cmd: Tagged,
+    storing: &Storing,
+    stored: &Stored,
+) -> Action {
+    let condstore = session.enabled.condstore;
+    let mut modified = NumSet::new();
+    if let State::Selected(view) = &mut session.state {
+        let highest = stored.messages.iter().map(|message| message.modseq).max();
+        view.modseq = view.modseq.max(highest.unwrap_or_default());
+        for message in &stored.messages {
+            if !storing.silent {
+                changes::print_state(&mut session.out, view, message, condstore);
+            } else if condstore {
+                print_modseq(&mut session.out, view, message);
+            }
+        }
+        for message in &stored.modified {
+            changes::print_state(&mut session.out, view, message, true);
+        }
+        modified = stored.modified.iter().map(|message| message.uid.get()).collect();
+        if !cmd.name.is_uid() {
+            modified = view.uids.seqs_of_uids(&modified);
+        }
+    }
+    if modified.is_empty() {
+        return session.done(cmd);
+    }
+    let code = |out: &mut Vec<u8>| {
+        out.extend_from_slice(b"MODIFIED ");
+        print::set(out, &modified);
+    };
+    session.ok_with(cmd, code, "conditional store did not modify all")
+}
+
+/// RFC 7162 §3.1.3: the new mod-sequence comes even with .SILENT.
+fn print_modseq(out: &mut Vec<u8>, view: &super::View, message: &MessageState) {
+    let Some(seq) = view.uids.seq_of(message.uid.get()) else { return };
+    let mut line = FetchLine::start(out, seq);
+    line.uid(message.uid.get());
+    line.modseq(message.modseq);
+    line.finish();
+}

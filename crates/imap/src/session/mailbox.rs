@@ -1,0 +1,108 @@
+//! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE and STATUS.
+
+use mox_base::MailboxName;
+
+use super::{Action, Op, Pending, Session, Tagged};
+use crate::print::{Code, ListLine};
+use crate::types::{Create, MailboxArg, Name, SEPARATOR, SpecialUse, StatusItem};
+
+/// CREATE. RFC 9051 §6.3.4, RFC 6154 §3.
+pub(super) fn create(session: &mut Session, cmd: Tagged, create: Create) -> Action {
+    // RFC 9051 §6.3.4: a trailing separator only says that children will follow.
+    let asked = create.mailbox.0;
+    let trimmed = MailboxArg(asked.trim_end_matches(SEPARATOR).to_owned());
+    let (cmd, name) = match session.mailbox_name(cmd, &trimmed) {
+        Ok(name) => name,
+        Err(action) => return action,
+    };
+    if name.is_inbox() {
+        return session.no(cmd, None, "not possible with inbox");
+    }
+    let mut special_use = Vec::new();
+    for attribute in &create.special_use {
+        match SpecialUse::from_name(attribute) {
+            Some(special) if special_use.contains(&special) => {}
+            Some(special) => special_use.push(special),
+            None => return session.no(cmd, Some(Code::UseAttr), "special use not supported"),
+        }
+    }
+    let old_name = (trimmed.0 != asked).then_some(asked);
+    session.perform(cmd, Pending::Create(old_name), Op::Create { name, special_use })
+}
+
+/// The mailboxes that now exist, parents first; RFC 9051 §6.3.4 wants a LIST with OLDNAME if the
+/// name is not the one asked for.
+pub(super) fn created(
+    session: &mut Session,
+    cmd: Tagged,
+    asked: Option<&str>,
+    names: &[MailboxName],
+) -> Action {
+    let utf8 = session.enabled.rev2;
+    for (index, name) in names.iter().enumerate() {
+        let is_last = index + 1 == names.len();
+        let line = ListLine {
+            attributes: &["\\Subscribed"],
+            name: name.as_str(),
+            old_name: asked.filter(|_| is_last && utf8),
+            child_subscribed: false,
+        };
+        line.print(&mut session.out, utf8);
+    }
+    session.done(cmd)
+}
+
+/// DELETE, SUBSCRIBE and UNSUBSCRIBE. RFC 9051 §6.3.5, §6.3.7, §6.3.8.
+pub(super) fn on_name(session: &mut Session, cmd: Tagged, mailbox: &MailboxArg) -> Action {
+    let (cmd, name) = match session.mailbox_name(cmd, mailbox) {
+        Ok(name) => name,
+        Err(action) => return action,
+    };
+    let op = match cmd.name {
+        Name::Delete if name.is_inbox() => {
+            return session.no(cmd, None, "not possible with inbox");
+        }
+        Name::Delete => Op::Delete(name),
+        Name::Subscribe => Op::Subscribe(name),
+        _ => Op::Unsubscribe(name),
+    };
+    session.perform(cmd, Pending::Plain, op)
+}
+
+/// RENAME. RFC 9051 §6.3.6.
+pub(super) fn rename(
+    session: &mut Session,
+    cmd: Tagged,
+    from: &MailboxArg,
+    to: &MailboxArg,
+) -> Action {
+    let (cmd, from) = match session.mailbox_name(cmd, from) {
+        Ok(name) => name,
+        Err(action) => return action,
+    };
+    let (cmd, to) = match session.mailbox_name(cmd, to) {
+        Ok(name) => name,
+        Err(action) => return action,
+    };
+    if to.is_inbox() {
+        return session.no(cmd, None, "not possible with inbox");
+    }
+    session.perform(cmd, Pending::Plain, Op::Rename { from, to })
+}
+
+/// STATUS. RFC 9051 §6.3.11; asking for HIGHESTMODSEQ enables CONDSTORE (RFC 7162 §3.1).
+pub(super) fn status(
+    session: &mut Session,
+    cmd: Tagged,
+    mailbox: &MailboxArg,
+    items: Vec<StatusItem>,
+) -> Action {
+    let (cmd, name) = match session.mailbox_name(cmd, mailbox) {
+        Ok(name) => name,
+        Err(action) => return action,
+    };
+    if items.contains(&StatusItem::HighestModSeq) {
+        session.enable_condstore();
+    }
+    session.perform(cmd, Pending::Status(name.clone(), items), Op::Status(name))
+}

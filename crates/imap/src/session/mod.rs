@@ -1,0 +1,673 @@
+//! The server side of one connection, without sockets, clock or store.
+//!
+//! Bytes of the client go in by [`Session::receive`], answers of the driver by
+//! [`Session::complete`], changes made elsewhere by [`Session::push_change`]; what is to be sent
+//! collects in [`Session::output`]. Each call says in an [`Action`] what the driver does next:
+//!
+//! ```
+//! use mox_imap::session::{Action, Op, Outcome, Session, Settings};
+//!
+//! let mut session = Session::new(Settings { plaintext_allowed: true, ..Settings::default() });
+//! session.greet(None);
+//! let mut input = &b"a LOGIN mjl@mox.example secret\r\n"[..];
+//! let action = session.receive(&mut input);
+//! assert!(matches!(action, Action::Perform(Op::Login { .. })));
+//! assert_eq!(session.complete(Outcome::Done), Action::Read);
+//! assert!(session.output().ends_with(b"] LOGIN done\r\n"));
+//! ```
+//!
+//! Invariant: nothing but the functions of `changes.rs` and of the command that made a change
+//! touches the [`View`], and each prints what it changes (RFC 9051 §5.5).
+
+mod append;
+mod auth;
+mod capability;
+mod changes;
+mod fetch;
+mod list;
+mod mailbox;
+mod move_messages;
+mod op;
+mod reply;
+mod search;
+mod select;
+mod view;
+
+use mox_base::{MailboxName, ModSeq};
+
+pub use changes::{Change, PENDING_CHANGES_MAX};
+use changes::{ChangeQueue, MessagesOf};
+pub use op::{
+    AppendOp, Appended, Copied, CopyOp, Expunged, FetchOp, Fetched, Found, MailboxInfo,
+    MessageState, Op, Outcome, QresyncData, Refusal, Resync, SearchOp, SelectOp, Snapshot, StoreOp,
+    Stored, Targets,
+};
+pub use select::{ClientState, SAMPLE_NUMBERS_MAX, client_state};
+pub use view::View;
+
+use crate::parser::{self, Options, ParseError};
+use crate::print::{self, Code, Status};
+use crate::types::{Command, LegalIn, MailboxArg, Name};
+use crate::wire::{CommandReader, Event, Literal};
+
+/// What an idle session keeps allocated for output, in bytes.
+const KEEP_OUTPUT_BYTES_MAX: usize = 1_024;
+
+/// What the session knows of its connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// TLS is active.
+    pub is_tls: bool,
+    /// STARTTLS can be done: there is a certificate and TLS is not active.
+    pub can_start_tls: bool,
+    /// Passwords may be sent without TLS.
+    pub plaintext_allowed: bool,
+    /// The TLS connection has data to bind SCRAM-PLUS to.
+    pub has_channel_binding: bool,
+    /// The client has shown a certificate that EXTERNAL may use.
+    pub has_client_certificate: bool,
+    /// Shown to logged-in clients by ID.
+    pub version: String,
+}
+
+impl Settings {
+    fn allows_plaintext(&self) -> bool {
+        self.is_tls || self.plaintext_allowed
+    }
+}
+
+/// What the driver does next. Before anything else it sends [`Session::output`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Action {
+    /// Call [`Session::receive`] with more input: what is left of the last, else of the socket.
+    Read,
+    /// Do this and call [`Session::complete`].
+    Perform(Op),
+    /// Shake hands, with what is left of the input as the start of it, and call
+    /// [`Session::tls_started`].
+    StartTls,
+    /// Close the connection.
+    Close,
+}
+
+/// What the client has enabled. RFC 9051 §6.3.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enabled {
+    /// `IMAP4rev2`: UTF-8 in strings, ESEARCH for SEARCH.
+    pub rev2: bool,
+    /// `CONDSTORE`, also by using it. RFC 7162 §3.1.
+    pub condstore: bool,
+    /// `QRESYNC`. RFC 7162 §3.2.3.
+    pub qresync: bool,
+}
+
+/// RFC 9051 §3. What only exists in one state lives in it.
+#[derive(Debug)]
+enum State {
+    NotAuthenticated,
+    Authenticated,
+    Selected(View),
+}
+
+impl State {
+    fn is_authenticated(&self) -> bool {
+        !matches!(self, Self::NotAuthenticated)
+    }
+}
+
+/// The command being worked on.
+#[derive(Clone, Debug)]
+struct Tagged {
+    tag: String,
+    /// As the client spelled it.
+    spelling: String,
+    name: Name,
+}
+
+/// What the session waits for.
+#[derive(Debug)]
+enum Waiting {
+    Command,
+    /// A line that answers an AUTHENTICATE challenge.
+    AuthLine(Tagged),
+    /// DONE.
+    Idle(Tagged),
+    /// What follows a message of APPEND on its line.
+    AppendText(Tagged, append::Append),
+    Outcome(Tagged, Pending),
+    Closed,
+}
+
+/// What an outcome is for.
+#[derive(Debug)]
+enum Pending {
+    /// Any outcome that just is OK.
+    Plain,
+    Login,
+    Authenticate,
+    AuthenticateCancel,
+    Id,
+    Select(select::Selecting),
+    Create(Option<String>),
+    List(Box<crate::types::List>),
+    Lsub(String, String),
+    Status(MailboxName, Vec<crate::types::StatusItem>),
+    Append(append::Append, append::Step),
+    Fetch,
+    Store(fetch::Storing),
+    Copy,
+    Move,
+    Expunge,
+    Search(search::Searching),
+    /// The command that was about to run, or none in IDLE.
+    Resync(Option<Vec<u8>>),
+}
+
+/// The session of one connection.
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    reader: CommandReader,
+    out: Vec<u8>,
+    state: State,
+    enabled: Enabled,
+    waiting: Waiting,
+    changes: ChangeQueue,
+    /// A mailbox is being selected: messages of any may be of interest.
+    is_selecting: bool,
+    /// Whether the client has sent anything that looks like IMAP.
+    has_spoken: bool,
+}
+
+impl Session {
+    /// A session on a new connection.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            reader: CommandReader::default(),
+            out: Vec::new(),
+            state: State::NotAuthenticated,
+            enabled: Enabled::default(),
+            waiting: Waiting::Command,
+            changes: ChangeQueue::default(),
+            is_selecting: false,
+            has_spoken: false,
+        }
+    }
+
+    /// Writes the greeting; `user` is who is logged in already. RFC 9051 §7.1.4.
+    pub fn greet(&mut self, user: Option<&str>) {
+        let capabilities = capability::capabilities(&self.settings);
+        let line = match user {
+            Some(user) => {
+                self.state = State::Authenticated;
+                format!("PREAUTH [CAPABILITY {capabilities}] mox imap welcomes {user}")
+            }
+            None => format!("OK [CAPABILITY {capabilities}] mox imap"),
+        };
+        print::untagged(&mut self.out, &line);
+    }
+
+    /// Writes BYE and closes: for limits, time-outs and shutdown. RFC 9051 §7.1.5.
+    pub fn bye(&mut self, text: &str) -> Action {
+        print::untagged(&mut self.out, &format!("BYE {text}"));
+        self.close()
+    }
+
+    /// What is to be sent. The driver takes it with [`std::mem::take`] or sends and clears it.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Empties the output after it was sent, keeping little memory.
+    pub fn clear_output(&mut self) {
+        self.out.clear();
+        self.out.shrink_to(KEEP_OUTPUT_BYTES_MAX);
+    }
+
+    /// Whether the client is logged in: decides time-outs.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.state.is_authenticated()
+    }
+
+    /// Whether the client is in IDLE: changes go out at once.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.waiting, Waiting::Idle(_))
+    }
+
+    /// Whether the next line from the client is an answer to AUTHENTICATE, not to be logged.
+    #[must_use]
+    pub fn expects_secret(&self) -> bool {
+        matches!(self.waiting, Waiting::AuthLine(_))
+    }
+
+    /// The command whose text has come so far, for the log: see [`crate::wire::redact`].
+    #[must_use]
+    pub fn command_text(&self) -> &[u8] {
+        if self.expects_secret() { &[] } else { self.reader.command() }
+    }
+
+    /// What the client has enabled.
+    #[must_use]
+    pub fn enabled(&self) -> Enabled {
+        self.enabled
+    }
+
+    /// The selected mailbox.
+    #[must_use]
+    pub fn view(&self) -> Option<&View> {
+        match &self.state {
+            State::Selected(view) => Some(view),
+            _ => None,
+        }
+    }
+
+    /// The mod-sequence of the first removal that the client has not been told of: what was removed
+    /// then or later may still be fetched by it.
+    #[must_use]
+    pub fn oldest_removal(&self) -> Option<ModSeq> {
+        self.changes.oldest_removal()
+    }
+
+    /// Takes a change made by others. It goes out when the RFC allows, at the latest with
+    /// [`Session::poll`] in IDLE.
+    ///
+    /// All changes committed before an outcome must be given before that outcome.
+    pub fn push_change(&mut self, change: Change) {
+        let of = match &self.state {
+            _ if self.is_selecting => MessagesOf::All,
+            State::Selected(view) => MessagesOf::One(view.mailbox),
+            _ => MessagesOf::None,
+        };
+        if self.state.is_authenticated() {
+            self.changes.push(change, of);
+        }
+    }
+
+    /// In IDLE: writes the changes pushed since. RFC 9051 §6.3.13.
+    pub fn poll(&mut self) -> Action {
+        if !self.is_idle() {
+            return Action::Read;
+        }
+        if let Some(op) = self.resync_op()
+            && let Waiting::Idle(cmd) = std::mem::replace(&mut self.waiting, Waiting::Closed)
+        {
+            return self.perform(cmd, Pending::Resync(None), op);
+        }
+        self.flush();
+        Action::Read
+    }
+
+    /// Takes bytes of the client from the front of `input`, up to the end of a command.
+    pub fn receive(&mut self, input: &mut &[u8]) -> Action {
+        let literals = match self.waiting {
+            Waiting::Command | Waiting::AppendText(..) => true,
+            Waiting::AuthLine(_) | Waiting::Idle(_) => false,
+            Waiting::Outcome(..) => return self.driver_fault("input before the outcome"),
+            Waiting::Closed => return Action::Close,
+        };
+        match self.reader.read(input, literals) {
+            Event::NeedMore => Action::Read,
+            Event::TooLong => self.close(),
+            Event::Literal(literal) => self.literal(literal),
+            Event::Complete => self.line(),
+        }
+    }
+
+    /// Goes on after STARTTLS with what is now known of the connection. RFC 9051 §6.2.1: nothing of
+    /// what was said before counts any more.
+    pub fn tls_started(&mut self, settings: Settings) {
+        let has_spoken = self.has_spoken;
+        *self = Self { has_spoken, ..Self::new(settings) };
+    }
+
+    fn line(&mut self) -> Action {
+        match std::mem::replace(&mut self.waiting, Waiting::Closed) {
+            Waiting::Command => {
+                let text = self.reader.command().to_vec();
+                self.waiting = Waiting::Command;
+                self.command(text)
+            }
+            Waiting::AuthLine(cmd) => auth::response(self, cmd),
+            Waiting::Idle(cmd) if self.reader.command().eq_ignore_ascii_case(b"DONE") => {
+                self.done(cmd)
+            }
+            Waiting::AppendText(cmd, append) => append::text(self, cmd, append),
+            // In IDLE anything but DONE: client and server are out of step.
+            Waiting::Idle(_) | Waiting::Outcome(..) | Waiting::Closed => self.close(),
+        }
+    }
+
+    /// A literal was announced: is it wanted?
+    fn literal(&mut self, literal: Literal) -> Action {
+        match std::mem::replace(&mut self.waiting, Waiting::Command) {
+            Waiting::AppendText(cmd, append) => append::next(self, cmd, append, literal),
+            Waiting::Command => self.literal_of_command(literal),
+            _ => self.close(),
+        }
+    }
+
+    fn literal_of_command(&mut self, literal: Literal) -> Action {
+        let text = self.reader.command().to_vec();
+        let head = match parser::head(&text) {
+            Ok(head) => head,
+            Err((tag, error)) => {
+                let action = self.not_understood(tag, "", &error);
+                return self.after_refused(literal, action);
+            }
+        };
+        let Some(name) = head.name else {
+            let action = self.unknown(head.tag, head.spelling);
+            return self.after_refused(literal, action);
+        };
+        self.has_spoken = true;
+        let cmd = Tagged { tag: head.tag.to_owned(), spelling: head.spelling.to_owned(), name };
+        if !self.is_legal(name) {
+            let action = self.no(cmd, None, "not allowed in this connection state");
+            return self.after_refused(literal, action);
+        }
+        if name == Name::Append {
+            match parser::append_prefix(&text, self.options()) {
+                Ok(parser::AppendPrefix::MailboxLiteral) => {}
+                Ok(parser::AppendPrefix::Message(mailbox, message)) => {
+                    return append::start(self, cmd, &mailbox, message, literal);
+                }
+                Err(error) => {
+                    let action = self.bad_syntax(cmd, error);
+                    return self.after_refused(literal, action);
+                }
+            }
+        }
+        if self.reader.accept().is_err() {
+            return self.too_big(cmd, literal);
+        }
+        if literal.is_sync {
+            self.continuation(b"");
+        }
+        Action::Read
+    }
+
+    /// A command was answered although its literal did not come yet: a client that waits for `+ `
+    /// will not send it, another is sending it already and cannot be understood any more.
+    fn after_refused(&mut self, literal: Literal, action: Action) -> Action {
+        self.reader.reset();
+        if literal.is_sync { action } else { self.close() }
+    }
+
+    fn too_big(&mut self, cmd: Tagged, literal: Literal) -> Action {
+        const TEXT: &str = "literal too big";
+        if !literal.is_sync {
+            print::untagged(&mut self.out, &format!("BYE [ALERT] {TEXT}"));
+        }
+        let action = self.bad(cmd, Some(Code::TooBig), TEXT);
+        self.after_refused(literal, action)
+    }
+
+    fn options(&self) -> Options {
+        Options { utf8: self.enabled.rev2 }
+    }
+
+    fn command(&mut self, text: Vec<u8>) -> Action {
+        let head = match parser::head(&text) {
+            Ok(head) => head,
+            Err((tag, error)) => return self.not_understood(tag, "", &error),
+        };
+        let Some(name) = head.name else { return self.unknown(head.tag, head.spelling) };
+        self.has_spoken = true;
+        let cmd = Tagged { tag: head.tag.to_owned(), spelling: head.spelling.to_owned(), name };
+        if !self.is_legal(name) {
+            return self.no(cmd, None, "not allowed in this connection state");
+        }
+        let command = match parser::arguments(&head, &text, self.options()) {
+            Ok(command) => command,
+            Err(error) => return self.bad_syntax(cmd, error),
+        };
+        if let Some(op) = self.resync_op() {
+            return self.perform(cmd, Pending::Resync(Some(text)), op);
+        }
+        self.dispatch(cmd, command)
+    }
+
+    fn dispatch(&mut self, cmd: Tagged, command: Command) -> Action {
+        match command {
+            Command::Plain => self.dispatch_plain(cmd),
+            Command::Id(_) => capability::id(self, cmd, &command),
+            Command::Authenticate(auth) => auth::authenticate(self, cmd, auth),
+            Command::Login(login) => auth::login(self, cmd, login),
+            Command::Enable(names) => capability::enable(self, cmd, &names),
+            Command::Select(select) => select::select(self, cmd, select),
+            Command::Create(create) => mailbox::create(self, cmd, create),
+            Command::Mailbox(mailbox) => mailbox::on_name(self, cmd, &mailbox),
+            Command::Rename { from, to } => mailbox::rename(self, cmd, &from, &to),
+            Command::List(list) => list::list(self, cmd, list),
+            Command::Lsub { reference, pattern } => {
+                let op = Op::List { with_status: false };
+                self.perform(cmd, Pending::Lsub(reference, pattern), op)
+            }
+            Command::Status { mailbox, items } => mailbox::status(self, cmd, &mailbox, items),
+            Command::UidExpunge(set) => move_messages::expunge(self, cmd, Some(&set)),
+            Command::Search(search) => search::search(self, cmd, search),
+            Command::Fetch(fetch) => fetch::fetch(self, cmd, fetch),
+            Command::Store(store) => fetch::store(self, cmd, store),
+            Command::Copy { set, mailbox } => move_messages::copy(self, cmd, &set, &mailbox),
+        }
+    }
+
+    fn dispatch_plain(&mut self, cmd: Tagged) -> Action {
+        match cmd.name {
+            Name::Capability => capability::capability(self, cmd),
+            Name::Logout => {
+                print::untagged(&mut self.out, "BYE thanks");
+                let text = format!("{} done", cmd.spelling);
+                print::tagged(&mut self.out, &cmd.tag, Status::Ok, None, &text);
+                self.close()
+            }
+            Name::StartTls => auth::start_tls(self, cmd),
+            Name::Namespace => {
+                // RFC 9051 §6.3.10: one personal namespace, no others.
+                print::untagged(&mut self.out, "NAMESPACE ((\"\" \"/\")) NIL NIL");
+                self.done(cmd)
+            }
+            Name::Idle => {
+                self.out.extend_from_slice(b"+ waiting\r\n");
+                self.waiting = Waiting::Idle(cmd);
+                self.poll()
+            }
+            Name::Check => match self.view().map(View::mailbox) {
+                Some(mailbox) => self.perform(cmd, Pending::Plain, Op::Check(mailbox)),
+                None => self.done(cmd),
+            },
+            Name::Close | Name::Unselect => select::close(self, cmd),
+            Name::Expunge => move_messages::expunge(self, cmd, None),
+            _ => self.done(cmd),
+        }
+    }
+
+    /// Takes the answer to the [`Op`] asked for last.
+    pub fn complete(&mut self, outcome: Outcome) -> Action {
+        let waiting = std::mem::replace(&mut self.waiting, Waiting::Closed);
+        let Waiting::Outcome(cmd, pending) = waiting else {
+            return self.driver_fault("an outcome nobody asked for");
+        };
+        match (pending, outcome) {
+            (Pending::Authenticate, Outcome::Challenge(challenge)) => {
+                auth::challenge(self, cmd, &challenge)
+            }
+            (Pending::Login | Pending::Authenticate, Outcome::Done) => auth::succeeded(self, cmd),
+            (Pending::AuthenticateCancel, _) => self.bad(cmd, None, "authentication cancelled"),
+            (Pending::Append(append, step), outcome) => {
+                append::complete(self, cmd, append, step, outcome)
+            }
+            (Pending::Select(selecting), outcome) => {
+                select::complete(self, cmd, &selecting, outcome)
+            }
+            (Pending::Resync(text), outcome) => self.resynced(cmd, text, outcome),
+            (_, Outcome::Refused(refusal)) => self.refuse(cmd, &refusal),
+            (Pending::Plain, Outcome::Done) => self.done(cmd),
+            (Pending::Id, Outcome::Done) => {
+                capability::print_id(self);
+                self.done(cmd)
+            }
+            (Pending::Create(old), Outcome::Created(names)) => {
+                mailbox::created(self, cmd, old.as_deref(), &names)
+            }
+            (Pending::List(list), Outcome::Mailboxes(names)) => {
+                list::complete(self, cmd, &list, names)
+            }
+            (Pending::Lsub(reference, pattern), Outcome::Mailboxes(names)) => {
+                list::complete_lsub(self, cmd, (&reference, &pattern), names)
+            }
+            (Pending::Status(name, items), Outcome::Status(status)) => {
+                print::status(&mut self.out, name.as_str(), &items, &status, self.enabled.rev2);
+                self.done(cmd)
+            }
+            (Pending::Fetch, Outcome::Fetched(fetched)) => fetch::fetched(self, cmd, fetched),
+            (Pending::Store(storing), Outcome::Stored(stored)) => {
+                fetch::stored(self, cmd, &storing, &stored)
+            }
+            (Pending::Copy, Outcome::Copied(copied)) => move_messages::copied(self, cmd, &copied),
+            (Pending::Move, Outcome::Copied(copied)) => move_messages::moved(self, cmd, &copied),
+            (Pending::Expunge, Outcome::Expunged(expunged)) => {
+                move_messages::expunged(self, cmd, &expunged)
+            }
+            (Pending::Search(searching), Outcome::Found(found)) => {
+                search::complete(self, cmd, &searching, &found)
+            }
+            _ => self.driver_fault("an outcome of another kind"),
+        }
+    }
+
+    fn perform(&mut self, cmd: Tagged, pending: Pending, op: Op) -> Action {
+        self.waiting = Waiting::Outcome(cmd, pending);
+        Action::Perform(op)
+    }
+
+    /// What to ask if changes of the selected mailbox were lost.
+    fn resync_op(&mut self) -> Option<Op> {
+        let State::Selected(view) = &self.state else { return None };
+        if !self.changes.is_lost() {
+            return None;
+        }
+        // From here on changes are kept again: what happens while the driver looks must not be
+        // lost. What it sees as well is told once, see `View::add`.
+        self.changes.clear_messages();
+        Some(Op::Resync { mailbox: view.mailbox, since: view.modseq })
+    }
+
+    /// Turns the difference between mailbox and view into changes, then goes on.
+    ///
+    /// Deviation: RFC 5465 §5.8 and our specification answer lost changes with
+    /// NOTIFICATIONOVERFLOW and silence from then on; we compare with the mailbox instead, so that
+    /// clients without NOTIFY stay right too, as RFC 9051 §5.5 asks.
+    fn resynced(&mut self, cmd: Tagged, text: Option<Vec<u8>>, outcome: Outcome) -> Action {
+        if let (State::Selected(view), Outcome::Resynced(now)) = (&mut self.state, outcome) {
+            let gone = view.uids.to_set().difference(&now.uids.to_set());
+            changes::remove(view, &gone, self.enabled, &mut self.out);
+            let count = view.uids.exists();
+            let new = now.uids.ranges().flat_map(|(first, last)| first..=last);
+            let known = view.uidnext;
+            for uid in new.filter(|uid| u64::from(*uid) >= known) {
+                mox_base::Uid::new(uid).map(|uid| view.add(uid));
+            }
+            if view.uids.exists() > count {
+                changes::exists(&mut self.out, view.uids.exists());
+            }
+            for message in &now.changed {
+                changes::print_state(&mut self.out, view, message, self.enabled.condstore);
+            }
+            view.modseq = view.modseq.max(now.highest_modseq);
+        }
+        match text {
+            Some(text) => {
+                self.waiting = Waiting::Command;
+                self.command(text)
+            }
+            None => {
+                self.waiting = Waiting::Idle(cmd);
+                self.poll()
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let view = match &mut self.state {
+            State::Selected(view) => Some(view),
+            _ => None,
+        };
+        self.changes.flush(view, self.enabled, &mut self.out);
+    }
+
+    /// RFC 7162 §3.1: a client that becomes aware of CONDSTORE is told the HIGHESTMODSEQ of the
+    /// mailbox it has selected.
+    fn enable_condstore(&mut self) {
+        if std::mem::replace(&mut self.enabled.condstore, true) {
+            return;
+        }
+        if let State::Selected(view) = &self.state {
+            let modseq = view.modseq.get().max(1);
+            let code = Some(Code::HighestModSeq(modseq));
+            print::tagged(&mut self.out, "*", Status::Ok, code, "after condstore-enabling command");
+        }
+    }
+
+    fn is_legal(&self, name: Name) -> bool {
+        match (name.legal_in(), &self.state) {
+            (LegalIn::Any, _) | (LegalIn::Selected, State::Selected(_)) => true,
+            (LegalIn::NotAuthenticated, state) => !state.is_authenticated(),
+            (LegalIn::Authenticated, state) => state.is_authenticated(),
+            (LegalIn::Selected, _) => false,
+        }
+    }
+
+    /// Checks a mailbox name, or answers the command. Our specification: NO [CANNOT].
+    fn mailbox_name(
+        &mut self,
+        cmd: Tagged,
+        arg: &MailboxArg,
+    ) -> Result<(Tagged, MailboxName), Action> {
+        match MailboxName::parse(&arg.0) {
+            Ok(name) => Ok((cmd, name)),
+            Err(error) => Err(self.no(cmd, Some(Code::Cannot), &error.to_string())),
+        }
+    }
+
+    /// `+ ` and base64 or text. RFC 9051 §7.6.
+    fn continuation(&mut self, text: &[u8]) {
+        self.out.extend_from_slice(b"+ ");
+        self.out.extend_from_slice(text);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn unknown(&mut self, tag: &str, spelling: &str) -> Action {
+        if !self.has_spoken {
+            return self.bye("please try again speaking imap");
+        }
+        let text = format!("{spelling} unrecognized syntax/command: unknown command {spelling:?}");
+        print::tagged(&mut self.out, tag, Status::Bad, None, &text);
+        self.next_command()
+    }
+
+    fn not_understood(&mut self, tag: Option<&str>, spelling: &str, error: &ParseError) -> Action {
+        if !self.has_spoken {
+            return self.bye("please try again speaking imap");
+        }
+        let text = format!("{spelling}unrecognized syntax/command: {error}");
+        print::tagged(&mut self.out, tag.unwrap_or("*"), Status::Bad, None, &text);
+        self.next_command()
+    }
+
+    fn close(&mut self) -> Action {
+        self.waiting = Waiting::Closed;
+        Action::Close
+    }
+
+    /// The driver broke the order of calls: a bug of ours, not of the peer.
+    fn driver_fault(&mut self, what: &str) -> Action {
+        debug_assert!(false, "{what}");
+        self.bye("[SERVERBUG] internal error")
+    }
+}

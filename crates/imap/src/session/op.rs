@@ -1,0 +1,450 @@
+//! What the session asks of its driver, and what it gets back.
+//!
+//! Each [`Op`] is answered by one [`Outcome`], given to [`Session::complete`](super::Session). The
+//! driver sees UIDs only: message numbers, `*` and `$` are resolved here.
+
+use std::sync::Arc;
+
+use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, Secret, Uid, UidValidity, UnixSeconds};
+
+use crate::print::MailboxStatus;
+use crate::types::{
+    FetchItem, FlagList, NumSet, Qresync, ResolvedKey, SpecialUse, StoreAction, UidMap, Wanted,
+};
+
+/// A question to the driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Check a password. Answered by `Done` (logged in) or `Refused`.
+    Login {
+        /// User name as sent.
+        username: String,
+        /// Password as sent.
+        password: Secret,
+    },
+    /// Start a SASL exchange. Answered by `Challenge`, `Done` (logged in) or `Refused`.
+    Authenticate {
+        /// The mechanism in upper case.
+        mechanism: String,
+        /// The initial response, decoded.
+        initial: Option<Vec<u8>>,
+    },
+    /// Go on with it. Answered likewise.
+    AuthenticateResponse(Vec<u8>),
+    /// The client gave up, or sent what is not base64: forget the exchange. Answered by `Done`.
+    AuthenticateCancel,
+    /// The client said what it is, as `name="x" version="1"`. Answered by `Done`.
+    Identify(String),
+    /// Select a mailbox. Whatever was selected before is so no longer, even if this is refused.
+    /// Answered by `Selected` or `Refused`.
+    Select(SelectOp),
+    /// Nothing is selected any more. With `expunge`, first remove these messages if `\Deleted`.
+    /// Answered by `Done`; removals go to other sessions only.
+    Unselect {
+        /// The mailbox that was selected.
+        mailbox: MailboxId,
+        /// The messages to consider.
+        expunge: Option<Targets>,
+    },
+    /// Create a mailbox and its parents, subscribed. Answered by `Created`.
+    Create {
+        /// The name.
+        name: MailboxName,
+        /// Special uses, taken away from whoever had them.
+        special_use: Vec<SpecialUse>,
+    },
+    /// Delete a mailbox. Answered by `Done`.
+    Delete(MailboxName),
+    /// Rename a mailbox with its children; of the inbox, move its messages. Answered by `Done`.
+    Rename {
+        /// The name now.
+        from: MailboxName,
+        /// The new name.
+        to: MailboxName,
+    },
+    /// Subscribe to a name. Answered by `Done`.
+    Subscribe(MailboxName),
+    /// End a subscription. Answered by `Done` or `Refused(NotSubscribed)`.
+    Unsubscribe(MailboxName),
+    /// List all mailboxes and all subscribed names. Answered by `Mailboxes`.
+    List {
+        /// Whether [`MailboxInfo::status`] is wanted.
+        with_status: bool,
+    },
+    /// Status of a mailbox. Answered by `Status`.
+    Status(MailboxName),
+    /// Whether the selected mailbox still exists. Answered by `Done` or `Refused`.
+    Check(MailboxId),
+    /// A message is coming: may it? Answered by `Done` or `Refused`.
+    AppendStart {
+        /// The target.
+        mailbox: MailboxName,
+        /// Its size as announced, in bytes.
+        size: u64,
+    },
+    /// Read `size` bytes of message from the input and stage them (or, with `discard`, do not).
+    /// Answered by `Done` or `Refused` (for a message that cannot be staged: all `size` bytes must
+    /// have been read nevertheless).
+    AppendMessage(AppendOp),
+    /// Add the staged messages in one go. Answered by `Appended` or `Refused`.
+    AppendFinish {
+        /// The target.
+        mailbox: MailboxName,
+    },
+    /// Drop the staged messages. Answered by `Done`.
+    AppendCancel,
+    /// Write FETCH responses. Answered by `Fetched`.
+    Fetch(FetchOp),
+    /// Change flags. Answered by `Stored`.
+    Store(StoreOp),
+    /// Copy messages. Answered by `Copied`.
+    Copy(CopyOp),
+    /// Move messages. Answered by `Copied`.
+    Move(CopyOp),
+    /// Remove those of these messages that are `\Deleted`. Answered by `Expunged`.
+    Expunge {
+        /// The mailbox.
+        mailbox: MailboxId,
+        /// The messages to consider.
+        targets: Targets,
+    },
+    /// Search. Answered by `Found`.
+    Search(SearchOp),
+    /// The session lost changes: what is in the mailbox now, and what changed since? Answered by
+    /// `Resynced`, or `Refused` if the mailbox is gone.
+    Resync {
+        /// The mailbox.
+        mailbox: MailboxId,
+        /// Messages with a larger mod-sequence are wanted in [`Resync::changed`].
+        since: ModSeq,
+    },
+}
+
+/// The answer to an [`Op`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what each answers stands on Op")]
+pub enum Outcome {
+    Done,
+    Refused(Refusal),
+    /// A SASL challenge, not yet in base64.
+    Challenge(Vec<u8>),
+    Selected(Box<Snapshot>),
+    /// The names created, parents first.
+    Created(Vec<MailboxName>),
+    Mailboxes(Vec<MailboxInfo>),
+    Status(MailboxStatus),
+    Appended(Appended),
+    Fetched(Fetched),
+    Stored(Stored),
+    Copied(Copied),
+    Expunged(Expunged),
+    Found(Found),
+    Resynced(Box<Resync>),
+}
+
+/// Why an operation was refused. What the client is told is decided in one place, `reply.rs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Wrong user name, password or proof.
+    BadCredentials,
+    /// Right, but not allowed to act as who was asked for.
+    NotAuthorized,
+    /// Right, but logins to the account are disabled, with the owner's or operator's words.
+    LoginDisabled(String),
+    /// No such mechanism.
+    UnknownMechanism,
+    /// The SASL message could not be parsed.
+    BadSaslMessage,
+    /// The mechanism cannot be used for this account or connection.
+    MechanismUnusable,
+    /// There is no such mailbox.
+    NoSuchMailbox,
+    /// There is one already.
+    MailboxExists,
+    /// It has children.
+    HasChildren,
+    /// This cannot be done with the inbox.
+    IsInbox,
+    /// The name is neither subscribed nor a mailbox.
+    NotSubscribed,
+    /// The selected mailbox was deleted by someone else.
+    MailboxGone,
+    /// No more room.
+    OverQuota,
+    /// A message of zero bytes.
+    EmptyMessage,
+    /// More of something than there may be, such as keywords or mailboxes.
+    Limit(&'static str),
+    /// A part that the message does not have, or that has not what was asked for.
+    NoSuchPart,
+    /// A part in an encoding that is not known. RFC 3516 §4.3.
+    UnknownEncoding,
+    /// Not now: the server is overloaded or the storage full.
+    Unavailable,
+    /// Something broke; the log says what.
+    Failed,
+}
+
+/// A message as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageState {
+    /// Its UID.
+    pub uid: Uid,
+    /// Its mod-sequence.
+    pub modseq: ModSeq,
+    /// Its flags.
+    pub flags: FlagList,
+}
+
+/// SELECT and EXAMINE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectOp {
+    /// Which.
+    pub name: MailboxName,
+    /// What the client knows of it; to be answered by [`Snapshot::qresync`].
+    pub qresync: Option<Qresync>,
+}
+
+/// A mailbox at one moment. RFC 9051 §6.3.2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// Its UID validity.
+    pub uidvalidity: UidValidity,
+    /// Its next UID, or 2^32 when there is none left.
+    pub uidnext: u64,
+    /// Its highest mod-sequence.
+    pub highest_modseq: ModSeq,
+    /// All keywords ever used in it.
+    pub keywords: Vec<Keyword>,
+    /// All its messages.
+    pub uids: UidMap,
+    /// The first message without `\Seen`.
+    pub first_unseen: Option<Uid>,
+    /// What changed since the client was here last, if it asked and the UID validity is the same.
+    pub qresync: Option<QresyncData>,
+}
+
+/// What a client with a stale copy must be told. RFC 7162 §3.2.5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QresyncData {
+    /// From [`client_state`](super::client_state).
+    pub state: super::ClientState,
+    /// Messages with a mod-sequence above [`ClientState::since`](super::ClientState::since).
+    pub changed: Vec<MessageState>,
+    /// UIDs removed with such a mod-sequence, as far as still known.
+    pub vanished: NumSet,
+    /// Whether removals after that mod-sequence have been forgotten.
+    pub history_lost: bool,
+}
+
+/// The messages a command is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// UIDs as ranges. They may span UIDs that do not exist or that the session does not know:
+    /// only those in `known` are meant.
+    pub uids: NumSet,
+    /// The messages the session knows, with their numbers.
+    pub known: Arc<UidMap>,
+}
+
+impl Targets {
+    /// Every message meant, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.known.intersection(&self.uids).ranges().to_vec().into_iter().flat_map(|(a, b)| a..=b)
+    }
+
+    /// Exactly the UIDs meant.
+    #[must_use]
+    pub fn exact(&self) -> NumSet {
+        self.known.intersection(&self.uids)
+    }
+}
+
+/// A mailbox or a subscribed name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxInfo {
+    /// The name.
+    pub name: MailboxName,
+    /// Whether there is such a mailbox, not just a subscription.
+    pub exists: bool,
+    /// Whether the name is subscribed.
+    pub is_subscribed: bool,
+    /// Special uses.
+    pub special_use: Vec<SpecialUse>,
+    /// Its status, if asked for and it exists.
+    pub status: Option<MailboxStatus>,
+}
+
+/// A message of an APPEND.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendOp {
+    /// Its flags.
+    pub flags: FlagList,
+    /// Its INTERNALDATE; now if absent.
+    pub date: Option<UnixSeconds>,
+    /// How many bytes to read.
+    pub size: u64,
+    /// The command has failed already: read the bytes and forget them.
+    pub discard: bool,
+}
+
+/// Messages were appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The target.
+    pub mailbox: MailboxId,
+    /// Its UID validity.
+    pub uidvalidity: UidValidity,
+    /// The new UIDs, ascending.
+    pub uids: NumSet,
+    /// The mod-sequence of all.
+    pub modseq: ModSeq,
+}
+
+/// FETCH. RFC 9051 §6.4.5.
+///
+/// A response holds `UID`, then [`FetchOp::items`] in their order, then `FLAGS` and `MODSEQ` as the
+/// fields say. See [`crate::print::FetchLine`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchOp {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// Which messages.
+    pub targets: Targets,
+    /// Only messages with a larger mod-sequence.
+    pub changed_since: Option<ModSeq>,
+    /// First write [`FetchOp::vanished`] as VANISHED (EARLIER).
+    pub with_vanished: bool,
+    /// What to write, besides UID, FLAGS and MODSEQ.
+    pub items: Vec<FetchItem>,
+    /// Write the flags, as they were before this command.
+    pub with_flags: bool,
+    /// Write the mod-sequence.
+    pub with_modseq: bool,
+    /// Set `\Seen` where it is not set: answer the new states in [`Fetched::seen`].
+    pub mark_seen: bool,
+    /// Whether strings may be UTF-8.
+    pub utf8: bool,
+    /// The UIDs below which all have been handed out to this session.
+    pub uidnext: u64,
+}
+
+impl FetchOp {
+    /// The UIDs to report as vanished. RFC 7162 §3.2.6.
+    ///
+    /// `removed`: UIDs removed after `changed_since`, as far as known; `history_lost`: there may
+    /// have been others.
+    #[must_use]
+    pub fn vanished(&self, removed: &NumSet, history_lost: bool) -> NumSet {
+        if !history_lost {
+            return removed.intersection(&self.targets.uids);
+        }
+        let last = u32::try_from(self.uidnext.saturating_sub(1)).unwrap_or(u32::MAX);
+        let asked = self.targets.uids.intersection(&NumSet::range(1, last));
+        asked.difference(&self.targets.known.to_set())
+    }
+}
+
+/// FETCH responses were written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Messages that now are `\Seen`, with their new mod-sequence.
+    pub seen: Vec<MessageState>,
+    /// A message was expunged by someone else meanwhile; what was left of it was written.
+    pub expunge_issued: bool,
+}
+
+/// STORE. RFC 9051 §6.4.6.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreOp {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// Which messages.
+    pub targets: Targets,
+    /// Leave messages with a larger mod-sequence alone. RFC 7162 §3.1.3.
+    pub unchanged_since: Option<ModSeq>,
+    /// What to do.
+    pub action: StoreAction,
+    /// The flags.
+    pub flags: FlagList,
+}
+
+/// Flags were changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The messages that now have what was asked for, changed or not; ascending.
+    pub messages: Vec<MessageState>,
+    /// The messages left alone, as they are.
+    pub modified: Vec<MessageState>,
+}
+
+/// COPY and MOVE. RFC 9051 §6.4.7, RFC 9051 §6.4.8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyOp {
+    /// The mailbox they are in.
+    pub mailbox: MailboxId,
+    /// Which messages.
+    pub targets: Targets,
+    /// Where to.
+    pub to: MailboxName,
+}
+
+/// Messages were copied or moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The UID validity of the target.
+    pub uidvalidity: UidValidity,
+    /// The UIDs at the source; empty if there was none of the messages any more.
+    pub from: NumSet,
+    /// Their new UIDs, in the same order.
+    pub to: NumSet,
+    /// The mod-sequence of the change.
+    pub modseq: ModSeq,
+}
+
+/// Messages were removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expunged {
+    /// Which.
+    pub uids: NumSet,
+    /// The highest mod-sequence of the mailbox afterwards.
+    pub highest_modseq: ModSeq,
+}
+
+/// SEARCH. RFC 9051 §6.4.4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchOp {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// The messages the session knows: only these may match.
+    pub known: Arc<UidMap>,
+    /// What to look for.
+    pub key: ResolvedKey,
+    /// How much of the result is needed; more does no harm.
+    pub wanted: Wanted,
+    /// Whether [`Found::highest_modseq`] is needed.
+    pub with_modseq: bool,
+}
+
+/// A search result.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The matches.
+    pub uids: NumSet,
+    /// The highest mod-sequence among them.
+    pub highest_modseq: Option<ModSeq>,
+}
+
+/// A mailbox as it is now, and what changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resync {
+    /// All messages.
+    pub uids: UidMap,
+    /// Those changed or added since.
+    pub changed: Vec<MessageState>,
+    /// The highest mod-sequence of the mailbox.
+    pub highest_modseq: ModSeq,
+}

@@ -1,0 +1,125 @@
+//! Tagged replies: what they say, and when changes go out before them.
+
+use super::op::Refusal;
+use super::{Action, Session, Tagged, Waiting};
+use crate::parser::{Expected, ParseError};
+use crate::print::{self, Code, Status};
+use crate::types::Name;
+
+impl Session {
+    /// `tag OK CMD done`.
+    pub(super) fn done(&mut self, cmd: Tagged) -> Action {
+        let text = format!("{} done", cmd.spelling);
+        self.ok(cmd, None, &text)
+    }
+
+    /// `tag OK [CODE] text`, after the changes of others where the command allows them.
+    pub(super) fn ok(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
+        let Tagged { tag, name, .. } = cmd;
+        self.flush_before_reply(name);
+        print::tagged(&mut self.out, &tag, Status::Ok, code, text);
+        self.next_command()
+    }
+
+    /// `tag OK [code] text` with a code that has arguments, printed by the caller.
+    pub(super) fn ok_with(
+        &mut self,
+        cmd: Tagged,
+        code: impl FnOnce(&mut Vec<u8>),
+        text: &str,
+    ) -> Action {
+        let Tagged { tag, name, .. } = cmd;
+        self.flush_before_reply(name);
+        self.out.extend_from_slice(tag.as_bytes());
+        self.out.extend_from_slice(b" OK [");
+        code(&mut self.out);
+        self.out.extend_from_slice(b"] ");
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+        self.next_command()
+    }
+
+    /// `tag NO [CODE] CMD text`.
+    pub(super) fn no(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
+        let Tagged { tag, spelling, name } = cmd;
+        self.flush_before_reply(name);
+        let text = format!("{spelling} {text}");
+        print::tagged(&mut self.out, &tag, Status::No, code, &text);
+        self.next_command()
+    }
+
+    /// `tag BAD [CODE] CMD unrecognized syntax/command: text`.
+    pub(super) fn bad(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
+        let Tagged { tag, spelling, name } = cmd;
+        self.flush_before_reply(name);
+        let text = format!("{spelling} unrecognized syntax/command: {text}");
+        print::tagged(&mut self.out, &tag, Status::Bad, code, &text);
+        self.next_command()
+    }
+
+    /// A command whose arguments could not be parsed.
+    pub(super) fn bad_syntax(&mut self, cmd: Tagged, error: ParseError) -> Action {
+        if error.expected == Expected::Charset {
+            return self.no(cmd, Some(Code::BadCharset), &error.to_string());
+        }
+        self.bad(cmd, None, &error.to_string())
+    }
+
+    /// NO, or BAD, for what the driver refused.
+    pub(super) fn refuse(&mut self, cmd: Tagged, refusal: &Refusal) -> Action {
+        if *refusal == Refusal::BadSaslMessage {
+            return self.bad(cmd, None, "bad authentication message");
+        }
+        let (code, text) = reply(refusal, cmd.name);
+        if let Refusal::LoginDisabled(message) = refusal {
+            return self.no(cmd, code, &format!("{text}: {message}"));
+        }
+        self.no(cmd, code, text)
+    }
+
+    /// RFC 9051 §7.5.1: nothing that shifts message numbers while they are in use. SELECT has just
+    /// told everything.
+    fn flush_before_reply(&mut self, name: Name) {
+        if !name.freezes_numbers() && !matches!(name, Name::Select | Name::Examine) {
+            self.flush();
+        }
+    }
+
+    /// The command is over.
+    pub(super) fn next_command(&mut self) -> Action {
+        self.waiting = Waiting::Command;
+        Action::Read
+    }
+}
+
+/// What a client is told of a refusal. RFC 9051 §7.1, RFC 5530 §3.
+fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
+    let to_target =
+        matches!(name, Name::Append | Name::Copy | Name::UidCopy | Name::Move | Name::UidMove);
+    match refusal {
+        Refusal::BadCredentials => (Some(Code::AuthenticationFailed), "bad credentials"),
+        Refusal::NotAuthorized => (Some(Code::AuthorizationFailed), "not allowed for this user"),
+        Refusal::LoginDisabled(_) => (None, "login disabled for account"),
+        Refusal::UnknownMechanism => (None, "method not supported"),
+        Refusal::BadSaslMessage => (None, "bad authentication message"),
+        Refusal::MechanismUnusable => (None, "authentication not possible with this method"),
+        // RFC 9051 §6.4.7: the client may create the mailbox and try again.
+        Refusal::NoSuchMailbox if to_target => (Some(Code::TryCreate), "no such mailbox"),
+        Refusal::NoSuchMailbox if matches!(name, Name::Select | Name::Examine) => {
+            (None, "no such mailbox")
+        }
+        Refusal::NoSuchMailbox => (Some(Code::NonExistent), "no such mailbox"),
+        Refusal::MailboxExists => (Some(Code::AlreadyExists), "mailbox already exists"),
+        Refusal::HasChildren => (Some(Code::HasChildren), "mailbox has children"),
+        Refusal::IsInbox => (None, "not possible with inbox"),
+        Refusal::NotSubscribed => (None, "not subscribed"),
+        Refusal::MailboxGone => (Some(Code::NonExistent), "mailbox has been deleted"),
+        Refusal::OverQuota => (Some(Code::OverQuota), "account over maximum total message size"),
+        Refusal::EmptyMessage => (None, "empty message, cancelling append"),
+        Refusal::Limit(what) => (Some(Code::Limit), what),
+        Refusal::NoSuchPart => (None, "processing fetch attribute: no such part"),
+        Refusal::UnknownEncoding => (Some(Code::UnknownCte), "unknown content-transfer-encoding"),
+        Refusal::Unavailable => (Some(Code::Unavailable), "try again later"),
+        Refusal::Failed => (Some(Code::ServerBug), "internal error"),
+    }
+}

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed set-up should fail the test")]
 
+mod invariants;
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -171,24 +173,6 @@ proptest! {
             1..4,
         ),
     ) {
-        let mut server = Server::start(mechanism, bindings(1), [6; 18]);
-        let mut messages = messages.iter();
-        let mut step = server.first(messages.next().map(Vec::as_slice));
-        loop {
-            step = match step {
-                Step::Ask(Question::Verifier { username, hash }) => {
-                    let decoy = Decoy::new([9; 32]).verifiers(&username);
-                    server.answer(Answer::Verifier(decoy.for_hash(hash).clone()))
-                }
-                Step::Ask(Question::Password { .. }) => server.answer(Answer::Password(false)),
-                Step::Ask(Question::Certificate { .. }) => server.answer(Answer::Certificate(None)),
-                Step::Challenge(_) => match messages.next() {
-                    Some(message) => server.step(message),
-                    None => break,
-                },
-                Step::Done => return Err(TestCaseError::fail("logged in")),
-                Step::Failed(_) => break,
-            };
-        }
+        invariants::check_server(mechanism, &messages);
     }
 }

@@ -1,4 +1,43 @@
-//! SMTP grammar, replies and sessions without sockets.
+//! SMTP grammar, replies and sessions, without sockets.
+//!
+//! [`command`] reads commands, [`Reply`] and [`ReplyParser`] write and read replies,
+//! [`DataReader`] and [`DataWriter`] carry messages, [`server`] and [`client`] hold the sessions;
+//! [`trace`] and [`submission`] make the header fields that a server adds. RFC 5321 with
+//! PIPELINING, SIZE, STARTTLS, AUTH, 8BITMIME, ENHANCEDSTATUSCODES, SMTPUTF8 and LIMITS; RFC 6409
+//! for submission.
+//!
+//! Not here: sockets, time-outs and TLS belong to drivers; who may log in, which addresses exist
+//! and what becomes of a message are questions that a session asks ([`server::Question`]).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use mox_base::{Domain, Rng};
+//! use mox_smtp::server::{Action, Answer, Config, Input, Question, Service, Session};
+//!
+//! struct NoChance;
+//! impl Rng for NoChance {
+//!     fn fill(&self, _: &mut [u8]) {}
+//! }
+//!
+//! let config = Config {
+//!     service: Service::Delivery,
+//!     hostname: Domain::parse("mail.example").unwrap(),
+//!     size_bytes_max: 1_000_000,
+//!     is_pedantic: false,
+//!     has_starttls: false,
+//!     login_needs_tls: true,
+//!     rcpt_needs_tls: false,
+//!     second_rcpt_needs_verified_sender: true,
+//! };
+//! let mut session = Session::new(Arc::new(config), "id1", None);
+//! assert!(matches!(session.greet(), Action::Reply(reply) if reply.code == 220));
+//! let action = session.handle(Input::Line(b"EHLO client.example"), &NoChance);
+//! assert!(matches!(action, Action::Reply(reply) if reply.code == 250));
+//! let action = session.handle(Input::Line(b"MAIL FROM:<a@client.example>"), &NoChance);
+//! assert!(matches!(action, Action::Ask(Question::Sender(_))));
+//! let action = session.handle(Input::Answer(Answer::Sender(Ok(()))), &NoChance);
+//! assert!(matches!(action, Action::Reply(reply) if reply.to_bytes() == b"250 2.1.0 ok\r\n"));
+//! ```
 #![deny(
     clippy::indexing_slicing,
     clippy::string_slice,

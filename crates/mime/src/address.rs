@@ -2,8 +2,10 @@
 
 use mox_base::{Address, Domain, Localpart};
 
+use crate::bytes::head;
 use crate::encoded_word::decode_header;
 use crate::lex::{Lexer, is_wsp};
+use crate::limits::FIELD_BYTES_MAX;
 
 /// One item of an address list as IMAP's ENVELOPE has it. RFC 9051 §7.5.2.
 ///
@@ -62,7 +64,7 @@ struct List {
 impl List {
     fn push(&mut self, name: Option<&[u8]>, mailbox: Option<&[u8]>, host: Option<&[u8]>) {
         if self.items.len() < self.max {
-            let boxed = |text: Option<&[u8]>| text.map(Box::from);
+            let boxed = |text: Option<&[u8]>| text.map(|text| head(text, FIELD_BYTES_MAX).into());
             let name = name.filter(|name| !name.is_empty());
             let (name, mailbox, host) = (boxed(name), boxed(mailbox), boxed(host));
             self.items.push(EnvelopeAddress { name, mailbox, host });
@@ -409,6 +411,10 @@ mod tests {
     #[test]
     fn at_most_so_many_are_kept() {
         assert_eq!(parse_address_list(b"a@b,c@d,e@f", 2).len(), 2);
+        let long = format!("<{}@b>", "a".repeat(FIELD_BYTES_MAX + 1));
+        let list = parse_address_list(long.as_bytes(), 1);
+        assert_eq!(list[0].mailbox.as_ref().unwrap().len(), FIELD_BYTES_MAX);
+        assert_eq!(decode_addresses(&list)[0].address, None);
     }
 
     #[test]

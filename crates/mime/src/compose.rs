@@ -422,7 +422,6 @@ pub fn random_boundary(rng: &dyn Rng) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mox_testkit as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -469,6 +468,60 @@ mod tests {
         assert_eq!(composer.address_field("To", &list), Err(ComposeError::NeedsSmtputf8));
         assert_eq!(composer.field("A", &"b".repeat(15)), Ok(()));
         assert_eq!(composer.field("A", "b"), Err(ComposeError::TooLarge));
+    }
+
+    struct Counting;
+
+    impl mox_base::Rng for Counting {
+        fn fill(&self, buffer: &mut [u8]) {
+            (0_u8..).zip(buffer).for_each(|(number, byte)| *byte = number);
+        }
+    }
+
+    /// RFC 5322 §3.6.4, RFC 2046 §5.1.1.
+    #[test]
+    fn ids_and_boundaries_are_random_text() {
+        let domain = Domain::parse("Bücher.example").unwrap();
+        let id = random_message_id(&Counting, &domain);
+        assert_eq!(id, "AAECAwQFBgcICQoLDA0ODxAR@xn--bcher-kva.example");
+        let mut composer = Composer::new(1_000, false);
+        composer.message_id_field(&id).unwrap();
+        let value = first_field(&composer.out, "Message-ID").unwrap();
+        assert_eq!(crate::canonical_message_id(value).unwrap().id, id.to_lowercase());
+        assert_eq!(random_boundary(&Counting), "=_AAECAwQFBgcICQoLDA0ODxAR");
+    }
+
+    /// RFC 3464 §2, RFC 2046 §5.1.
+    #[test]
+    fn a_delivery_report_is_composed_and_known() {
+        let param = Param { name: "report-type".to_owned(), value: "delivery-status".to_owned() };
+        let parts = [
+            BodyPart::text("plain", "Could not be delivered: é", Transport::SevenBit),
+            BodyPart::verbatim("message/delivery-status", b"Reporting-MTA: dns; a.b\r\n"),
+            BodyPart::verbatim("message/rfc822", b"Subject: original\r\n\r\ntext\r\n"),
+        ];
+        let body = BodyPart::multipart("report", "=_x", &[param], &parts);
+        let mut composer = Composer::new(10_000, false);
+        composer.date_field(DateTime::from_unix(mox_base::UnixSeconds(0))).unwrap();
+        composer.text_field("Subject", "Undelivered").unwrap();
+        let message = parse_bytes(&composer.finish(&body).unwrap(), &Limits::default());
+        assert!(message.is_dsn());
+        assert_eq!(message.root.param("report-type"), Some("delivery-status"));
+        assert_eq!(message.envelope.date.as_deref(), Some(&b"Thu, 1 Jan 1970 00:00:00 +0000"[..]));
+        let original = message.root.parts[2].message.as_ref().unwrap();
+        assert_eq!(original.envelope.subject.as_deref(), Some(&b"original"[..]));
+    }
+
+    /// RFC 6532 §3.
+    #[test]
+    fn smtputf8_headers_are_not_encoded() {
+        let mut composer = Composer::new(1_000, true);
+        composer.text_field("Subject", "é ☕").unwrap();
+        composer.address_field("To", &[address("Zoë", "é@bücher.example")]).unwrap();
+        assert_eq!(
+            String::from_utf8(composer.out).unwrap(),
+            "Subject: é ☕\r\nTo: \"Zoë\" <é@bücher.example>\r\n"
+        );
     }
 
     #[track_caller]

@@ -87,3 +87,61 @@ impl<R: Read> Read for TextReader<R> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::{Limits, parse_bytes};
+
+    const MESSAGE: &[u8] = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\
+        Content-Type: text/plain; charset=iso-8859-1\r\n\
+        Content-Transfer-Encoding: quoted-printable\r\n\r\ncaf=E9\n=\r\nau lait\r\n--x\r\n\
+        Content-Type: application/x\r\nContent-Transfer-Encoding: base64\r\n\r\n6QoK\r\n--x--";
+
+    fn read(mut reader: impl Read) -> Vec<u8> {
+        let mut out = Vec::new();
+        reader.read_to_end(&mut out).unwrap();
+        out
+    }
+
+    /// RFC 2045 §6, RFC 2046 §4.1.
+    #[test]
+    fn parts_are_read_raw_decoded_and_as_text() {
+        let message = parse_bytes(MESSAGE, &Limits::default());
+        let mut reader = Cursor::new(MESSAGE);
+        let text = message.part_at(&[1]).unwrap();
+        assert_eq!(read(text.body().open(&mut reader).unwrap()), b"caf=E9\n=\r\nau lait");
+        assert_eq!(read(text.open_decoded(&mut reader).unwrap()), b"caf\xe9\r\nau lait");
+        assert_eq!(read(text.open_text(&mut reader).unwrap()), "café\r\nau lait".as_bytes());
+        let header = read(text.header().open(&mut reader).unwrap());
+        assert!(header.starts_with(b"Content-Type: text/plain") && header.ends_with(b"\r\n\r\n"));
+        // What is not text keeps its line feeds.
+        let bytes = message.part_at(&[2]).unwrap();
+        assert_eq!(read(bytes.open_decoded(&mut reader).unwrap()), b"\xe9\n\n");
+        assert_eq!(bytes.part.decoded_size, 3);
+    }
+
+    #[test]
+    fn a_message_shorter_than_its_structure_ends_early() {
+        let message = parse_bytes(MESSAGE, &Limits::default());
+        let mut cut = Cursor::new(&MESSAGE[..MESSAGE.len() / 2]);
+        assert!(read(message.part_at(&[1]).unwrap().open_text(&mut cut).unwrap()).len() < 10);
+        assert_eq!(read(message.part_at(&[2]).unwrap().open_decoded(&mut cut).unwrap()), b"");
+    }
+
+    #[test]
+    fn chunks_are_the_text_in_pieces() {
+        let text = "é☕".repeat(CHUNK_BYTES);
+        let mut reader = TextReader::new(text.as_bytes(), b"utf-8");
+        let mut out = String::new();
+        let mut chunks = 0;
+        while let Some(chunk) = reader.next_chunk().unwrap() {
+            out.push_str(chunk);
+            chunks += 1;
+        }
+        assert_eq!(out, text);
+        assert!(chunks > 4);
+    }
+}

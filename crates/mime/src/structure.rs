@@ -167,3 +167,43 @@ impl Message {
         self.root.is("MULTIPART", "REPORT") && self.root.parts.get(1).is_some_and(is_status)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Limits, parse_bytes};
+
+    #[track_caller]
+    fn check(header: &str, want: Option<&str>) {
+        let message = parse_bytes(format!("{header}\r\n\r\n").as_bytes(), &Limits::default());
+        assert_eq!(message.root.filename().as_deref(), want, "{header}");
+    }
+
+    /// RFC 2183 §2.3, RFC 2231 §4.
+    #[test]
+    fn file_names_are_found_and_decoded() {
+        check("Content-Disposition: attachment; filename=a.pdf", Some("a.pdf"));
+        check("Content-Disposition: inline; filename*=utf-8''%C3%A9", Some("é"));
+        check("Content-Type: a/b; name=\"b c\"", Some("b c"));
+        check("Content-Type: a/b; name=b\r\nContent-Disposition: inline; filename=a", Some("a"));
+        check("Content-Type: a/b; name=b\r\nContent-Disposition: attachment", Some("b"));
+        // Against RFC 2047 §5, and common.
+        check("Content-Type: a/b; name=\"=?utf-8?q?=C3=A9?=\"", Some("é"));
+        check("Content-Type: a/b; name=\"x =?utf-8?q?=C3=A9?=\"", Some("x é"));
+        // None.
+        check("Content-Type: a/b", None);
+        check("Content-Disposition: ; filename=a", None);
+    }
+
+    /// RFC 2183 §2.2.
+    #[test]
+    fn attachments_are_known_by_their_disposition() {
+        let is_attachment = |value: &str| {
+            let text = format!("Content-Disposition: {value}\r\n\r\n");
+            parse_bytes(text.as_bytes(), &Limits::default()).root.is_attachment()
+        };
+        assert!(is_attachment("ATTACHMENT"));
+        assert!(is_attachment("(c) attachment; x=y"));
+        assert!(!is_attachment("inline"));
+        assert!(!is_attachment("attachments"));
+    }
+}

@@ -104,7 +104,8 @@ fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     if is_digits(text) { text.parse().ok() } else { None }
 }
 
-/// "00 to 49 add 2000, 50 to 99 add 1900, three digits add 1900". RFC 5322 §4.3.
+/// Years of two digits up to 49 are of this century, all other short ones count from 1900.
+/// RFC 5322 §4.3.
 fn parse_year(text: &str) -> Option<u16> {
     let year: u16 = number(text)?;
     Some(match (text.len(), year) {

@@ -151,8 +151,7 @@ pub enum SectionKind {
 impl Message {
     /// Finds a part by its IMAP number; an empty path is the message itself.
     ///
-    /// "Every message has at least one part number": part 1 of a message that is no multipart is
-    /// its body. Numbers after a part with a message count in that message. RFC 9051 §6.4.5.1.
+    /// A message that is no multipart has a part 1 all the same, which is its body. Numbers after a part with a message count in that message. RFC 9051 §6.4.5.1.
     #[must_use]
     pub fn part_at(&self, path: &[u32]) -> Option<PartAt<'_>> {
         let mut at = PartAt::root(self);

@@ -141,8 +141,7 @@ fn digit(byte: u8) -> u8 {
     DIGITS.get(usize::from(byte)).copied().unwrap_or(JUNK)
 }
 
-/// base64 that skips whatever is not of the alphabet: "any characters outside of the base64
-/// alphabet are to be ignored" (RFC 2045 §6.8). Padding ends a quantum and data may follow it, as
+/// base64 that skips whatever is not of the alphabet, as RFC 2045 §6.8 tells decoders to. Padding ends a quantum and data may follow it, as
 /// in bodies glued together from several encoded pieces.
 #[derive(Clone, Debug, Default)]
 struct Base64 {

@@ -72,7 +72,7 @@ pub struct MailboxStatus {
     pub highest_modseq: ModSeq,
 }
 
-/// `* STATUS mailbox (MESSAGES n …)`. RFC 9051 §7.3.4.
+/// `* STATUS mailbox (MESSAGES n …)`. RFC 9051 §7.3.3.
 pub fn status(
     out: &mut Vec<u8>,
     name: &str,
@@ -150,7 +150,7 @@ mod tests {
         );
     }
 
-    /// RFC 9051 §7.3.4, RFC 7889 §3, RFC 7162 §3.1.2.
+    /// RFC 9051 §7.3.3, RFC 7889 §3, RFC 7162 §3.1.2.
     #[test]
     fn status_lists_all_items_in_the_order_asked() {
         let data = MailboxStatus {

@@ -63,7 +63,7 @@ pub(super) fn start(
         session.reader.reset();
         return session.no(cmd, Some(Code::Cannot), &error.to_string());
     }
-    let failed = name.is_err().then_some(Refusal::NoSuchMailbox);
+    let failed = name.is_err().then_some(Refusal::BadMailboxName);
     let append = Append { mailbox: name.ok(), failed, after_utf8: false, messages: 0 };
     announce(session, cmd, append, message, literal)
 }
@@ -142,7 +142,7 @@ pub(super) fn text(session: &mut Session, cmd: Tagged, mut append: Append) -> Ac
                 session.perform(cmd, Pending::Append(append, Step::Finish), op)
             }
             (failed, _) => {
-                let refusal = failed.unwrap_or(Refusal::NoSuchMailbox);
+                let refusal = failed.unwrap_or(Refusal::BadMailboxName);
                 cancel(session, cmd, append, Cancelled::Refused(refusal))
             }
         },

@@ -180,7 +180,7 @@ impl ChangeQueue {
         }
         exists(out, view.uids.exists());
         for (_, message, by_others) in &added {
-            view.modseq = view.modseq.max(message.modseq);
+            view.told(message.modseq);
             if *by_others {
                 print_state(out, view, message, enabled.condstore);
             }
@@ -190,7 +190,7 @@ impl ChangeQueue {
     fn flush_flags(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
         for (mailbox, message) in std::mem::take(&mut self.flags) {
             if mailbox == view.mailbox {
-                view.modseq = view.modseq.max(message.modseq);
+                view.told(message.modseq);
                 print_state(out, view, &message, enabled.condstore);
             }
         }
@@ -201,7 +201,7 @@ impl ChangeQueue {
         let ours = removed.iter().filter(|(mailbox, ..)| *mailbox == view.mailbox);
         let highest = ours.clone().map(|(_, _, modseq)| *modseq).max();
         let uids = NumSet::from_ranges(ours.flat_map(|(_, uids, _)| uids.ranges().to_vec()));
-        view.modseq = view.modseq.max(highest.unwrap_or_default());
+        view.told(highest.unwrap_or_default());
         remove(view, &uids, enabled, out);
     }
 }

@@ -136,7 +136,17 @@ enum Waiting {
     /// What follows a message of APPEND on its line.
     AppendText(Tagged, append::Append),
     Outcome(Tagged, Pending),
+    /// What is in the mailbox now, because changes were lost.
+    Resync(Resume),
     Closed,
+}
+
+/// What comes after a resync.
+#[derive(Debug)]
+enum Resume {
+    /// The reply to the command that was carried out.
+    Reply(Vec<u8>),
+    Idle(Tagged),
 }
 
 /// What an outcome is for.
@@ -160,8 +170,6 @@ enum Pending {
     Move,
     Expunge,
     Search(search::Searching),
-    /// The command that was about to run, or none in IDLE.
-    Resync(Option<Vec<u8>>),
 }
 
 /// The session of one connection.
@@ -296,7 +304,8 @@ impl Session {
         if let Some(op) = self.resync_op()
             && let Waiting::Idle(cmd) = std::mem::replace(&mut self.waiting, Waiting::Closed)
         {
-            return self.perform(cmd, Pending::Resync(None), op);
+            self.waiting = Waiting::Resync(Resume::Idle(cmd));
+            return Action::Perform(op);
         }
         self.flush();
         Action::Read
@@ -307,7 +316,9 @@ impl Session {
         let literals = match self.waiting {
             Waiting::Command | Waiting::AppendText(..) => true,
             Waiting::AuthLine(_) | Waiting::Idle(_) => false,
-            Waiting::Outcome(..) => return self.driver_fault("input before the outcome"),
+            Waiting::Outcome(..) | Waiting::Resync(_) => {
+                return self.driver_fault("input before the outcome");
+            }
             Waiting::Closed => return Action::Close,
         };
         match self.reader.read(input, literals) {
@@ -330,7 +341,7 @@ impl Session {
             Waiting::Command => {
                 let text = self.reader.command().to_vec();
                 self.waiting = Waiting::Command;
-                self.command(text)
+                self.command(&text)
             }
             Waiting::AuthLine(cmd) => auth::response(self, cmd),
             Waiting::Idle(cmd) if self.reader.command().eq_ignore_ascii_case(b"DONE") => {
@@ -338,7 +349,9 @@ impl Session {
             }
             Waiting::AppendText(cmd, append) => append::text(self, cmd, append),
             // In IDLE anything but DONE: client and server are out of step.
-            Waiting::Idle(_) | Waiting::Outcome(..) | Waiting::Closed => self.close(),
+            Waiting::Idle(_) | Waiting::Outcome(..) | Waiting::Resync(_) | Waiting::Closed => {
+                self.close()
+            }
         }
     }
 
@@ -411,8 +424,8 @@ impl Session {
         Options { utf8: self.enabled.rev2 }
     }
 
-    fn command(&mut self, text: Vec<u8>) -> Action {
-        let head = match parser::head(&text) {
+    fn command(&mut self, text: &[u8]) -> Action {
+        let head = match parser::head(text) {
             Ok(head) => head,
             Err((tag, error)) => return self.not_understood(tag, "", &error),
         };
@@ -422,13 +435,10 @@ impl Session {
         if !self.is_legal(name) {
             return self.no(cmd, None, "not allowed in this connection state");
         }
-        let command = match parser::arguments(&head, &text, self.options()) {
+        let command = match parser::arguments(&head, text, self.options()) {
             Ok(command) => command,
             Err(error) => return self.bad_syntax(cmd, error),
         };
-        if let Some(op) = self.resync_op() {
-            return self.perform(cmd, Pending::Resync(Some(text)), op);
-        }
         self.dispatch(cmd, command)
     }
 
@@ -489,9 +499,10 @@ impl Session {
 
     /// Takes the answer to the [`Op`] asked for last.
     pub fn complete(&mut self, outcome: Outcome) -> Action {
-        let waiting = std::mem::replace(&mut self.waiting, Waiting::Closed);
-        let Waiting::Outcome(cmd, pending) = waiting else {
-            return self.driver_fault("an outcome nobody asked for");
+        let (cmd, pending) = match std::mem::replace(&mut self.waiting, Waiting::Closed) {
+            Waiting::Outcome(cmd, pending) => (cmd, pending),
+            Waiting::Resync(resume) => return self.resynced(resume, outcome),
+            _ => return self.driver_fault("an outcome nobody asked for"),
         };
         match (pending, outcome) {
             (Pending::Authenticate, Outcome::Challenge(challenge)) => {
@@ -505,7 +516,6 @@ impl Session {
             (Pending::Select(selecting), outcome) => {
                 select::complete(self, cmd, &selecting, outcome)
             }
-            (Pending::Resync(text), outcome) => self.resynced(cmd, text, outcome),
             (_, Outcome::Refused(refusal)) => self.refuse(cmd, &refusal),
             (Pending::Plain, Outcome::Done) => self.done(cmd),
             (Pending::Id, Outcome::Done) => {
@@ -555,7 +565,7 @@ impl Session {
         // From here on changes are kept again: what happens while the driver looks must not be
         // lost. What it sees as well is told once, see `View::add`.
         self.changes.clear_messages();
-        Some(Op::Resync { mailbox: view.mailbox, since: view.modseq })
+        Some(Op::Resync { mailbox: view.mailbox, since: view.told })
     }
 
     /// Turns the difference between mailbox and view into changes, then goes on.
@@ -563,7 +573,7 @@ impl Session {
     /// Deviation: RFC 5465 §5.8 and our specification answer lost changes with
     /// NOTIFICATIONOVERFLOW and silence from then on; we compare with the mailbox instead, so that
     /// clients without NOTIFY stay right too, as RFC 9051 §5.5 asks.
-    fn resynced(&mut self, cmd: Tagged, text: Option<Vec<u8>>, outcome: Outcome) -> Action {
+    fn resynced(&mut self, resume: Resume, outcome: Outcome) -> Action {
         if let (State::Selected(view), Outcome::Resynced(now)) = (&mut self.state, outcome) {
             let gone = view.uids.to_set().difference(&now.uids.to_set());
             changes::remove(view, &gone, self.enabled, &mut self.out);
@@ -579,16 +589,17 @@ impl Session {
             for message in &now.changed {
                 changes::print_state(&mut self.out, view, message, self.enabled.condstore);
             }
-            view.modseq = view.modseq.max(now.highest_modseq);
+            view.told(now.highest_modseq);
         }
-        match text {
-            Some(text) => {
-                self.waiting = Waiting::Command;
-                self.command(text)
+        self.flush();
+        match resume {
+            Resume::Reply(reply) => {
+                self.out.extend_from_slice(&reply);
+                self.next_command()
             }
-            None => {
+            Resume::Idle(cmd) => {
                 self.waiting = Waiting::Idle(cmd);
-                self.poll()
+                Action::Read
             }
         }
     }
@@ -661,7 +672,11 @@ impl Session {
     }
 
     fn close(&mut self) -> Action {
-        self.waiting = Waiting::Closed;
+        let waiting = std::mem::replace(&mut self.waiting, Waiting::Closed);
+        if let Waiting::Resync(Resume::Reply(reply)) = waiting {
+            // The reply is owed, the changes are not any more.
+            self.out.extend_from_slice(&reply);
+        }
         Action::Close
     }
 

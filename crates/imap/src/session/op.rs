@@ -160,6 +160,8 @@ pub enum Refusal {
     MechanismUnusable,
     /// There is no such mailbox.
     NoSuchMailbox,
+    /// A name that no mailbox can have.
+    BadMailboxName,
     /// There is one already.
     MailboxExists,
     /// It has children.

@@ -1,7 +1,7 @@
 //! Tagged replies: what they say, and when changes go out before them.
 
 use super::op::Refusal;
-use super::{Action, Session, Tagged, Waiting};
+use super::{Action, Resume, Session, Tagged, Waiting};
 use crate::parser::{Expected, ParseError};
 use crate::print::{self, Code, Status};
 use crate::types::Name;
@@ -16,9 +16,7 @@ impl Session {
     /// `tag OK [CODE] text`, after the changes of others where the command allows them.
     pub(super) fn ok(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
         let Tagged { tag, name, .. } = cmd;
-        self.flush_before_reply(name);
-        print::tagged(&mut self.out, &tag, Status::Ok, code, text);
-        self.next_command()
+        self.reply(name, |out| print::tagged(out, &tag, Status::Ok, code, text))
     }
 
     /// `tag OK [code] text` with a code that has arguments, printed by the caller.
@@ -29,31 +27,46 @@ impl Session {
         text: &str,
     ) -> Action {
         let Tagged { tag, name, .. } = cmd;
-        self.flush_before_reply(name);
-        self.out.extend_from_slice(tag.as_bytes());
-        self.out.extend_from_slice(b" OK [");
-        code(&mut self.out);
-        self.out.extend_from_slice(b"] ");
-        self.out.extend_from_slice(text.as_bytes());
-        self.out.extend_from_slice(b"\r\n");
-        self.next_command()
+        self.reply(name, |out| {
+            out.extend_from_slice(tag.as_bytes());
+            out.extend_from_slice(b" OK [");
+            code(out);
+            out.extend_from_slice(b"] ");
+            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        })
     }
 
     /// `tag NO [CODE] CMD text`.
     pub(super) fn no(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
         let Tagged { tag, spelling, name } = cmd;
-        self.flush_before_reply(name);
         let text = format!("{spelling} {text}");
-        print::tagged(&mut self.out, &tag, Status::No, code, &text);
-        self.next_command()
+        self.reply(name, |out| print::tagged(out, &tag, Status::No, code, &text))
     }
 
     /// `tag BAD [CODE] CMD unrecognized syntax/command: text`.
     pub(super) fn bad(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
         let Tagged { tag, spelling, name } = cmd;
-        self.flush_before_reply(name);
         let text = format!("{spelling} unrecognized syntax/command: {text}");
-        print::tagged(&mut self.out, &tag, Status::Bad, code, &text);
+        self.reply(name, |out| print::tagged(out, &tag, Status::Bad, code, &text))
+    }
+
+    /// Ends the command, telling the client of changes by others first.
+    ///
+    /// RFC 9051 §7.5.1: not where that could shift message numbers while they are in use. The
+    /// command has been carried out by now, so that its numbers meant what the client knew. After
+    /// SELECT there is nothing to tell.
+    fn reply(&mut self, name: Name, print: impl FnOnce(&mut Vec<u8>)) -> Action {
+        if !name.freezes_numbers() && !matches!(name, Name::Select | Name::Examine) {
+            if let Some(op) = self.resync_op() {
+                let mut reply = Vec::new();
+                print(&mut reply);
+                self.waiting = Waiting::Resync(Resume::Reply(reply));
+                return Action::Perform(op);
+            }
+            self.flush();
+        }
+        print(&mut self.out);
         self.next_command()
     }
 
@@ -75,14 +88,6 @@ impl Session {
             return self.no(cmd, code, &format!("{text}: {message}"));
         }
         self.no(cmd, code, text)
-    }
-
-    /// RFC 9051 §7.5.1: nothing that shifts message numbers while they are in use. SELECT has just
-    /// told everything.
-    fn flush_before_reply(&mut self, name: Name) {
-        if !name.freezes_numbers() && !matches!(name, Name::Select | Name::Examine) {
-            self.flush();
-        }
     }
 
     /// The command is over.
@@ -109,6 +114,7 @@ fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
             (None, "no such mailbox")
         }
         Refusal::NoSuchMailbox => (Some(Code::NonExistent), "no such mailbox"),
+        Refusal::BadMailboxName => (Some(Code::Cannot), "bad mailbox name"),
         Refusal::MailboxExists => (Some(Code::AlreadyExists), "mailbox already exists"),
         Refusal::HasChildren => (Some(Code::HasChildren), "mailbox has children"),
         Refusal::IsInbox => (None, "not possible with inbox"),

@@ -72,6 +72,7 @@ pub(super) fn complete(
         read_only,
         uidnext,
         modseq,
+        told: modseq,
         saved: NumSet::new(),
         uids: Arc::new(snapshot.uids),
     };

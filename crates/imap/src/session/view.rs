@@ -18,8 +18,11 @@ pub struct View {
     pub(super) uids: Arc<UidMap>,
     /// Messages at or above this have not been announced.
     pub(super) uidnext: u64,
-    /// Changes up to this are known to have been applied.
+    /// The highest mod-sequence seen, also of the session's own changes.
     pub(super) modseq: ModSeq,
+    /// The client has been told of all changes by others up to this. The session's own may be
+    /// later, while earlier ones of others still wait: hence two values.
+    pub(super) told: ModSeq,
     /// The result of the last SEARCH with SAVE. RFC 9051 §6.4.4.1.
     pub(super) saved: NumSet,
 }
@@ -47,6 +50,12 @@ impl View {
     #[must_use]
     pub fn highest_modseq(&self) -> ModSeq {
         self.modseq
+    }
+
+    /// Notes that changes by others up to this were told.
+    pub(super) fn told(&mut self, modseq: ModSeq) {
+        self.told = self.told.max(modseq);
+        self.modseq = self.modseq.max(modseq);
     }
 
     /// Adds a message the client is about to be told of. `false` if it knows it already.

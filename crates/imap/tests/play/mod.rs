@@ -1,0 +1,448 @@
+//! Plays the driver of a session from the text of a transcript.
+//!
+//! Options of a case: `greeting` (is shown), `tls`, `starttls`, `plain` (passwords without TLS), `binding`, `cert`,
+//! `preauth`, `login` (starts logged in), `selected` (with a mailbox of three messages, UIDs 1, 2
+//! and 5, as mailbox 1; without any output), `rev2`, `condstore`, `qresync` (enabled), `examine`.
+//!
+//! Answers, words separated by spaces, states written `uid/modseq/flag,flag`:
+//! `ok`, `no NAME`, `challenge TEXT`, `selected key=value…`, `created names…`,
+//! `mailboxes name:letters…` (s subscribed, n no mailbox, and special uses), `status numbers…`,
+//! `appended uids modseq`, `fetched states… [expunged]`, `stored states… [modified states…]`,
+//! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq]`,
+//! `resynced uids modseq states…`.
+//! An answer `write TEXT` sends a line of the driver's own and answers nothing.
+//! `change …` at any time is a change by another session: `added|flags states…`,
+//! `removed uids modseq`, `mailbox +name|-name|old>new|s+name|s-name`, `overflow`.
+
+use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidValidity};
+use mox_imap::print::MailboxStatus;
+use mox_imap::session::{
+    Action, Appended, Change, Copied, Expunged, Fetched, Found, MailboxInfo, MessageState, Op,
+    Outcome, QresyncData, Refusal, Resync, Session, Settings, Snapshot, Stored, client_state,
+};
+use mox_imap::types::{FlagList, NumSet, SequenceSet, SpecialUse, StoreAction, UidMap};
+use mox_testkit::transcript::{Case, Input, Output};
+
+/// The mailbox that `selected` stands for.
+const MAILBOX: MailboxId = MailboxId(1);
+
+pub(crate) struct Player {
+    session: Session,
+    pending: Vec<u8>,
+    /// What was asked, for answers that need it.
+    asked: Option<Op>,
+    greets: Option<bool>,
+    is_closed: bool,
+}
+
+impl Player {
+    pub(crate) fn new(case: &Case) -> Self {
+        let settings = Settings {
+            is_tls: case.has("tls"),
+            can_start_tls: case.has("starttls"),
+            plaintext_allowed: case.has("plain"),
+            has_channel_binding: case.has("binding"),
+            has_client_certificate: case.has("cert"),
+            version: "0.1".to_owned(),
+        };
+        let logged_in = case.has("login") || case.has("selected");
+        let greets = case.has("greeting") || case.has("preauth");
+        let mut player = Self {
+            session: Session::new(settings),
+            pending: Vec::new(),
+            asked: None,
+            greets: greets.then(|| case.has("preauth")),
+            is_closed: false,
+        };
+        if logged_in {
+            player.session.greet(Some("mjl"));
+            player.set_up(case);
+            player.session.clear_output();
+        }
+        player
+    }
+
+    /// Brings the session to where the case starts.
+    fn set_up(&mut self, case: &Case) {
+        for name in ["rev2", "condstore", "qresync"] {
+            if case.has(name) {
+                let name = if name == "rev2" { "imap4rev2" } else { name };
+                let line = format!("x ENABLE {name}\r\n");
+                let _read = self.session.receive(&mut line.as_bytes());
+            }
+        }
+        if case.has("selected") {
+            let command = if case.has("examine") { "EXAMINE" } else { "SELECT" };
+            let line = format!("x {command} Inbox\r\n");
+            let action = self.session.receive(&mut line.as_bytes());
+            self.outputs(action).clear();
+            self.answer("selected uids=1:2,5 uidnext=6 modseq=9").clear();
+        }
+    }
+
+    pub(crate) fn play(&mut self, input: &Input) -> Vec<Output> {
+        match input {
+            Input::Start => {
+                if let Some(preauth) = self.greets {
+                    self.session.greet(preauth.then_some("mjl"));
+                }
+                self.outputs(Action::Read)
+            }
+            Input::Client(bytes) => {
+                self.pending.extend_from_slice(bytes);
+                self.read()
+            }
+            Input::Answer(text) => self.answer(text),
+            Input::Advance(_) => Vec::new(),
+        }
+    }
+
+    /// Gives the session what the client has sent, as long as it wants it.
+    fn read(&mut self) -> Vec<Output> {
+        let mut all = Vec::new();
+        while !self.pending.is_empty() && self.asked.is_none() && !self.is_closed {
+            let pending = std::mem::take(&mut self.pending);
+            let mut input = &pending[..];
+            let action = self.session.receive(&mut input);
+            self.pending = input.to_vec();
+            all.extend(self.outputs(action));
+        }
+        all
+    }
+
+    fn outputs(&mut self, action: Action) -> Vec<Output> {
+        let mut all = Vec::new();
+        let sent = std::mem::take(self.session.output());
+        if !sent.is_empty() {
+            all.push(Output::Server(sent));
+        }
+        match action {
+            Action::Read => {}
+            Action::Perform(op) => {
+                all.push(Output::Question(question(&op)));
+                self.asked = Some(op);
+            }
+            Action::StartTls => all.push(Output::Question("starttls".to_owned())),
+            Action::Close => {
+                all.push(Output::Question("close".to_owned()));
+                self.is_closed = true;
+            }
+        }
+        all
+    }
+
+    fn answer(&mut self, text: &str) -> Vec<Output> {
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let action = match word {
+            "write" => {
+                let line = format!("{rest}\r\n");
+                self.session.output().extend_from_slice(line.as_bytes());
+                Action::Read
+            }
+            "change" => {
+                self.session.push_change(change(rest));
+                if self.asked.is_none() { self.session.poll() } else { Action::Read }
+            }
+            "tls" => {
+                let settings = Settings { is_tls: true, ..Settings::default() };
+                self.session.tls_started(settings);
+                Action::Read
+            }
+            _ => {
+                let op = self.asked.take().expect("an answer to a question");
+                // The driver reads a message itself.
+                if let Op::AppendMessage(message) = &op {
+                    let size = usize::try_from(message.size).unwrap();
+                    assert!(self.pending.len() >= size, "message not sent yet");
+                    self.pending.drain(..size);
+                }
+                let outcome = outcome(&op, word, rest);
+                self.session.complete(outcome)
+            }
+        };
+        let mut all = self.outputs(action);
+        all.extend(self.read());
+        all
+    }
+}
+
+/// An [`Op`] as one line.
+fn question(op: &Op) -> String {
+    match op {
+        Op::Login { username, password } => format!("login {username} {}", password.expose()),
+        Op::Authenticate { mechanism, initial } => {
+            let initial = initial.as_ref().map(|text| String::from_utf8_lossy(text).into_owned());
+            format!("authenticate {mechanism} {initial:?}")
+        }
+        Op::AuthenticateResponse(text) => format!("response {:?}", String::from_utf8_lossy(text)),
+        Op::AuthenticateCancel => "cancel".to_owned(),
+        Op::Identify(text) => format!("identify {text}"),
+        Op::Select(select) => match &select.qresync {
+            None => format!("select {}", select.name),
+            Some(qresync) => {
+                let known = qresync.known_uids.as_ref().map(NumSet::to_string);
+                format!(
+                    "select {} qresync {} {} {}",
+                    select.name,
+                    qresync.uidvalidity,
+                    qresync.modseq,
+                    known.unwrap_or_default()
+                )
+            }
+        },
+        Op::Unselect { expunge, .. } => match expunge {
+            Some(targets) => format!("unselect expunge {}", targets.exact()),
+            None => "unselect".to_owned(),
+        },
+        Op::Create { name, special_use } => format!("create {name} {special_use:?}"),
+        Op::Delete(name) => format!("delete {name}"),
+        Op::Rename { from, to } => format!("rename {from} {to}"),
+        Op::Subscribe(name) => format!("subscribe {name}"),
+        Op::Unsubscribe(name) => format!("unsubscribe {name}"),
+        Op::List { with_status } => format!("list{}", if *with_status { " status" } else { "" }),
+        Op::Status(name) => format!("status {name}"),
+        Op::Check(_) => "check".to_owned(),
+        Op::AppendStart { mailbox, size } => format!("append {mailbox} {size}"),
+        Op::AppendMessage(message) => format!(
+            "message {}{} {}{}",
+            message.size,
+            if message.discard { " discard" } else { "" },
+            flags(&message.flags),
+            message.date.map_or(String::new(), |date| format!(" at {}", date.0)),
+        ),
+        Op::AppendFinish { mailbox } => format!("append finish {mailbox}"),
+        Op::AppendCancel => "append cancel".to_owned(),
+        Op::Fetch(fetch) => {
+            let on = |on: bool, word: &'static str| if on { word } else { "" };
+            format!(
+                "fetch {} {:?}{}{}{}{}{}",
+                fetch.targets.exact(),
+                fetch.items,
+                on(fetch.with_flags, " flags"),
+                on(fetch.with_modseq, " modseq"),
+                on(fetch.mark_seen, " seen"),
+                fetch.changed_since.map_or(String::new(), |since| format!(" since {since}")),
+                on(fetch.with_vanished, " vanished"),
+            )
+        }
+        Op::Store(store) => format!(
+            "store {} {}{}{}",
+            store.targets.exact(),
+            match store.action {
+                StoreAction::Replace => "=",
+                StoreAction::Add => "+",
+                StoreAction::Remove => "-",
+            },
+            flags(&store.flags),
+            store.unchanged_since.map_or(String::new(), |since| format!(" unless {since}")),
+        ),
+        Op::Copy(copy) => format!("copy {} {}", copy.targets.exact(), copy.to),
+        Op::Move(copy) => format!("move {} {}", copy.targets.exact(), copy.to),
+        Op::Expunge { targets, .. } => format!("expunge {}", targets.exact()),
+        Op::Search(search) => format!("search {:?} {:?}", search.wanted, search.key),
+        Op::Resync { since, .. } => format!("resync since {since}"),
+    }
+}
+
+fn flags(list: &FlagList) -> String {
+    let mut names: Vec<&str> = list.system.names().collect();
+    names.extend(list.keywords.iter().map(Keyword::as_str));
+    format!("({})", names.join(" "))
+}
+
+/// The answer to `op`.
+fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let word_at = |at: usize| words.get(at).copied().unwrap_or_default();
+    match word {
+        "ok" => Outcome::Done,
+        "no" => Outcome::Refused(refusal(rest)),
+        "challenge" => Outcome::Challenge(rest.as_bytes().to_vec()),
+        "selected" => Outcome::Selected(Box::new(snapshot(op, &words))),
+        "created" => Outcome::Created(words.iter().map(|word| name(word)).collect()),
+        "mailboxes" => Outcome::Mailboxes(words.iter().map(|word| mailbox(op, word)).collect()),
+        "status" => Outcome::Status(status()),
+        "appended" => Outcome::Appended(Appended {
+            mailbox: MAILBOX,
+            uidvalidity: UidValidity::MIN,
+            uids: set(word_at(0)),
+            modseq: modseq(word_at(1)),
+        }),
+        "fetched" => {
+            let expunge_issued = words.contains(&"expunged");
+            let seen = states(words.iter().filter(|word| **word != "expunged"));
+            Outcome::Fetched(Fetched { seen, expunge_issued })
+        }
+        "stored" => {
+            let at = words.iter().position(|word| *word == "modified").unwrap_or(words.len());
+            let messages = states(words[..at].iter());
+            Outcome::Stored(Stored { messages, modified: states(words.iter().skip(at + 1)) })
+        }
+        "copied" => Outcome::Copied(Copied {
+            uidvalidity: UidValidity::MIN,
+            from: set(word_at(0)),
+            to: set(word_at(1)),
+            modseq: modseq(word_at(2)),
+        }),
+        "expunged" => Outcome::Expunged(Expunged {
+            uids: set(word_at(0)),
+            highest_modseq: modseq(word_at(1)),
+        }),
+        "found" => Outcome::Found(Found {
+            uids: set(word_at(0)),
+            highest_modseq: words.get(1).map(|word| modseq(word)),
+        }),
+        "resynced" => Outcome::Resynced(Box::new(Resync {
+            uids: UidMap::from(set(word_at(0))),
+            highest_modseq: modseq(word_at(1)),
+            changed: states(words.iter().skip(2)),
+        })),
+        other => panic!("unknown answer {other}"),
+    }
+}
+
+fn refusal(text: &str) -> Refusal {
+    match text {
+        "credentials" => Refusal::BadCredentials,
+        "authorization" => Refusal::NotAuthorized,
+        "disabled" => Refusal::LoginDisabled("on holiday".to_owned()),
+        "mechanism" => Refusal::UnknownMechanism,
+        "sasl" => Refusal::BadSaslMessage,
+        "mailbox" => Refusal::NoSuchMailbox,
+        "exists" => Refusal::MailboxExists,
+        "children" => Refusal::HasChildren,
+        "unsubscribed" => Refusal::NotSubscribed,
+        "gone" => Refusal::MailboxGone,
+        "quota" => Refusal::OverQuota,
+        "part" => Refusal::NoSuchPart,
+        "encoding" => Refusal::UnknownEncoding,
+        "failed" => Refusal::Failed,
+        other => panic!("unknown refusal {other}"),
+    }
+}
+
+fn name(text: &str) -> MailboxName {
+    MailboxName::parse(text).unwrap()
+}
+
+fn modseq(text: &str) -> ModSeq {
+    ModSeq::new(text.parse().unwrap()).unwrap()
+}
+
+fn uid(text: &str) -> Uid {
+    Uid::new(text.parse().unwrap()).unwrap()
+}
+
+/// `-` is the empty set.
+fn set(text: &str) -> NumSet {
+    if text == "-" {
+        return NumSet::new();
+    }
+    SequenceSet::parse(text.as_bytes()).unwrap().numbers().unwrap()
+}
+
+/// `uid/modseq/flag,flag`
+fn state(text: &str) -> MessageState {
+    let mut parts = text.splitn(3, '/');
+    let mut part = || parts.next().unwrap_or_default();
+    let (uid, modseq) = (uid(part()), modseq(part()));
+    let mut flags = FlagList::default();
+    for name in part().split(',').filter(|name| !name.is_empty()) {
+        assert!(flags.insert_name(name), "{name}");
+    }
+    MessageState { uid, modseq, flags }
+}
+
+fn states<'a>(words: impl Iterator<Item = &'a &'a str>) -> Vec<MessageState> {
+    words.map(|word| state(word)).collect()
+}
+
+fn snapshot(op: &Op, words: &[&str]) -> Snapshot {
+    let value = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    let uids = UidMap::from(value("uids").map(set).unwrap_or_default());
+    let qresync = match op {
+        Op::Select(select) => select.qresync.as_ref(),
+        _ => None,
+    };
+    let qresync = value("vanished").zip(qresync).map(|(vanished, qresync)| QresyncData {
+        state: client_state(qresync, &uids, |_| value("removedat").map(modseq)),
+        changed: value("changed")
+            .map(|text| states(text.split(';').collect::<Vec<_>>().iter()))
+            .unwrap_or_default(),
+        vanished: set(vanished),
+        history_lost: words.contains(&"lost"),
+    });
+    Snapshot {
+        mailbox: MAILBOX,
+        uidvalidity: UidValidity::MIN,
+        uidnext: value("uidnext").map_or(1, |text| text.parse().unwrap()),
+        highest_modseq: value("modseq").map(modseq).unwrap_or_default(),
+        keywords: value("keywords")
+            .map(|text| text.split(',').map(|word| Keyword::parse(word).unwrap()).collect())
+            .unwrap_or_default(),
+        uids,
+        first_unseen: value("unseen").map(uid),
+        qresync,
+    }
+}
+
+fn mailbox(op: &Op, word: &str) -> MailboxInfo {
+    let (text, marks) = word.split_once(':').unwrap_or((word, ""));
+    let letters = marks.split('\\').next().unwrap_or_default();
+    let exists = !letters.contains('n');
+    let with_status = matches!(op, Op::List { with_status: true });
+    MailboxInfo {
+        name: name(text),
+        exists,
+        is_subscribed: letters.contains('s'),
+        special_use: SpecialUse::ALL
+            .into_iter()
+            .filter(|special| marks.contains(special.name()))
+            .collect(),
+        status: (with_status && exists).then(status),
+    }
+}
+
+fn status() -> MailboxStatus {
+    MailboxStatus {
+        messages: 3,
+        uidnext: 6,
+        uidvalidity: UidValidity::MIN,
+        unseen: 2,
+        deleted: 1,
+        size: 1_000,
+        highest_modseq: modseq("9"),
+    }
+}
+
+fn change(text: &str) -> Change {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mailbox = MAILBOX;
+    match words[0] {
+        "added" => Change::Added { mailbox, messages: states(words[1..].iter()) },
+        "flags" => Change::Flags { mailbox, messages: states(words[1..].iter()) },
+        "removed" => Change::Removed { mailbox, uids: set(words[1]), modseq: modseq(words[2]) },
+        "elsewhere" => Change::Added { mailbox: MailboxId(2), messages: states(words[1..].iter()) },
+        "overflow" => Change::Overflow,
+        "mailbox" => mailbox_change(words[1]),
+        other => panic!("unknown change {other}"),
+    }
+}
+
+fn mailbox_change(text: &str) -> Change {
+    if let Some((from, to)) = text.split_once('>') {
+        let (from, to) = (name(from), name(to));
+        return Change::MailboxRenamed { from, to, is_subscribed: true, special_use: Vec::new() };
+    }
+    let (kind, text) = text.split_at(text.find(['+', '-']).unwrap() + 1);
+    match kind {
+        "+" => {
+            let special_use = vec![SpecialUse::Sent];
+            Change::MailboxAdded { name: name(text), is_subscribed: true, special_use }
+        }
+        "-" => Change::MailboxRemoved(name(text)),
+        "s+" => Change::Subscription { name: name(text), is_subscribed: true, exists: false },
+        "s-" => Change::Subscription { name: name(text), is_subscribed: false, exists: true },
+        other => panic!("unknown change {other}"),
+    }
+}

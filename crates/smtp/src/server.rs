@@ -175,8 +175,9 @@ pub enum Question {
     /// May the message be from there? Submission: does it belong to the account? Delivery: can
     /// the domain get mail?
     Sender(ReversePath),
-    /// Is the sender verified, so that there may be a second recipient?
-    SenderVerified,
+    /// Is the sender verified (SPF), so that there may be a second recipient? Not asked for the
+    /// null sender.
+    SenderVerified(ReversePath),
     /// Do we take mail for this recipient?
     Rcpt(ForwardPath),
     /// The data is there: what becomes of it?

@@ -113,6 +113,12 @@ impl Session {
         self.login.as_ref().map(|login| login.username.as_str())
     }
 
+    /// What the client calls itself, where that matters.
+    #[must_use]
+    pub fn client_name(&self) -> Option<&Host> {
+        self.client.as_ref().and_then(|client| client.name.as_ref())
+    }
+
     /// Whether the next line is part of a login, and so not for traces.
     #[must_use]
     pub fn is_next_line_secret(&self) -> bool {

@@ -85,7 +85,8 @@ impl Session {
             return self.reject(reply);
         }
         if is_delivery && count == 1 && self.config.second_rcpt_needs_verified_sender {
-            return self.ask(State::SenderVerified(envelope, rcpt), Question::SenderVerified);
+            let question = Question::SenderVerified(envelope.mail.reverse_path.clone());
+            return self.ask(State::SenderVerified(envelope, rcpt), question);
         }
         self.ask_rcpt(envelope, rcpt)
     }

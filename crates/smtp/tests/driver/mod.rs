@@ -266,7 +266,7 @@ pub(crate) fn describe(question: &Question) -> String {
         }
         Question::Login { username } => format!("login {username}"),
         Question::Sender(path) => format!("sender {path}"),
-        Question::SenderVerified => "sender-verified".to_owned(),
+        Question::SenderVerified(path) => format!("sender-verified {path}"),
         Question::Rcpt(path) => format!("rcpt {path}"),
         Question::Decide { envelope, report } => describe_decide(envelope, report.size_bytes),
     }
@@ -303,7 +303,7 @@ pub(crate) fn answer(question: &Question, words: &str) -> Answer {
             "cannot-receive" => Err(SenderRefusal::CannotReceive),
             other => panic!("sender {other}"),
         }),
-        Question::SenderVerified => Answer::SenderVerified(words == "yes"),
+        Question::SenderVerified(_) => Answer::SenderVerified(words == "yes"),
         Question::Rcpt(_) => Answer::Rcpt(match words {
             "ok" => Ok(()),
             "not-ours" => Err(RcptRefusal::NotOurs),

@@ -130,7 +130,7 @@ fn settle(driver: &mut Driver) {
         let Some(question) = driver.question().cloned() else { return };
         let words = match &question {
             Question::Sasl(_) => "auto",
-            Question::ClientExists(_) | Question::SenderVerified => "yes",
+            Question::ClientExists(_) | Question::SenderVerified(_) => "yes",
             _ => "ok",
         };
         driver.answer(driver::answer(&question, words));

@@ -239,9 +239,69 @@ impl Listener {
         self.imaps.enabled.then(|| port(self.imaps.port, 993))
     }
 
+    /// Whether SMTP goes without TLS session tickets, as it does by default.
+    #[must_use]
+    pub fn smtp_tickets_disabled(&self) -> bool {
+        self.smtp.tls_session_tickets_disabled.unwrap_or(true)
+    }
+
     /// How long a message of a first-time sender waits before it is accepted.
     #[must_use]
     pub fn first_time_sender_delay(&self) -> std::time::Duration {
         self.smtp.first_time_sender_delay.unwrap_or(FIRST_TIME_SENDER_DELAY_DEFAULT).0
+    }
+}
+
+impl ListenerTls {
+    /// The lowest version of TLS to speak: TLSv1.2 or TLSv1.3.
+    ///
+    /// Older ones can be configured but are not spoken, as RFC 8996 §4 and §5 want.
+    #[must_use]
+    pub fn min_version(&self) -> TlsVersion {
+        self.min_version.as_deref().copied().unwrap_or_default().max(TlsVersion::Tls12)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        let mut listener = Listener::default();
+        assert_eq!((listener.smtp_port(), listener.imaps_port()), (None, None));
+        listener.smtp.enabled = true;
+        listener.submission.enabled = true;
+        listener.submissions.enabled = true;
+        listener.imap.enabled = true;
+        listener.imaps.enabled = true;
+        let ports = [
+            listener.smtp_port(),
+            listener.submission_port(),
+            listener.submissions_port(),
+            listener.imap_port(),
+            listener.imaps_port(),
+        ];
+        assert_eq!(ports, [25, 587, 465, 143, 993].map(Some));
+        listener.smtp.port = 1025;
+        assert_eq!(listener.smtp_port(), Some(1025));
+        assert_eq!(listener.message_bytes_max(), 104_857_600);
+        listener.smtp_max_message_size = 1;
+        assert_eq!(listener.message_bytes_max(), 1);
+        assert!(listener.smtp_tickets_disabled());
+        assert_eq!(listener.first_time_sender_delay().as_secs(), 15);
+    }
+
+    #[test]
+    fn old_versions_of_tls_are_not_spoken() {
+        for (set, want) in [
+            (None, TlsVersion::Tls12),
+            (Some(TlsVersion::Tls13), TlsVersion::Tls13),
+            (Some(TlsVersion::Tls12), TlsVersion::Tls12),
+            (Some(TlsVersion::Tls10), TlsVersion::Tls12),
+        ] {
+            let tls = ListenerTls { min_version: set.map(Text), ..ListenerTls::default() };
+            assert_eq!(tls.min_version(), want, "{set:?}");
+        }
     }
 }

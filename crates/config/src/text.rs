@@ -239,6 +239,12 @@ impl Pattern {
         self.0.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 
+    /// The regular expression, if there is one.
+    #[must_use]
+    pub fn regex(&self) -> Option<&Regex> {
+        self.0.as_ref()
+    }
+
     /// The pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -333,3 +339,59 @@ macro_rules! words {
 }
 
 pub(crate) use words;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check<T: Syntax>(input: &str, want: Result<&str, &str>) {
+        let got = T::read(input).map(|value| value.to_string());
+        match (got.as_deref(), want) {
+            (Ok(got), Ok(want)) => assert_eq!(got, want, "{input:?}"),
+            (Err(got), Err(want)) => assert!(got.starts_with(want), "{input:?}: {got}"),
+            (got, want) => panic!("{input:?}: got {got:?}, want {want:?}"),
+        }
+    }
+
+    #[test]
+    fn destinations_are_addresses_catchalls_or_localparts() {
+        check::<DestinationKey>("Mjl@Example.org", Ok("Mjl@example.org"));
+        check::<DestinationKey>("@Example.org", Ok("@example.org"));
+        check::<DestinationKey>("\"a@b\"@example.org", Ok("\"a@b\"@example.org"));
+        check::<DestinationKey>("\"\"@example.org", Ok("\"\"@example.org"));
+        check::<DestinationKey>("mjl", Ok("mjl"));
+        check::<DestinationKey>("", Err("empty"));
+        check::<DestinationKey>("@", Err("empty domain"));
+        check::<DestinationKey>("a@", Err("empty domain"));
+        check::<DestinationKey>("a b@example.org", Err("invalid character in localpart"));
+    }
+
+    #[test]
+    fn domains_are_to_be_written_in_unicode() {
+        check::<UnicodeDomain>("bücher.example", Ok("bücher.example"));
+        check::<UnicodeDomain>("Example.ORG", Ok("example.org"));
+        check::<UnicodeDomain>("xn--bcher-kva.example", Err("write it in Unicode, as \"bücher"));
+        check::<UnicodeDomain>("XN--bcher-kva.example", Err("write it in Unicode"));
+        check::<Domain>("xn--bcher-kva.example", Ok("bücher.example"));
+        check::<UnicodeDomain>("127.0.0.1", Err("domain looks like an ip"));
+    }
+
+    #[test]
+    fn patterns_are_compiled_with_a_limit() {
+        check::<Pattern>("^(junk|spam)", Ok("^(junk|spam)"));
+        check::<Pattern>("", Ok(""));
+        check::<Pattern>("(", Err("error: unclosed group"));
+        check::<Pattern>("(\\w{1000}){1000}", Err("Compiled regex exceeds size limit"));
+        let junk = Pattern::read("^(junk|spam)").unwrap();
+        assert!(junk.is_match("spam/old") && !junk.is_match("no spam"));
+        let none = Pattern::default();
+        assert!(none.is_empty() && !none.is_match("") && none.regex().is_none());
+    }
+
+    #[test]
+    fn placeholders_are_valid() {
+        check::<Domain>(&Domain::placeholder().to_string(), Ok("localhost"));
+        check::<MailboxName>(&MailboxName::placeholder().to_string(), Ok("Inbox"));
+    }
+}

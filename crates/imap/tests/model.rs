@@ -2,6 +2,7 @@
 //!
 //! Random changes by others, lost changes and commands; after each the client's list of UIDs, made
 //! from EXISTS, EXPUNGE, VANISHED and FETCH alone, is compared. RFC 9051 §5.5, RFC 9051 §7.5.1.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed set-up should fail the test")]
 
 use std::collections::BTreeMap;
 

@@ -14,6 +14,13 @@
 //! `change …` at any time is a change by another session: `added|flags states…`,
 //! `removed uids modseq`, `mailbox +name|-name|old>new|s+name|s-name`, `overflow`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bad transcript should fail the test"
+)]
+
 use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidValidity};
 use mox_imap::print::MailboxStatus;
 use mox_imap::session::{
@@ -167,6 +174,7 @@ impl Player {
 }
 
 /// An [`Op`] as one line.
+#[expect(clippy::too_many_lines, reason = "one line per kind")]
 fn question(op: &Op) -> String {
     match op {
         Op::Login { username, password } => format!("login {username} {}", password.expose()),

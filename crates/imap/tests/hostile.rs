@@ -1,0 +1,55 @@
+//! Any bytes at all: a taste of what the fuzz targets `imap_command`, `imap_wire` and `imap_utf7`
+//! do at length.
+
+#[path = "hostile/checks.rs"]
+mod checks;
+
+use checks::{check_command, check_session, check_utf7};
+use proptest::prelude::*;
+
+/// Lines that look like commands, so that random input gets past the first word.
+fn line() -> impl Strategy<Value = Vec<u8>> {
+    let words = prop_oneof![
+        Just("NOOP"),
+        Just("IDLE"),
+        Just("LOGIN x {1}"),
+        Just("LOGIN x y"),
+        Just("SELECT x (CONDSTORE)"),
+        Just("APPEND x {2+}"),
+        Just("APPEND x {3}"),
+        Just("FETCH 1:* (UID BODY[])"),
+        Just("UID STORE 1:* +FLAGS.SILENT ($Junk x)"),
+        Just("SEARCH RETURN (SAVE MIN) NOT $"),
+        Just("UID MOVE 2 x"),
+        Just("EXPUNGE"),
+        Just("CLOSE"),
+        Just("AUTHENTICATE PLAIN"),
+        Just("LIST (SUBSCRIBED) \"\" * RETURN (STATUS (MESSAGES))"),
+        Just("STATUS x (HIGHESTMODSEQ)"),
+        Just("CREATE a/b"),
+        Just("ENABLE QRESYNC IMAP4rev2"),
+        Just("LOGOUT"),
+    ];
+    prop_oneof![
+        4 => words.prop_map(|words| format!("a {words}\r\n").into_bytes()),
+        1 => "[ -~]{0,20}\r?\n".prop_map(String::into_bytes),
+        1 => proptest::collection::vec(any::<u8>(), 0..12),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn sessions_do_not_depend_on_how_bytes_arrive(
+        start in any::<(u8, u8)>(), lines in proptest::collection::vec(line(), 0..12)
+    ) {
+        let mut data = vec![start.0, start.1];
+        data.extend(lines.concat());
+        check_session(&data);
+    }
+
+    #[test]
+    fn commands_and_names_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..60)) {
+        check_command(&data);
+        check_utf7(&data);
+    }
+}

@@ -25,8 +25,9 @@ impl Document {
 
     /// Reads what can be read, and adds what is wrong to `faults`.
     ///
-    /// A line that makes no sense is left out together with the deeper lines below it. Cost: linear
-    /// in the length of the text.
+    /// A line that makes no sense is left out together with the deeper lines below it: a document
+    /// with faults is for finding more of them, not for editing. Cost: linear in the length of the
+    /// text.
     pub fn read(text: &str, faults: &mut Faults) -> Self {
         if text.len() > DOCUMENT_BYTES_MAX {
             faults.push(0, Problem::DocumentTooLong);

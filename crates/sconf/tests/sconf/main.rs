@@ -18,6 +18,8 @@ fn findings_stay_fixed() {
         "List:\n\t-\n\t\tText: a\n\t# last\n\t-\n\t\tText: nil\n",
         "Count: +1\nShare: -0\nWait: 1.5h\n",
         "Wait:\n",
+        // Found by fuzzing: a last line of white space is a fault, and stays one after an edit.
+        "Map\t- \n\n\t",
     ] {
         invariants::check(text);
     }

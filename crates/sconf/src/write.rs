@@ -65,17 +65,7 @@ impl Writer {
         depth: usize,
     ) -> Result<Entry, EncodeError> {
         let mut entry = self.entry(Some(field.key), value, field.shape, depth)?;
-        if entry.block.as_ref().is_some_and(|block| block.entries.is_empty()) {
-            // A struct whose presence matters needs a line below it: a field as it is anyway.
-            let zero = field.shape.fields().iter().find_map(|field| match field.shape {
-                Shape::Scalar(scalar) if !field.nullable => Some((field, scalar.zero)),
-                _ => None,
-            });
-            let (first, zero) =
-                zero.ok_or_else(|| EncodeError::EmptyRequired(field.key.to_owned()))?;
-            let line = self.field(first, &Value::Text(zero.to_owned()), depth + 1)?;
-            entry.block = Some(Block { entries: vec![line], tail: String::new() });
-        }
+        self.add_line(&mut entry, field.shape, depth, field.key)?;
         if self.docs == Docs::Write {
             entry.lead = comment(field, depth);
         }
@@ -104,17 +94,32 @@ impl Writer {
         depth: usize,
     ) -> Result<Entry, EncodeError> {
         let mut entry = self.entry(None, value, shape, depth)?;
-        match &entry.block {
-            Some(block) if block.entries.is_empty() => {
-                Err(EncodeError::EmptyRequired("list item".to_owned()))
-            }
-            Some(_) => Ok(entry),
-            None => {
-                // A bare dash announces lines below it; an empty text keeps its space.
-                entry.inline.get_or_insert_default();
-                Ok(entry)
-            }
+        if entry.block.is_none() {
+            // A bare dash announces lines below it; an empty text keeps its space.
+            entry.inline.get_or_insert_default();
         }
+        self.add_line(&mut entry, shape, depth, "list item")?;
+        Ok(entry)
+    }
+
+    /// Gives a struct that counts by being there a line below it: a field that is so anyway.
+    fn add_line(
+        &self,
+        entry: &mut Entry,
+        shape: &Shape,
+        depth: usize,
+        name: &str,
+    ) -> Result<(), EncodeError> {
+        let Some(block) = entry.block.as_mut().filter(|block| block.entries.is_empty()) else {
+            return Ok(());
+        };
+        let zero = shape.fields().iter().find_map(|field| match field.shape {
+            Shape::Scalar(scalar) if !field.nullable => Some((field, scalar.zero)),
+            _ => None,
+        });
+        let (first, zero) = zero.ok_or_else(|| EncodeError::EmptyRequired(name.to_owned()))?;
+        block.entries.push(self.field(first, &Value::Text(zero.to_owned()), depth + 1)?);
+        Ok(())
     }
 
     fn entry(

@@ -20,6 +20,8 @@ fn findings_stay_fixed() {
         "Wait:\n",
         // Found by fuzzing: a last line of white space is a fault, and stays one after an edit.
         "Map\t- \n\n\t",
+        // Found by fuzzing: a list item with nothing set could not be written.
+        "List:\n\t-\n\t\tText:",
     ] {
         invariants::check(text);
     }

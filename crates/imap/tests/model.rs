@@ -134,7 +134,7 @@ enum Step {
     Overflow,
     Command(&'static str),
     /// Changes that come while the driver works.
-    Busy(Box<Step>, &'static str),
+    Busy(Box<Self>, &'static str),
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -136,8 +136,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, want: Result<Vec<Value>, usize>) {
-        assert_eq!(values(text.as_bytes()).map_err(|error| error.at), want, "{text}");
+    fn check(text: &str, want: &Result<Vec<Value>, usize>) {
+        assert_eq!(values(text.as_bytes()).map_err(|error| error.at), *want, "{text}");
     }
 
     fn atom(text: &str) -> Value {
@@ -150,27 +150,27 @@ mod tests {
 
     #[test]
     fn data_becomes_a_tree() {
-        check("3 EXISTS", Ok(vec![atom("3"), atom("EXISTS")]));
+        check("3 EXISTS", &Ok(vec![atom("3"), atom("EXISTS")]));
         check(
             "LIST (\\Sent) \"/\" \"a\\\"b\"",
-            Ok(vec![atom("LIST"), Value::List(vec![atom("\\Sent")]), string("/"), string("a\"b")]),
+            &Ok(vec![atom("LIST"), Value::List(vec![atom("\\Sent")]), string("/"), string("a\"b")]),
         );
         check(
             "BODY[HEADER.FIELDS (A B)]<0> {2}\r\nx)",
-            Ok(vec![atom("BODY[HEADER.FIELDS (A B)]<0>"), string("x)")]),
+            &Ok(vec![atom("BODY[HEADER.FIELDS (A B)]<0>"), string("x)")]),
         );
         check(
             "((NIL)(\"\"))",
-            Ok(vec![Value::List(vec![
+            &Ok(vec![Value::List(vec![
                 Value::List(vec![Value::Nil]),
                 Value::List(vec![string("")]),
             ])]),
         );
-        check("", Ok(Vec::new()));
-        check("(", Err(1));
-        check(")", Err(0));
-        check("\"a", Err(2));
-        check("{3}\r\nab", Err(0));
-        check(&"(".repeat(1_000), Err(VALUE_DEPTH_MAX));
+        check("", &Ok(Vec::new()));
+        check("(", &Err(1));
+        check(")", &Err(0));
+        check("\"a", &Err(2));
+        check("{3}\r\nab", &Err(0));
+        check(&"(".repeat(1_000), &Err(VALUE_DEPTH_MAX));
     }
 }

@@ -64,6 +64,10 @@ fn fetch_modifier(lexer: &mut Lexer<'_>, modifiers: &mut FetchModifiers) -> Pars
     }
     lexer.sp()?;
     let modseq: ModSeq = mod_sequence_valzer(lexer)?;
+    // RFC 7162 §7 has no zero here; some clients send it to ask for everything.
+    if lexer.options.pedantic && modseq.get() == 0 {
+        return lexer.fail(Expected::NonZeroNumber);
+    }
     if modifiers.changed_since.replace(modseq).is_some() {
         return lexer.fail(Expected::NoDuplicate);
     }

@@ -94,7 +94,7 @@ mod tests {
         let rename = |from, to| Ok(Command::Rename { from: mailbox(from), to: mailbox(to) });
         assert_eq!(parse("RENAME &Jjo- \"b c\""), rename("☺", "b c"));
         assert_eq!(parse("RENAME {1}\r\na {1+}\r\nb"), rename("a", "b"));
-        let utf8 = Options { utf8: true };
+        let utf8 = Options { utf8: true, ..Options::default() };
         assert_eq!(parse_with("RENAME & \"☺\"", utf8), rename("&", "☺"));
         check_bad(&[
             ("RENAME & b", Expected::MailboxName),

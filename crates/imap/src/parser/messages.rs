@@ -86,11 +86,14 @@ fn flag(lexer: &mut Lexer<'_>, flags: &mut FlagList) -> Parsed<()> {
     lexer.take(b'\\');
     lexer.atom()?;
     let name = lexer.since(&mark);
-    if flags.insert_name(std::str::from_utf8(name).unwrap_or_default()) {
-        Ok(())
-    } else {
-        mark.fail(Expected::Flag)
+    let before = (flags.system, flags.keywords.len());
+    if !flags.insert_name(std::str::from_utf8(name).unwrap_or_default()) {
+        return mark.fail(Expected::Flag);
     }
+    if lexer.options.pedantic && before == (flags.system, flags.keywords.len()) {
+        return mark.fail(Expected::NoDuplicate);
+    }
+    Ok(())
 }
 
 /// `mod-sequence-valzer = "0" / mod-sequence-value`. RFC 7162 §7.
@@ -154,7 +157,7 @@ mod tests {
 
     use super::*;
     use crate::parser::Options;
-    use crate::parser::testing::{check_bad, parse};
+    use crate::parser::testing::{check_bad, parse, parse_with};
     use crate::types::{MailboxArg, SetArg};
 
     fn store_of(line: &str) -> Store {
@@ -190,6 +193,19 @@ mod tests {
             ("STORE 1 (UNCHANGEDSINCE 1 UNCHANGEDSINCE 1) FLAGS x", Expected::FewerItems),
             ("STORE x FLAGS x", Expected::SequenceSet),
         ]);
+    }
+
+    #[test]
+    fn pedantic_mode_refuses_what_does_no_harm() {
+        let strict = Options { pedantic: true, ..Options::default() };
+        for (line, want) in [
+            ("STORE 1 FLAGS (a A)", Expected::NoDuplicate),
+            ("STORE 1 FLAGS (\\Seen \\SEEN)", Expected::NoDuplicate),
+            ("FETCH 1 FLAGS (CHANGEDSINCE 0)", Expected::NonZeroNumber),
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+            assert_eq!(parse_with(line, strict), Err(want), "{line}");
+        }
     }
 
     /// RFC 9051 §6.4.7.

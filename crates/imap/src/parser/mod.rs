@@ -287,7 +287,7 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(input in proptest::collection::vec(any::<u8>(), 0..80)) {
             if let Ok(head) = head(&input) {
-                let _result = arguments(&head, &input, Options { utf8: input.len() % 2 == 0 });
+                let _result = arguments(&head, &input, Options { utf8: input.len().is_multiple_of(2), pedantic: true });
             }
         }
 

@@ -262,6 +262,7 @@ mod tests {
     use crate::types::{SequenceSet, SetArg};
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "the cases are values")]
     fn check(line: &str, want: ParsedKey) {
         match parse(&format!("SEARCH {line}")) {
             Ok(Command::Search(search)) => assert_eq!(search.key, want, "{line}"),

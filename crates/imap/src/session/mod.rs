@@ -24,6 +24,7 @@ mod auth;
 mod capability;
 mod changes;
 mod fetch;
+mod input;
 mod list;
 mod mailbox;
 mod move_messages;
@@ -45,10 +46,9 @@ pub use op::{
 pub use select::{ClientState, SAMPLE_NUMBERS_MAX, client_state};
 pub use view::View;
 
-use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
-use crate::types::{Command, LegalIn, MailboxArg, Name};
-use crate::wire::{CommandReader, Event, Literal};
+use crate::types::{Command, Name};
+use crate::wire::{CommandReader, Event};
 
 /// What an idle session keeps allocated for output, in bytes.
 const KEEP_OUTPUT_BYTES_MAX: usize = 1_024;
@@ -66,6 +66,8 @@ pub struct Settings {
     pub has_channel_binding: bool,
     /// The client has shown a certificate that EXTERNAL may use.
     pub has_client_certificate: bool,
+    /// Refuse what the RFC forbids even where it does no harm.
+    pub is_pedantic: bool,
     /// Shown to logged-in clients by ID.
     pub version: String,
 }
@@ -278,7 +280,8 @@ impl Session {
     /// then or later may still be fetched by it.
     #[must_use]
     pub fn oldest_removal(&self) -> Option<ModSeq> {
-        self.changes.oldest_removal()
+        let lost = self.view().filter(|_| self.changes.is_lost()).map(|view| view.told);
+        lost.or_else(|| self.changes.oldest_removal())
     }
 
     /// Takes a change made by others. It goes out when the RFC allows, at the latest with
@@ -334,167 +337,6 @@ impl Session {
     pub fn tls_started(&mut self, settings: Settings) {
         let has_spoken = self.has_spoken;
         *self = Self { has_spoken, ..Self::new(settings) };
-    }
-
-    fn line(&mut self) -> Action {
-        match std::mem::replace(&mut self.waiting, Waiting::Closed) {
-            Waiting::Command => {
-                let text = self.reader.command().to_vec();
-                self.waiting = Waiting::Command;
-                self.command(&text)
-            }
-            Waiting::AuthLine(cmd) => auth::response(self, cmd),
-            Waiting::Idle(cmd) if self.reader.command().eq_ignore_ascii_case(b"DONE") => {
-                self.done(cmd)
-            }
-            Waiting::AppendText(cmd, append) => append::text(self, cmd, append),
-            // In IDLE anything but DONE: client and server are out of step.
-            Waiting::Idle(_) | Waiting::Outcome(..) | Waiting::Resync(_) | Waiting::Closed => {
-                self.close()
-            }
-        }
-    }
-
-    /// A literal was announced: is it wanted?
-    fn literal(&mut self, literal: Literal) -> Action {
-        match std::mem::replace(&mut self.waiting, Waiting::Command) {
-            Waiting::AppendText(cmd, append) => append::next(self, cmd, append, literal),
-            Waiting::Command => self.literal_of_command(literal),
-            _ => self.close(),
-        }
-    }
-
-    fn literal_of_command(&mut self, literal: Literal) -> Action {
-        let text = self.reader.command().to_vec();
-        let head = match parser::head(&text) {
-            Ok(head) => head,
-            Err((tag, error)) => {
-                let action = self.not_understood(tag, "", &error);
-                return self.after_refused(literal, action);
-            }
-        };
-        let Some(name) = head.name else {
-            let action = self.unknown(head.tag, head.spelling);
-            return self.after_refused(literal, action);
-        };
-        self.has_spoken = true;
-        let cmd = Tagged { tag: head.tag.to_owned(), spelling: head.spelling.to_owned(), name };
-        if !self.is_legal(name) {
-            let action = self.no(cmd, None, "not allowed in this connection state");
-            return self.after_refused(literal, action);
-        }
-        if name == Name::Append {
-            match parser::append_prefix(&text, self.options()) {
-                Ok(parser::AppendPrefix::MailboxLiteral) => {}
-                Ok(parser::AppendPrefix::Message(mailbox, message)) => {
-                    return append::start(self, cmd, &mailbox, message, literal);
-                }
-                Err(error) => {
-                    let action = self.bad_syntax(cmd, error);
-                    return self.after_refused(literal, action);
-                }
-            }
-        }
-        if self.reader.accept().is_err() {
-            return self.too_big(cmd, literal);
-        }
-        if literal.is_sync {
-            self.continuation(b"");
-        }
-        Action::Read
-    }
-
-    /// A command was answered although its literal did not come yet: a client that waits for `+ `
-    /// will not send it, another is sending it already and cannot be understood any more.
-    fn after_refused(&mut self, literal: Literal, action: Action) -> Action {
-        self.reader.reset();
-        if literal.is_sync { action } else { self.close() }
-    }
-
-    fn too_big(&mut self, cmd: Tagged, literal: Literal) -> Action {
-        const TEXT: &str = "literal too big";
-        if !literal.is_sync {
-            print::untagged(&mut self.out, &format!("BYE [ALERT] {TEXT}"));
-        }
-        let action = self.bad(cmd, Some(Code::TooBig), TEXT);
-        self.after_refused(literal, action)
-    }
-
-    fn options(&self) -> Options {
-        Options { utf8: self.enabled.rev2 }
-    }
-
-    fn command(&mut self, text: &[u8]) -> Action {
-        let head = match parser::head(text) {
-            Ok(head) => head,
-            Err((tag, error)) => return self.not_understood(tag, "", &error),
-        };
-        let Some(name) = head.name else { return self.unknown(head.tag, head.spelling) };
-        self.has_spoken = true;
-        let cmd = Tagged { tag: head.tag.to_owned(), spelling: head.spelling.to_owned(), name };
-        if !self.is_legal(name) {
-            return self.no(cmd, None, "not allowed in this connection state");
-        }
-        let command = match parser::arguments(&head, text, self.options()) {
-            Ok(command) => command,
-            Err(error) => return self.bad_syntax(cmd, error),
-        };
-        self.dispatch(cmd, command)
-    }
-
-    fn dispatch(&mut self, cmd: Tagged, command: Command) -> Action {
-        match command {
-            Command::Plain => self.dispatch_plain(cmd),
-            Command::Id(_) => capability::id(self, cmd, &command),
-            Command::Authenticate(auth) => auth::authenticate(self, cmd, auth),
-            Command::Login(login) => auth::login(self, cmd, login),
-            Command::Enable(names) => capability::enable(self, cmd, &names),
-            Command::Select(select) => select::select(self, cmd, select),
-            Command::Create(create) => mailbox::create(self, cmd, create),
-            Command::Mailbox(mailbox) => mailbox::on_name(self, cmd, &mailbox),
-            Command::Rename { from, to } => mailbox::rename(self, cmd, &from, &to),
-            Command::List(list) => list::list(self, cmd, list),
-            Command::Lsub { reference, pattern } => {
-                let op = Op::List { with_status: false };
-                self.perform(cmd, Pending::Lsub(reference, pattern), op)
-            }
-            Command::Status { mailbox, items } => mailbox::status(self, cmd, &mailbox, items),
-            Command::UidExpunge(set) => move_messages::expunge(self, cmd, Some(&set)),
-            Command::Search(search) => search::search(self, cmd, search),
-            Command::Fetch(fetch) => fetch::fetch(self, cmd, fetch),
-            Command::Store(store) => fetch::store(self, cmd, store),
-            Command::Copy { set, mailbox } => move_messages::copy(self, cmd, &set, &mailbox),
-        }
-    }
-
-    fn dispatch_plain(&mut self, cmd: Tagged) -> Action {
-        match cmd.name {
-            Name::Capability => capability::capability(self, cmd),
-            Name::Logout => {
-                print::untagged(&mut self.out, "BYE thanks");
-                let text = format!("{} done", cmd.spelling);
-                print::tagged(&mut self.out, &cmd.tag, Status::Ok, None, &text);
-                self.close()
-            }
-            Name::StartTls => auth::start_tls(self, cmd),
-            Name::Namespace => {
-                // RFC 9051 §6.3.10: one personal namespace, no others.
-                print::untagged(&mut self.out, "NAMESPACE ((\"\" \"/\")) NIL NIL");
-                self.done(cmd)
-            }
-            Name::Idle => {
-                self.out.extend_from_slice(b"+ waiting\r\n");
-                self.waiting = Waiting::Idle(cmd);
-                self.poll()
-            }
-            Name::Check => match self.view().map(View::mailbox) {
-                Some(mailbox) => self.perform(cmd, Pending::Plain, Op::Check(mailbox)),
-                None => self.done(cmd),
-            },
-            Name::Close | Name::Unselect => select::close(self, cmd),
-            Name::Expunge => move_messages::expunge(self, cmd, None),
-            _ => self.done(cmd),
-        }
     }
 
     /// Takes the answer to the [`Op`] asked for last.
@@ -623,52 +465,6 @@ impl Session {
             let code = Some(Code::HighestModSeq(modseq));
             print::tagged(&mut self.out, "*", Status::Ok, code, "after condstore-enabling command");
         }
-    }
-
-    fn is_legal(&self, name: Name) -> bool {
-        match (name.legal_in(), &self.state) {
-            (LegalIn::Any, _) | (LegalIn::Selected, State::Selected(_)) => true,
-            (LegalIn::NotAuthenticated, state) => !state.is_authenticated(),
-            (LegalIn::Authenticated, state) => state.is_authenticated(),
-            (LegalIn::Selected, _) => false,
-        }
-    }
-
-    /// Checks a mailbox name, or answers the command. Our specification: NO [CANNOT].
-    fn mailbox_name(
-        &mut self,
-        cmd: Tagged,
-        arg: &MailboxArg,
-    ) -> Result<(Tagged, MailboxName), Action> {
-        match MailboxName::parse(&arg.0) {
-            Ok(name) => Ok((cmd, name)),
-            Err(error) => Err(self.no(cmd, Some(Code::Cannot), &error.to_string())),
-        }
-    }
-
-    /// `+ ` and base64 or text. RFC 9051 §7.6.
-    fn continuation(&mut self, text: &[u8]) {
-        self.out.extend_from_slice(b"+ ");
-        self.out.extend_from_slice(text);
-        self.out.extend_from_slice(b"\r\n");
-    }
-
-    fn unknown(&mut self, tag: &str, spelling: &str) -> Action {
-        if !self.has_spoken {
-            return self.bye("please try again speaking imap");
-        }
-        let text = format!("{spelling} unrecognized syntax/command: unknown command {spelling:?}");
-        print::tagged(&mut self.out, tag, Status::Bad, None, &text);
-        self.next_command()
-    }
-
-    fn not_understood(&mut self, tag: Option<&str>, spelling: &str, error: &ParseError) -> Action {
-        if !self.has_spoken {
-            return self.bye("please try again speaking imap");
-        }
-        let text = format!("{spelling}unrecognized syntax/command: {error}");
-        print::tagged(&mut self.out, tag.unwrap_or("*"), Status::Bad, None, &text);
-        self.next_command()
     }
 
     fn close(&mut self) -> Action {

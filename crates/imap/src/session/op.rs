@@ -172,6 +172,8 @@ pub enum Refusal {
     NotSubscribed,
     /// The selected mailbox was deleted by someone else.
     MailboxGone,
+    /// Source and target are the same mailbox.
+    SameMailbox,
     /// No more room.
     OverQuota,
     /// A message of zero bytes.

@@ -120,6 +120,7 @@ fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
         Refusal::IsInbox => (None, "not possible with inbox"),
         Refusal::NotSubscribed => (None, "not subscribed"),
         Refusal::MailboxGone => (Some(Code::NonExistent), "mailbox has been deleted"),
+        Refusal::SameMailbox => (None, "cannot copy or move to the selected mailbox"),
         Refusal::OverQuota => (Some(Code::OverQuota), "account over maximum total message size"),
         Refusal::EmptyMessage => (None, "empty message, cancelling append"),
         Refusal::Limit(what) => (Some(Code::Limit), what),

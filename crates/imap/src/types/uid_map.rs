@@ -250,7 +250,7 @@ mod tests {
                 prop_assert_eq!(map.exists() as usize, list.len());
                 let mut cursor = map.cursor();
                 for uid in 1..100 {
-                    let seq = list.iter().position(|u| *u == uid).map(|at| at as u32 + 1);
+                    let seq = list.iter().zip(1..).find(|(u, _)| **u == uid).map(|(_, seq)| seq);
                     prop_assert_eq!(map.seq_of(uid), seq);
                     prop_assert_eq!(cursor.seq_of(uid), seq);
                 }

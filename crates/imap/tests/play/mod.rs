@@ -50,6 +50,7 @@ impl Player {
             plaintext_allowed: case.has("plain"),
             has_channel_binding: case.has("binding"),
             has_client_certificate: case.has("cert"),
+            is_pedantic: false,
             version: "0.1".to_owned(),
         };
         let logged_in = case.has("login") || case.has("selected");

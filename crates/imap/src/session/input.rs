@@ -17,9 +17,8 @@ impl Session {
     pub(super) fn line(&mut self) -> Action {
         match std::mem::replace(&mut self.waiting, Waiting::Closed) {
             Waiting::Command => {
-                let text = self.reader.command().to_vec();
                 self.waiting = Waiting::Command;
-                self.command(&text)
+                self.command()
             }
             Waiting::AuthLine(cmd) => auth::response(self, cmd),
             Waiting::Idle(cmd) if self.reader.command().eq_ignore_ascii_case(b"DONE") => {
@@ -42,27 +41,33 @@ impl Session {
         }
     }
 
-    fn literal_of_command(&mut self, literal: Literal) -> Action {
-        let text = self.reader.command().to_vec();
-        let head = match parser::head(&text) {
-            Ok(head) => head,
+    /// The tag and name of the command in the reader, if it is legal now; else it is answered.
+    fn legal_command(&mut self) -> Result<Tagged, Action> {
+        // Only the head is looked at and copied: this is done again for each literal.
+        let head = match parser::head(self.reader.command()) {
+            Ok(head) => (head.tag.to_owned(), head.spelling.to_owned(), head.name),
             Err((tag, error)) => {
-                let action = self.not_understood(tag, "", &error);
-                return self.after_refused(literal, action);
+                let tag = tag.map(str::to_owned);
+                return Err(self.not_understood(tag.as_deref(), &error));
             }
         };
-        let Some(name) = head.name else {
-            let action = self.unknown(head.tag, head.spelling);
-            return self.after_refused(literal, action);
-        };
+        let (tag, spelling, Some(name)) = head else { return Err(self.unknown(&head.0, &head.1)) };
         self.has_spoken = true;
-        let cmd = Tagged { tag: head.tag.to_owned(), spelling: head.spelling.to_owned(), name };
-        if !self.is_legal(name) {
-            let action = self.no(cmd, None, "not allowed in this connection state");
-            return self.after_refused(literal, action);
+        let cmd = Tagged { tag, spelling, name };
+        if self.is_legal(name) {
+            Ok(cmd)
+        } else {
+            Err(self.no(cmd, None, "not allowed in this connection state"))
         }
-        if name == Name::Append {
-            match parser::append_prefix(&text, self.options()) {
+    }
+
+    fn literal_of_command(&mut self, literal: Literal) -> Action {
+        let cmd = match self.legal_command() {
+            Ok(cmd) => cmd,
+            Err(action) => return self.after_refused(literal, action),
+        };
+        if cmd.name == Name::Append {
+            match parser::append_prefix(self.reader.command(), self.options()) {
                 Ok(parser::AppendPrefix::MailboxLiteral) => {}
                 Ok(parser::AppendPrefix::Message(mailbox, message)) => {
                     return append::start(self, cmd, &mailbox, message, literal);
@@ -102,22 +107,19 @@ impl Session {
         Options { utf8: self.enabled.rev2, pedantic: self.settings.is_pedantic }
     }
 
-    fn command(&mut self, text: &[u8]) -> Action {
-        let head = match parser::head(text) {
-            Ok(head) => head,
-            Err((tag, error)) => return self.not_understood(tag, "", &error),
+    fn command(&mut self) -> Action {
+        let cmd = match self.legal_command() {
+            Ok(cmd) => cmd,
+            Err(action) => return action,
         };
-        let Some(name) = head.name else { return self.unknown(head.tag, head.spelling) };
-        self.has_spoken = true;
-        let cmd = Tagged { tag: head.tag.to_owned(), spelling: head.spelling.to_owned(), name };
-        if !self.is_legal(name) {
-            return self.no(cmd, None, "not allowed in this connection state");
+        let text = self.reader.command();
+        let arguments = parser::head(text)
+            .map_err(|(_, error)| error)
+            .and_then(|head| parser::arguments(&head, text, self.options()));
+        match arguments {
+            Ok(command) => self.dispatch(cmd, command),
+            Err(error) => self.bad_syntax(cmd, error),
         }
-        let command = match parser::arguments(&head, text, self.options()) {
-            Ok(command) => command,
-            Err(error) => return self.bad_syntax(cmd, error),
-        };
-        self.dispatch(cmd, command)
     }
 
     fn dispatch(&mut self, cmd: Tagged, command: Command) -> Action {
@@ -212,11 +214,11 @@ impl Session {
         self.next_command()
     }
 
-    fn not_understood(&mut self, tag: Option<&str>, spelling: &str, error: &ParseError) -> Action {
+    fn not_understood(&mut self, tag: Option<&str>, error: &ParseError) -> Action {
         if !self.has_spoken {
             return self.bye("please try again speaking imap");
         }
-        let text = format!("{spelling}unrecognized syntax/command: {error}");
+        let text = format!("unrecognized syntax/command: {error}");
         print::tagged(&mut self.out, tag.unwrap_or("*"), Status::Bad, None, &text);
         self.next_command()
     }

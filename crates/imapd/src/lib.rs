@@ -1,1 +1,82 @@
-//! IMAP driver: sockets, session and services.
+//! The IMAP driver: sockets, `mox_imap`'s session, and the services it asks for.
+//!
+//! Reads: the client's bytes. Writes: responses; the client's account. Fails: by closing the one
+//! connection, with BYE where the protocol allows it.
+//!
+//! The session decides what is said; this crate moves bytes, performs the session's operations
+//! on the store, and carries changes from the store's feed to the session. What a client is told
+//! of an error is decided by the session's `Refusal`; causes go to the log.
+//!
+//! Invariant: while a client is slow to read, no read transaction is open and at most one page
+//! of responses is held for it.
+
+mod append;
+mod changes;
+mod connection;
+mod fetch;
+mod mailboxes;
+mod messages;
+mod refusal;
+mod search;
+mod select;
+mod sign_in;
+mod stream;
+
+use std::sync::Arc;
+
+use mox_base::Clock;
+use mox_login::Logins;
+use mox_net::tls::TlsAcceptor;
+use mox_net::trace::TraceSwitch;
+use mox_net::{ConnectionLimits, Incoming};
+
+pub use connection::{
+    AUTHENTICATED_WAIT, COMMAND_WAIT, FLUSH_WAIT, LITERAL_WAIT, SLOW_AFTER_FAILURES,
+};
+pub use fetch::{PAGE_BYTES, PAGE_MESSAGES};
+
+/// IMAP for all listeners. Cheap to clone.
+#[derive(Clone)]
+pub struct Imapd {
+    pub(crate) services: Arc<Services>,
+}
+
+/// What the driver needs of the rest of the server.
+pub struct Services {
+    /// Who a client is.
+    pub logins: Logins,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// How many connections an address may make and have.
+    pub limits: ConnectionLimits,
+    /// Whether the protocol is written to the log.
+    pub trace: TraceSwitch,
+    /// Refuse what the RFCs do not allow even where it is harmless.
+    pub is_pedantic: bool,
+    /// Shown to logged-in clients by ID.
+    pub version: String,
+}
+
+/// How one port speaks IMAP.
+#[derive(Clone, Default)]
+pub struct Port {
+    /// For STARTTLS or immediate TLS.
+    pub tls: Option<TlsAcceptor>,
+    /// TLS begins at once (RFC 8314 §3.2).
+    pub is_tls_immediate: bool,
+    /// Passwords may be sent without TLS.
+    pub plaintext_allowed: bool,
+}
+
+impl Imapd {
+    /// Makes the driver.
+    #[must_use]
+    pub fn new(services: Services) -> Self {
+        Self { services: Arc::new(services) }
+    }
+
+    /// Serves one connection to its end.
+    pub async fn serve(self, incoming: Incoming, port: Port) {
+        connection::serve(self, incoming, port).await;
+    }
+}

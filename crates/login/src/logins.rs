@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mox_base::{Clock, Rng};
+use mox_base::{Address, Clock, Rng};
 use mox_config::Live;
 use mox_net::{AuthFailures, blocking};
 use mox_sasl::{
@@ -233,8 +233,17 @@ impl Inner {
             Some(account) => read_verifiers(&account.read()?)?,
             None => None,
         };
-        let verifiers = stored.unwrap_or_else(|| self.decoy.verifiers(username));
+        let verifiers = stored.unwrap_or_else(|| self.decoy.verifiers(&self.decoy_name(username)));
         Ok(verifiers.for_hash(hash).clone())
+    }
+
+    /// The name for which a salt is made up: the canonical address, as spellings of the address
+    /// of an account have one salt too.
+    fn decoy_name(&self, username: &str) -> String {
+        let address = Address::parse(username).ok();
+        let canonical =
+            address.and_then(|address| self.config.snapshot().canonical_address(&address));
+        canonical.map_or_else(|| username.to_lowercase(), |address| address.to_string())
     }
 
     /// Whether this is the password of that user. Blocks, and costs milliseconds unless the

@@ -196,6 +196,15 @@ impl Account {
         &self.shared.name
     }
 
+    /// The most bytes its messages may take, by the configuration as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoAccount`] if the configuration no longer has the account.
+    pub fn quota_bytes(&self) -> Result<Option<u64>> {
+        Ok(self.shared.policy()?.quota_bytes)
+    }
+
     /// The folder in which bodies can be spooled so that they are on the same file system.
     #[must_use]
     pub fn dir(&self) -> &Path {

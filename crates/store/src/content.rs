@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use mox_mime::{Message, Part};
 
@@ -141,8 +142,8 @@ impl Content {
     /// A reader that can go back and forth. Going back in a large compressed text reads it anew
     /// from its start.
     #[must_use]
-    pub fn seekable(&self) -> ContentSeeker<'_> {
-        ContentSeeker { content: self, position: 0, reader: None }
+    pub fn seekable(self: &Arc<Self>) -> ContentSeeker {
+        ContentSeeker { content: Arc::clone(self), position: 0, reader: None }
     }
 
     fn text_reader(&self, skip: u64) -> Result<Box<dyn Read + Send>> {
@@ -232,14 +233,14 @@ impl Read for ContentReader {
 }
 
 /// Reads a message from any place.
-pub struct ContentSeeker<'a> {
-    content: &'a Content,
+pub struct ContentSeeker {
+    content: Arc<Content>,
     position: u64,
     /// Stands at `position`.
     reader: Option<ContentReader>,
 }
 
-impl Read for ContentSeeker<'_> {
+impl Read for ContentSeeker {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let reader = match &mut self.reader {
             Some(reader) => reader,
@@ -254,7 +255,7 @@ impl Read for ContentSeeker<'_> {
     }
 }
 
-impl Seek for ContentSeeker<'_> {
+impl Seek for ContentSeeker {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let size = self.content.size();
         let position = match to {

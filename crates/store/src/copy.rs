@@ -34,6 +34,9 @@ pub(crate) fn copy(
     let policy = tx.shared.policy()?;
     mailbox::by_id(tx, source)?;
     let mut target = mailbox::by_name(tx, target)?.ok_or(StoreError::NoMailbox)?;
+    if target.id == source {
+        return Err(StoreError::SameMailbox);
+    }
     let rows = rows_of(tx, source, uids)?;
     let mut arrived = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -81,6 +84,9 @@ pub(crate) fn move_messages(
 ) -> Result<CopyOutcome> {
     let source = mailbox::by_id(tx, source)?;
     let target = mailbox::by_name(tx, target)?.ok_or(StoreError::NoMailbox)?;
+    if target.id == source.id {
+        return Err(StoreError::SameMailbox);
+    }
     let rows = rows_of(tx, source.id, uids)?;
     move_rows(tx, source, target, &rows)
 }

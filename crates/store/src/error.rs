@@ -19,6 +19,9 @@ pub enum StoreError {
     /// The mailbox has mailboxes below it.
     #[error("mailbox has mailboxes below it")]
     HasChildren,
+    /// Source and target are the same mailbox.
+    #[error("source and target are the same mailbox")]
+    SameMailbox,
     /// The operation is not possible on the Inbox.
     #[error("not possible on the inbox")]
     IsInbox,

@@ -4,6 +4,7 @@
 //! messages that the rest has not ruled out.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use mox_base::{Flags, Keyword, MailboxId, ModSeq, Uid};
 use mox_mime::{SearchText, decode_header, fields, text_for_search, unfold};
@@ -226,7 +227,7 @@ impl Candidate<'_> {
         if wanted.is_empty() {
             return Ok(true);
         }
-        let content = self.reader.content(self.mailbox, self.row.uid)?;
+        let content = Arc::new(self.reader.content(self.mailbox, self.row.uid)?);
         let message = content.message()?;
         let mut window = String::new();
         let mut visit = |piece: SearchText<'_>| {

@@ -1,0 +1,90 @@
+//! Operations on mailboxes as a whole.
+
+use std::collections::BTreeMap;
+
+use mox_base::MailboxName;
+use mox_imap::print::MailboxStatus;
+use mox_imap::session::{MailboxInfo, Op, Outcome, Refusal};
+use mox_net::blocking;
+use mox_store::{Account, Mailbox, SpecialUse, StoreError};
+
+use crate::changes::special_uses;
+use crate::connection::{Connection, no_account};
+use crate::refusal;
+
+/// Performs an operation on mailboxes.
+pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
+    let Some(account) = connection.account() else {
+        return no_account();
+    };
+    let done = |result| refusal::outcome(result, |()| Outcome::Done);
+    match op {
+        Op::Create { name, special_use } => {
+            let named = special_use.iter().filter_map(|role| SpecialUse::from_name(role.name()));
+            let roles = named.fold(SpecialUse::NONE, |roles, role| roles | role);
+            let created = account.create_mailbox(name, roles).await;
+            let names = |made: Vec<Mailbox>| made.into_iter().map(|mailbox| mailbox.name).collect();
+            refusal::outcome(created, |made| Outcome::Created(names(made)))
+        }
+        Op::Delete(name) => done(account.delete_mailbox(name).await),
+        Op::Rename { from, to } => done(account.rename_mailbox(from, to).await),
+        Op::Subscribe(name) => done(account.subscribe_to(name).await),
+        Op::Unsubscribe(name) => done(account.unsubscribe_from(name).await),
+        Op::List { with_status } => {
+            let listed = blocking(move || list(&account, with_status)).await;
+            refusal::outcome(listed, Outcome::Mailboxes)
+        }
+        Op::Status(name) => {
+            let found = blocking(move || account.read()?.mailbox(&name)).await;
+            refusal::outcome(found, |mailbox| Outcome::Status(status(&mailbox)))
+        }
+        Op::Check(id) => {
+            let found = blocking(move || account.read()?.mailbox_by_id(id)).await;
+            match refusal::outcome(found, |_| Outcome::Done) {
+                Outcome::Refused(refused) => Outcome::Refused(refusal::in_selected(refused)),
+                outcome => outcome,
+            }
+        }
+        _ => Outcome::Refused(Refusal::Failed),
+    }
+}
+
+/// All mailboxes and all names subscribed to, sorted.
+fn list(account: &Account, with_status: bool) -> Result<Vec<MailboxInfo>, StoreError> {
+    let reader = account.read()?;
+    let mut names: BTreeMap<MailboxName, MailboxInfo> = BTreeMap::new();
+    for mailbox in reader.mailboxes()? {
+        let info = MailboxInfo {
+            name: mailbox.name.clone(),
+            exists: true,
+            is_subscribed: false,
+            special_use: special_uses(mailbox.special_use),
+            status: with_status.then(|| status(&mailbox)),
+        };
+        names.insert(mailbox.name, info);
+    }
+    for name in reader.subscriptions()? {
+        let info = names.entry(name.clone()).or_insert_with(|| MailboxInfo {
+            name,
+            exists: false,
+            is_subscribed: true,
+            special_use: Vec::new(),
+            status: None,
+        });
+        info.is_subscribed = true;
+    }
+    Ok(names.into_values().collect())
+}
+
+fn status(mailbox: &Mailbox) -> MailboxStatus {
+    let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    MailboxStatus {
+        messages: count(mailbox.counts.messages()),
+        uidnext: mailbox.uidnext,
+        uidvalidity: mailbox.uidvalidity,
+        unseen: count(mailbox.counts.unseen),
+        deleted: count(mailbox.counts.deleted),
+        size: mailbox.counts.size,
+        highest_modseq: mailbox.modseq,
+    }
+}

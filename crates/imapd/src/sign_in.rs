@@ -1,0 +1,102 @@
+//! LOGIN, AUTHENTICATE and ID.
+
+use std::time::Duration;
+
+use mox_imap::session::{Op, Outcome, Refusal};
+use mox_login::{Login, LoginError, Outcome as Step};
+use mox_sasl::{Failure, Mechanism};
+
+use crate::connection::{Connection, SLOW_AFTER_FAILURES};
+use crate::refusal;
+
+/// Performs an operation of signing in.
+pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
+    match op {
+        Op::Login { username, password } => {
+            delay(connection).await;
+            let logins = connection.imapd.services.logins.clone();
+            let peer = connection.peer();
+            let login = logins.password(&peer, &username, password.expose()).await;
+            finish(connection, login).await
+        }
+        Op::Authenticate { mechanism, initial } => {
+            let mechanism = Mechanism::parse(&mechanism).ok();
+            // LOGIN is a mechanism of submission only: IMAP has a command of that name.
+            let Some(mechanism) = mechanism.filter(|m| *m != Mechanism::Login) else {
+                return Outcome::Refused(Refusal::UnknownMechanism);
+            };
+            if mechanism.is_plus() && connection.peer().bindings.is_empty() {
+                return Outcome::Refused(Refusal::MechanismUnusable);
+            }
+            delay(connection).await;
+            let logins = connection.imapd.services.logins.clone();
+            let mut exchange = logins.start(mechanism, &connection.peer());
+            let step = exchange.first(initial.as_deref()).await;
+            connection.exchange = Some(exchange);
+            go_on(connection, step).await
+        }
+        Op::AuthenticateResponse(response) => {
+            let step = match &mut connection.exchange {
+                Some(exchange) => exchange.step(&response).await,
+                None => Step::Failed(LoginError::Refused(Failure::Malformed)),
+            };
+            go_on(connection, step).await
+        }
+        Op::AuthenticateCancel => {
+            if let Some(exchange) = connection.exchange.take() {
+                let error = exchange.abort(Failure::Aborted);
+                failed(connection, &error);
+            }
+            Outcome::Done
+        }
+        Op::Identify(agent) => {
+            tracing::info!(agent, "client software");
+            Outcome::Done
+        }
+        _ => Outcome::Refused(Refusal::Failed),
+    }
+}
+
+/// Guessing passwords on one connection gets slower and slower.
+async fn delay(connection: &Connection) {
+    let excess = connection.failed_logins.saturating_sub(SLOW_AFTER_FAILURES);
+    tokio::time::sleep(Duration::from_secs(excess.into())).await;
+}
+
+async fn go_on(connection: &mut Connection, step: Step) -> Outcome {
+    let login = match step {
+        Step::Challenge(challenge) => return Outcome::Challenge(challenge),
+        Step::Done(login) => Ok(login),
+        Step::Failed(error) => Err(error),
+    };
+    connection.exchange = None;
+    finish(connection, login).await
+}
+
+async fn finish(connection: &mut Connection, login: Result<Login, LoginError>) -> Outcome {
+    match login {
+        Ok(login) => {
+            tracing::info!(account = login.account.name(), user = login.username, "logged in");
+            match connection.log_in(login).await {
+                Ok(()) => {
+                    connection.failed_logins = 0;
+                    connection.conn.set_slow(false);
+                    Outcome::Done
+                }
+                Err(refusal) => Outcome::Refused(refusal),
+            }
+        }
+        Err(error) => {
+            failed(connection, &error);
+            Outcome::Refused(refusal::login(&error))
+        }
+    }
+}
+
+fn failed(connection: &mut Connection, error: &LoginError) {
+    tracing::info!(remote = %connection.conn.peer_ip(), %error, "login failed");
+    connection.failed_logins += 1;
+    if connection.failed_logins >= SLOW_AFTER_FAILURES {
+        connection.conn.set_slow(true);
+    }
+}

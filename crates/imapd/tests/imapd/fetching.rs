@@ -1,0 +1,94 @@
+//! FETCH and SEARCH with contents of all sizes.
+
+use crate::support::server;
+
+const MULTIPART: &[u8] = b"From: a@example.org\r\nSubject: parts\r\nMIME-Version: 1.0\r\n\
+    Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+    --b\r\nContent-Type: text/plain\r\n\r\nfirst\r\n\
+    --b\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+    AAEC/w==\r\n--b\r\nContent-Transfer-Encoding: x-odd\r\n\r\nodd\r\n--b--\r\n";
+
+#[tokio::test]
+async fn sections_are_those_of_the_message() {
+    let server = server();
+    server.deliver(MULTIPART);
+    let mut client = server.inbox().await;
+    let lines = client.ok("FETCH 1 (BODY.PEEK[1] BODY.PEEK[2.MIME] BODY.PEEK[1]<1.3>)").await;
+    let want = "* 1 FETCH (UID 1 BODY[1] {5}\r\nfirst BODY[2.MIME] {75}\r\n\
+        Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n \
+        BODY[1]<1> {3}\r\nirs)";
+    assert_eq!(lines, [want.replace("{75}", "{77}")]);
+    let lines = client.ok("FETCH 1 (BODY.PEEK[HEADER.FIELDS (subject)] RFC822.SIZE)").await;
+    let size = MULTIPART.len();
+    let want = format!(
+        "* 1 FETCH (UID 1 BODY[HEADER.FIELDS (SUBJECT)] {{18}}\r\nSubject: parts\r\n\r\n \
+         RFC822.SIZE {size})"
+    );
+    assert_eq!(lines[0].to_uppercase(), want.to_uppercase());
+    let lines = client.ok("FETCH 1 (BINARY.SIZE[2])").await;
+    assert_eq!(lines, ["* 1 FETCH (UID 1 BINARY.SIZE[2] 4)"]);
+    client.fails("FETCH 1 (BINARY.PEEK[3])", "NO [UNKNOWN-CTE]").await;
+    client.fails("FETCH 1 (BODY.PEEK[9])", "NO").await;
+}
+
+#[tokio::test]
+async fn reading_a_message_marks_it_seen() {
+    let server = server();
+    server.deliver(MULTIPART);
+    let mut client = server.inbox().await;
+    let lines = client.ok("FETCH 1 (BODY[1])").await;
+    assert_eq!(lines, ["* 1 FETCH (UID 1 BODY[1] {5}\r\nfirst FLAGS ())"]);
+    assert_eq!(client.ok("NOOP").await, ["* 1 FETCH (UID 1 FLAGS (\\Seen))"]);
+    client.ok("EXAMINE Inbox").await;
+    assert_eq!(client.ok("SEARCH SEEN").await, ["* SEARCH 1"]);
+}
+
+#[tokio::test]
+async fn large_messages_are_streamed_whole_and_in_part() {
+    let server = server();
+    let mut message = b"Subject: large\r\nContent-Transfer-Encoding: base64\r\n\r\n".to_vec();
+    let rng = mox_testkit::TestRng::new(5);
+    while message.len() < 3_000_000 {
+        let line: String = (0..9).map(|_| format!("{:08x}", rng.next_u64() as u32)).collect();
+        message.extend_from_slice(line.as_bytes());
+        message.extend_from_slice(b"\r\n");
+    }
+    server.deliver(&message);
+    server.deliver(MULTIPART);
+    let mut client = server.inbox().await;
+    let lines = client.ok("FETCH 1:2 (BODY.PEEK[] RFC822.SIZE)").await;
+    assert_eq!(lines.len(), 2);
+    let size = message.len();
+    let whole = String::from_utf8(message.clone()).unwrap();
+    assert!(
+        lines[0] == format!("* 1 FETCH (UID 1 BODY[] {{{size}}}\r\n{whole} RFC822.SIZE {size})")
+    );
+    let lines = client.ok("FETCH 1 (BODY.PEEK[]<2500000.300000>)").await;
+    let part = &whole[2_500_000..2_800_000];
+    assert!(lines[0] == format!("* 1 FETCH (UID 1 BODY[]<2500000> {{300000}}\r\n{part})"));
+    let lines = client.ok("FETCH 1 (BINARY.SIZE[1] BODY.PEEK[1]<0.5>)").await;
+    let size: usize = lines[0].split(' ').nth(6).unwrap().parse().unwrap();
+    assert!(size > 2_000_000, "{size}");
+    let lines = client.ok("FETCH 1 (BINARY.PEEK[1]<1900000.6> BINARY.PEEK[1])").await;
+    assert!(lines[0].starts_with("* 1 FETCH (UID 1 BINARY[1]<1900000> ~{6}\r\n"));
+}
+
+#[tokio::test]
+async fn many_messages_come_in_order_and_complete() {
+    let server = server();
+    for number in 0..1_300 {
+        server.deliver(format!("Subject: {number}\r\n\r\nbody {number}\r\n").as_bytes());
+    }
+    let mut client = server.inbox().await;
+    let lines = client.ok("FETCH 1:* (ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER] FLAGS)").await;
+    assert_eq!(lines.len(), 1_300);
+    for (number, line) in lines.iter().enumerate() {
+        let want = format!("* {0} FETCH (UID {0} ENVELOPE (NIL \"{number}\" NIL", number + 1);
+        assert!(line.starts_with(&want), "{line}");
+    }
+    let lines = client.ok("UID FETCH 5,7,1200:1201 (UID)").await;
+    assert_eq!(lines.len(), 4);
+    assert_eq!(client.ok("SEARCH BODY \"body 77\" SUBJECT 777").await, ["* SEARCH 778"]);
+    let lines = client.ok("UID SEARCH RETURN (MIN MAX COUNT) SUBJECT 12").await;
+    assert!(lines[0].starts_with("* ESEARCH (TAG \"") && lines[0].contains(" MIN 13 MAX "));
+}

@@ -9,7 +9,7 @@ use mox_base::Clock;
 use parking_lot::Mutex;
 
 use crate::account::{Account, Shared};
-use crate::disk::{Disk, RealDisk};
+use crate::disk::{CountingDisk, Disk, RealDisk};
 use crate::policy::Policies;
 use crate::pool::Pool;
 use crate::{Result, StoreError};
@@ -31,7 +31,7 @@ struct Inner {
     dir: PathBuf,
     clock: Arc<dyn Clock>,
     policies: Arc<dyn Policies>,
-    disk: Arc<dyn Disk>,
+    disk: Arc<CountingDisk>,
     pool: Pool,
     open: Mutex<HashMap<String, Arc<Shared>>>,
 }
@@ -53,6 +53,7 @@ impl Store {
     ) -> Self {
         let dir = dir.join("accounts");
         let open = Mutex::new(HashMap::new());
+        let disk = Arc::new(CountingDisk::new(disk));
         Self(Arc::new(Inner { dir, clock, policies, disk, pool: Pool::default(), open }))
     }
 
@@ -86,7 +87,7 @@ impl Store {
             self.0.dir.join(name),
             Arc::clone(&self.0.clock),
             Arc::clone(&self.0.policies),
-            Arc::clone(&self.0.disk),
+            Arc::<CountingDisk>::clone(&self.0.disk),
             self.0.pool.clone(),
             recover,
         ));
@@ -126,5 +127,15 @@ impl Store {
     #[must_use]
     pub fn open_accounts(&self) -> usize {
         self.0.open.lock().len()
+    }
+
+    /// How often this store has waited for the disk: one for each commit, for each body that is a
+    /// file, and for each folder whose names were made durable. For measurements.
+    ///
+    /// The two syncs of a checkpoint are not in it; one comes about with every
+    /// [`crate::LOG_BYTES_MAX`] of log.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.0.disk.syncs()
     }
 }

@@ -381,3 +381,19 @@ fn a_reader_sees_one_moment() {
     assert!(reader.modseq() < fixture.account.read().unwrap().modseq());
     assert_eq!(fixture.uids("Inbox"), [1]);
 }
+
+#[test]
+fn a_small_message_costs_one_sync_and_a_file_its_own() {
+    let fixture = Fixture::new();
+    let mut last = fixture.store.syncs();
+    let mut check = |content: &[u8], want: u64| {
+        fixture.deliver(content);
+        let now = fixture.store.syncs();
+        assert_eq!(now - std::mem::replace(&mut last, now), want);
+    };
+    check(SMALL, 1);
+    check(SMALL, 1);
+    // The first one makes two folders, whose names are to last too.
+    check(&large(1_000_000), 5);
+    check(&large(1_000_000), 3);
+}

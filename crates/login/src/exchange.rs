@@ -1,7 +1,6 @@
 //! A SASL exchange with its questions answered.
 
-use mox_net::blocking;
-use mox_sasl::{Answer, Failure, Mechanism, NONCE_BYTES, Question, Server, Step};
+use mox_sasl::{Failure, Mechanism, NONCE_BYTES, Server, Step};
 
 use crate::logins::{Login, LoginError, Logins, Peer};
 
@@ -74,52 +73,22 @@ impl Exchange {
         let outcome = loop {
             match step {
                 Step::Challenge(message) => return Outcome::Challenge(message),
-                Step::Ask(question) => match self.answer(question).await {
+                Step::Ask(question) => match self.logins.answer(&self.peer, question).await {
                     Ok(answer) => step = self.server.answer(answer),
                     Err(error) => {
                         tracing::error!(%error, "looking up credentials");
                         break Err(error);
                     }
                 },
-                Step::Done => break self.login().await,
+                Step::Done => {
+                    // The client is who it says; whether that helps depends on the account.
+                    let username = self.server.username().unwrap_or_default().to_owned();
+                    break self.logins.authorize(&self.peer, username).await;
+                }
                 Step::Failed(failure) => break Err(LoginError::Refused(failure)),
             }
         };
         self.logins.count(self.peer.ip, outcome.as_ref().map(|_| ()));
         outcome.map_or_else(Outcome::Failed, Outcome::Done)
-    }
-
-    async fn answer(&self, question: Question) -> Result<Answer, LoginError> {
-        let logins = self.logins.clone();
-        let client_key = self.peer.client_key.clone();
-        blocking(move || {
-            let inner = logins.inner();
-            Ok(match question {
-                Question::Password { username, password } => {
-                    Answer::Password(inner.is_password(&username, &password)?)
-                }
-                Question::Verifier { username, hash } => {
-                    Answer::Verifier(inner.verifier(&username, hash)?)
-                }
-                Question::Certificate { username } => {
-                    let fingerprint = client_key.as_deref();
-                    Answer::Certificate(inner.key_owner(fingerprint, username.as_deref())?)
-                }
-            })
-        })
-        .await
-    }
-
-    /// The client is who it says; whether that helps depends on the account.
-    async fn login(&self) -> Result<Login, LoginError> {
-        let username = self.server.username().unwrap_or_default().to_owned();
-        let only = match self.peer.client_key.clone() {
-            Some(fingerprint) => {
-                let logins = self.logins.clone();
-                blocking(move || logins.inner().key_account(&fingerprint)).await?
-            }
-            None => None,
-        };
-        self.logins.open(username, only).await
     }
 }

@@ -9,6 +9,7 @@
 
 mod exchange;
 mod logins;
+mod questions;
 mod secrets;
 
 pub use exchange::{Exchange, Outcome};

@@ -1,1 +1,132 @@
-//! SMTP driver: sockets, session and services.
+//! SMTP driver: the sockets around [`mox_smtp::server::Session`], and the services it asks for.
+//!
+//! Reads: the client's bytes. Writes: replies; messages into the accounts of their recipients.
+//! Fails: by closing the one connection, with 421 where the protocol allows it.
+//!
+//! The session decides what is said; this crate moves bytes, answers the session's questions from
+//! the configuration, the logins and the store, and keeps a message from the first byte of its
+//! data until every recipient's account has it on disk. Delivery (port 25) and submission share
+//! all of it; [`Port::kind`] says which.
+//!
+//! Not here: the queue for mail to others, reports of failures, DNS, and all judgement of senders.
+//! The place for the latter is one function, `delivery::decide`.
+//!
+//! Invariant: 250 to the data is said only after all copies are durable.
+//! Invariant: data costs at most [`SPOOL_MEMORY_BYTES`] of memory and a chunk, whatever its size.
+//!
+//! ```no_run
+//! # fn services() -> mox_smtpd::Services { unimplemented!() }
+//! # async fn run(supervisor: mox_net::Supervisor, listener: mox_net::Listener) {
+//! use mox_smtpd::{Port, Service, Smtpd};
+//!
+//! let smtpd = Smtpd::new(services());
+//! let port = Port {
+//!     kind: Service::Delivery,
+//!     tls: None,
+//!     is_tls_immediate: false,
+//!     requires_tls: false,
+//!     message_bytes_max: 100 << 20,
+//!     hostname: mox_base::Domain::parse("mail.example").unwrap(),
+//! };
+//! let options = mox_net::ListenerOptions::named("smtp");
+//! listener
+//!     .serve(supervisor, options, move |incoming| smtpd.clone().serve(incoming, port.clone()))
+//!     .await;
+//! # }
+//! ```
+
+mod answers;
+mod connection;
+mod data;
+mod delivery;
+mod header;
+mod received_id;
+mod refusal;
+mod routing;
+mod spool;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mox_base::{Clock, Domain, Rng};
+use mox_config::Live;
+use mox_login::Logins;
+use mox_net::tls::TlsAcceptor;
+use mox_net::trace::TraceSwitch;
+use mox_net::{ConnectionLimits, Incoming};
+pub use mox_smtp::server::Service;
+use mox_store::Store;
+use tokio::sync::Semaphore;
+
+pub use answers::{SIMULATED_TIMEOUT, UNKNOWN_RCPT_DELAY};
+pub use connection::{COMMAND_WAIT, FLUSH_WAIT};
+pub use data::{DATA_DEADLINE, DATA_WAIT};
+pub use delivery::{COPIES_AT_ONCE_MAX, LOCALSERVE_ACCOUNT};
+pub use received_id::ReceivedIds;
+pub use spool::{SPOOL_MEMORY_BYTES, SPOOLS_IN_MEMORY_MAX};
+
+/// SMTP for all listeners. Cheap to clone.
+#[derive(Clone)]
+pub struct Smtpd {
+    pub(crate) services: Arc<Services>,
+    /// One permit for each message that may be held in memory.
+    pub(crate) memory_spools: Arc<Semaphore>,
+}
+
+/// What the driver needs of the rest of the server.
+pub struct Services {
+    /// Who a client is.
+    pub logins: Logins,
+    /// Where messages go.
+    pub store: Store,
+    /// Whose addresses are whose.
+    pub config: Arc<Live>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// For nonces and Message-IDs.
+    pub rng: Arc<dyn Rng>,
+    /// How many connections an address may make and have.
+    pub limits: ConnectionLimits,
+    /// Whether the protocol is written to the log.
+    pub trace: TraceSwitch,
+    /// Where messages that do not fit in memory are kept while they come in. Must exist; best on
+    /// the file system of the accounts.
+    pub spool_dir: PathBuf,
+    /// Names for connections in `Received` fields and error replies.
+    pub received_ids: ReceivedIds,
+    /// Whether this is a server for developers: every recipient exists, and some addresses ask for
+    /// errors, see [`mox_smtp::simulate`].
+    pub is_localserve: bool,
+}
+
+/// How one port speaks SMTP.
+#[derive(Clone)]
+pub struct Port {
+    /// Who is served.
+    pub kind: Service,
+    /// For STARTTLS or immediate TLS.
+    pub tls: Option<TlsAcceptor>,
+    /// TLS begins at once. RFC 8314 §3.3.
+    pub is_tls_immediate: bool,
+    /// Delivery: no recipients without TLS (`RequireSTARTTLS`). Submission: no logins without TLS
+    /// (not `NoRequireSTARTTLS`).
+    pub requires_tls: bool,
+    /// The largest message taken, in bytes.
+    pub message_bytes_max: u64,
+    /// What the listener calls itself.
+    pub hostname: Domain,
+}
+
+impl Smtpd {
+    /// Makes the driver.
+    #[must_use]
+    pub fn new(services: Services) -> Self {
+        let memory_spools = Arc::new(Semaphore::new(SPOOLS_IN_MEMORY_MAX));
+        Self { services: Arc::new(services), memory_spools }
+    }
+
+    /// Serves one connection to its end.
+    pub async fn serve(self, incoming: Incoming, port: Port) {
+        connection::serve(self, incoming, port).await;
+    }
+}

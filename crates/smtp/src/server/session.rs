@@ -119,6 +119,19 @@ impl Session {
         self.client.as_ref().and_then(|client| client.name.as_ref())
     }
 
+    /// The transaction that is open, also while a question about it is.
+    #[must_use]
+    pub fn transaction(&self) -> Option<&Envelope> {
+        match &self.state {
+            State::Transaction(envelope)
+            | State::SenderVerdict(envelope)
+            | State::SenderVerified(envelope, _)
+            | State::RcptVerdict(envelope, _)
+            | State::Data(envelope) => Some(envelope),
+            _ => None,
+        }
+    }
+
     /// Whether the next line is part of a login, and so not for traces.
     #[must_use]
     pub fn is_next_line_secret(&self) -> bool {

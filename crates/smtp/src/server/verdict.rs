@@ -58,6 +58,8 @@ pub enum RcptRefusal {
     },
     /// Submission: mail for others is not sent from here.
     NoSending,
+    /// The recipient's quota is used up, or would be by what the client announced.
+    OverQuota,
     /// Something of ours does not work.
     Unavailable,
     /// A code that the client asked for, on a server for tests. See [`crate::simulate`].
@@ -78,6 +80,7 @@ impl From<&RcptRefusal> for Reply {
             RcptRefusal::NoSending => {
                 Self::new(550, (7, 1), "this server does not send mail to other servers")
             }
+            RcptRefusal::OverQuota => over_quota(),
             RcptRefusal::Unavailable => unavailable(),
             RcptRefusal::Simulated(code) => simulated(*code),
         }
@@ -116,7 +119,7 @@ impl From<&DataRefusal> for Reply {
     fn from(refusal: &DataRefusal) -> Self {
         match refusal {
             DataRefusal::UnknownAddress => Self::new(550, (1, 1), "no such address"),
-            DataRefusal::OverQuota => Self::new(452, (2, 2), "mailbox is full"),
+            DataRefusal::OverQuota => over_quota(),
             DataRefusal::StorageFull => Self::new(452, (3, 1), "no storage left"),
             DataRefusal::Unavailable => unavailable(),
             DataRefusal::Submission(error) => Self::from(error),
@@ -124,6 +127,10 @@ impl From<&DataRefusal> for Reply {
             DataRefusal::Simulated(code) => simulated(*code),
         }
     }
+}
+
+fn over_quota() -> Reply {
+    Reply::new(452, (2, 2), "mailbox is full")
 }
 
 fn unavailable() -> Reply {
@@ -161,6 +168,7 @@ mod tests {
         check(&configured(true), "550 5.1.1");
         check(&configured(false), "451 4.3.0");
         check(&RcptRefusal::NoSending, "550 5.7.1");
+        check(&RcptRefusal::OverQuota, "452 4.2.2");
         check(&RcptRefusal::Unavailable, "451 4.3.0");
         check(&DataRefusal::OverQuota, "452 4.2.2");
         check(&DataRefusal::StorageFull, "452 4.3.1");

@@ -1,0 +1,172 @@
+//! The session's questions, answered from the configuration, the logins and the store.
+
+use std::time::Duration;
+
+use mox_config::{LookupError, Target};
+use mox_net::blocking;
+use mox_smtp::server::{
+    Answer, Decision, LoginVerdict, Question, RcptRefusal, SenderRefusal, Service,
+};
+use mox_smtp::simulate::{Simulated, Stage, simulated};
+use mox_smtp::{ForwardPath, ReversePath};
+use mox_store::{Store, StoreError};
+
+use crate::connection::{Connection, End};
+use crate::routing::{Rules, resolve};
+use crate::{delivery, refusal};
+
+/// What asking for an address that does not exist costs a client of the delivery port: guessing
+/// addresses is slow.
+///
+/// Deviation: the refusal could be kept back until after the data, where it tells less; but where
+/// others of the same transaction exist it would have to be a report by mail to the sender.
+pub const UNKNOWN_RCPT_DELAY: Duration = Duration::from_secs(5);
+
+/// How long a simulated time-out lasts.
+pub const SIMULATED_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// The code after a simulated time-out, if the client is still there.
+const AFTER_TIMEOUT: u16 = 451;
+
+/// Answers a question. An error is the end of the connection.
+pub(crate) async fn answer(connection: &mut Connection, question: Question) -> Result<Answer, End> {
+    Ok(match question {
+        // The place for a look-up in DNS: only a definite no is one.
+        Question::ClientExists(_) => Answer::ClientExists(true),
+        Question::Sasl(question) => Answer::Sasl(sasl(connection, question).await),
+        Question::Login { username } => Answer::Login(login(connection, username).await),
+        Question::Sender(path) => Answer::Sender(sender(connection, &path).await?),
+        // The place for SPF; not asked before that.
+        Question::SenderVerified(_) => Answer::SenderVerified(true),
+        Question::Rcpt(path) => Answer::Rcpt(rcpt(connection, &path).await?),
+        Question::Decide { envelope, report } => {
+            let results = delivery::deliver(connection, &envelope, &report).await?;
+            delivery::log(connection, &envelope, &report, &results);
+            Answer::Decision(Decision::Each(results))
+        }
+    })
+}
+
+async fn sasl(connection: &Connection, question: mox_sasl::Question) -> mox_sasl::Answer {
+    let logins = &connection.smtpd.services.logins;
+    let peer = connection.peer();
+    if !logins.may_try(peer.ip) {
+        tracing::info!(cid = connection.cid, remote = %peer.ip, "too many failed logins");
+        return mox_sasl::Answer::Unavailable;
+    }
+    match logins.answer(&peer, question).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(cid = connection.cid, %error, "looking up credentials");
+            mox_sasl::Answer::Unavailable
+        }
+    }
+}
+
+async fn login(connection: &mut Connection, username: String) -> LoginVerdict {
+    let logins = connection.smtpd.services.logins.clone();
+    match logins.authorize(&connection.peer(), username).await {
+        Ok(login) => {
+            connection.account = Some(login.account.name().to_owned());
+            LoginVerdict::Ok
+        }
+        Err(error) => {
+            tracing::info!(cid = connection.cid, %error, "login refused");
+            refusal::login(&error)
+        }
+    }
+}
+
+async fn sender(
+    connection: &mut Connection,
+    path: &ReversePath,
+) -> Result<Result<(), SenderRefusal>, End> {
+    let Some(mailbox) = path.mailbox() else { return Ok(Ok(())) };
+    if let Some(code) = simulate(connection, mailbox.localpart.as_str(), Stage::Mail).await? {
+        return Ok(Err(SenderRefusal::Simulated(code)));
+    }
+    if connection.port.kind == Service::Delivery {
+        // The place for looking up whether the domain can get mail.
+        return Ok(Ok(()));
+    }
+    let config = connection.smtpd.services.config.snapshot();
+    let (Some(account), Some(address)) = (connection.account.as_deref(), mailbox.address()) else {
+        return Ok(Err(SenderRefusal::NotYours));
+    };
+    Ok(match config.account_may_send_as(account, &address) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(SenderRefusal::NotYours),
+        Err(LookupError::DomainDisabled) => Err(SenderRefusal::DomainDisabled),
+        Err(_) => Err(SenderRefusal::Unavailable),
+    })
+}
+
+async fn rcpt(
+    connection: &mut Connection,
+    path: &ForwardPath,
+) -> Result<Result<(), RcptRefusal>, End> {
+    if let Some(code) = simulate(connection, path.localpart(), Stage::Rcpt).await? {
+        return Ok(Err(RcptRefusal::Simulated(code)));
+    }
+    let config = connection.smtpd.services.config.snapshot();
+    let verdict = match resolve(&config, path, Rules::of(connection)) {
+        Ok(Target::Account(target)) => match config.quota_bytes(&target.account) {
+            Some(quota_bytes) => {
+                let transaction = connection.session.transaction();
+                let size = transaction.and_then(|envelope| envelope.mail.size_bytes).unwrap_or(1);
+                let store = connection.smtpd.services.store.clone();
+                let fits = move || fits(&store, &target.account, size, quota_bytes);
+                quota_verdict(connection.cid, blocking(fits).await)
+            }
+            None => Ok(()),
+        },
+        Ok(Target::Alias(_)) => Ok(()),
+        Err(refusal) => Err(refusal),
+    };
+    let is_delivery = connection.port.kind == Service::Delivery;
+    if is_delivery && matches!(verdict, Err(RcptRefusal::UnknownAddress)) {
+        connection.pause(UNKNOWN_RCPT_DELAY).await?;
+    }
+    if let Err(refusal) = &verdict {
+        tracing::info!(cid = connection.cid, rcpt = %path, ?refusal, "recipient refused");
+    }
+    Ok(verdict)
+}
+
+/// Whether the account has room for as much as the client announced. It is asked early since after
+/// the data the refusal for one recipient of several could only be told by mail.
+fn fits(store: &Store, account: &str, size: u64, quota_bytes: u64) -> Result<bool, StoreError> {
+    let used_bytes = store.account(account)?.read()?.used_bytes();
+    Ok(used_bytes.saturating_add(size) <= quota_bytes)
+}
+
+fn quota_verdict(cid: u64, fits: Result<bool, StoreError>) -> Result<(), RcptRefusal> {
+    match fits {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(RcptRefusal::OverQuota),
+        Err(error) => {
+            tracing::error!(cid, %error, "reading the size of an account");
+            Err(RcptRefusal::Unavailable)
+        }
+    }
+}
+
+/// On a server for developers, the error that a localpart asks for, after the wait that it asks
+/// for.
+pub(crate) async fn simulate(
+    connection: &mut Connection,
+    localpart: &str,
+    stage: Stage,
+) -> Result<Option<u16>, End> {
+    if !connection.smtpd.services.is_localserve {
+        return Ok(None);
+    }
+    Ok(match simulated(localpart, stage) {
+        None => None,
+        Some(Simulated::Code(code)) => Some(code),
+        Some(Simulated::Timeout) => {
+            connection.pause(SIMULATED_TIMEOUT).await?;
+            Some(AFTER_TIMEOUT)
+        }
+    })
+}

@@ -1,0 +1,125 @@
+//! DATA: from the first byte of a message to its end.
+
+use std::time::Duration;
+
+use mox_net::trace::Kind;
+use mox_net::{ConnError, Deadline, Wait};
+use mox_smtp::server::{Action, DataEnd, Input};
+use mox_smtp::{DataProgress, DataReader, Reply};
+
+use crate::connection::{Connection, End, FLUSH_WAIT};
+use crate::spool::Spool;
+use crate::{header, refusal};
+
+/// For the next bytes of a message. RFC 5321 §4.5.3.2.5 has clients wait 3 minutes for a block.
+pub const DATA_WAIT: Wait = Wait::new("data", Duration::from_secs(3 * 60));
+
+/// For a whole message.
+pub const DATA_DEADLINE: Wait = Wait::new("message", Duration::from_secs(30 * 60));
+
+/// How much of a message is looked at, and written to the spool, at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Reads a message into a spool, and gives the session its end.
+pub(crate) async fn read(
+    connection: &mut Connection,
+    reply: &Reply,
+    reader: DataReader,
+) -> Result<Action, End> {
+    connection.reply(reply);
+    connection.conn.flush(FLUSH_WAIT).await?;
+    connection.spool = None;
+    connection.conn.set_read_deadline(Some(Deadline::after(DATA_DEADLINE)));
+    let end = receive(connection, reader).await;
+    connection.conn.set_read_deadline(None);
+    match end {
+        Ok(Some(end)) => Ok(connection.handle(Input::DataEnd(end))),
+        Ok(None) => {
+            tracing::info!(cid = connection.cid, "client went away within a message");
+            Err(End::Closed)
+        }
+        Err(error) if error.is_timeout() => Ok(connection.handle(Input::TimedOut)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A message on its way into the spool.
+struct Incoming {
+    /// `None` once it is known that the message will not be kept.
+    spool: Option<Spool>,
+    /// What is not in the spool yet.
+    pending: Vec<u8>,
+    has_started: bool,
+    failure: Option<DataEnd>,
+}
+
+/// Reads to the end of the data. `None` if the client closes before. What cannot be kept is read
+/// all the same: the client listens only at the end.
+async fn receive(
+    connection: &mut Connection,
+    mut reader: DataReader,
+) -> Result<Option<DataEnd>, ConnError> {
+    let services = &connection.smtpd.services;
+    let spool = Spool::new(&services.spool_dir, &connection.smtpd.memory_spools);
+    let mut incoming =
+        Incoming { spool: Some(spool), pending: Vec::new(), has_started: false, failure: None };
+    loop {
+        if connection.conn.buffered().is_empty() && connection.conn.fill(DATA_WAIT).await? == 0 {
+            return Ok(None);
+        }
+        let buffered = connection.conn.buffered();
+        let piece = buffered.get(..CHUNK_BYTES).unwrap_or(buffered);
+        let progress = reader.push(piece, &mut incoming.pending);
+        let taken_bytes = match progress {
+            DataProgress::End { taken_bytes } => taken_bytes,
+            DataProgress::More | DataProgress::Overrun => piece.len(),
+        };
+        connection.conn.consume(Kind::Data, taken_bytes);
+        let is_end = progress != DataProgress::More;
+        if reader.report().fault.is_some() {
+            incoming.drop_content();
+        }
+        incoming.keep(is_end, connection.cid).await;
+        match progress {
+            DataProgress::More => {}
+            DataProgress::Overrun => return Ok(Some(DataEnd::Overrun)),
+            DataProgress::End { .. } => {
+                connection.spool = incoming.spool;
+                let complete = DataEnd::Complete(reader.report());
+                return Ok(Some(incoming.failure.unwrap_or(complete)));
+            }
+        }
+    }
+}
+
+impl Incoming {
+    fn drop_content(&mut self) {
+        self.spool = None;
+        self.pending = Vec::new();
+    }
+
+    /// Writes what is pending, once it is worth it.
+    async fn keep(&mut self, is_end: bool, cid: u64) {
+        if !self.has_started && (is_end || header::has_first_line(&self.pending)) {
+            self.has_started = true;
+            if !header::starts_with_header(&self.pending) {
+                self.pending.splice(0..0, *b"\r\n");
+            }
+        }
+        if !self.has_started || (!is_end && self.pending.len() < CHUNK_BYTES) {
+            return;
+        }
+        let Some(spool) = self.spool.take() else {
+            self.pending.clear();
+            return;
+        };
+        match spool.append(&mut self.pending).await {
+            Ok(spool) => self.spool = Some(spool),
+            Err(error) => {
+                tracing::error!(cid, %error, "spooling a message");
+                self.failure = Some(refusal::spool(&error));
+                self.drop_content();
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What the driver must see of a message's header.
+
+use mox_base::Address;
+use mox_mime::{fields, from_address, select_fields};
+use mox_smtp::submission::HeaderFacts;
+
+/// How much of a first line is waited for before it is judged, in bytes: the longest line of
+/// RFC 5322 §2.1.1, with its end.
+pub(crate) const FIRST_LINE_BYTES_MAX: usize = 1_000;
+
+/// Whether enough has come to judge the first line.
+pub(crate) fn has_first_line(start: &[u8]) -> bool {
+    start.len() >= FIRST_LINE_BYTES_MAX || start.contains(&b'\n')
+}
+
+/// Whether the message starts with a header section, be it an empty one.
+///
+/// If it does not, an empty line must be put before it: else the fields that we add would end where
+/// its text goes on, and a blank at its start would make that text part of our last field.
+pub(crate) fn starts_with_header(start: &[u8]) -> bool {
+    start.starts_with(b"\r\n") || fields(start).next().is_some_and(|field| !field.name.is_empty())
+}
+
+/// The address in `From`, if there is one and no more. RFC 5322 §3.6.2.
+pub(crate) fn from(header: &[u8]) -> Option<Address> {
+    from_address(header).ok()
+}
+
+/// What a submitted message has in its header. RFC 6409 §6, §8.
+pub(crate) fn facts(header: &[u8]) -> HeaderFacts {
+    let has = |name: &str| fields(header).any(|field| field.is(name));
+    HeaderFacts {
+        from: from(header).map(|address| Some(vec![address])).into_iter().collect(),
+        has_message_id: has("Message-Id"),
+        has_date: has("Date"),
+        has_return_path: has("Return-Path"),
+    }
+}
+
+/// The header without `Bcc`, if it has any: who else gets a message in secret must not be told by
+/// it. RFC 5322 §3.6.3.
+pub(crate) fn without_bcc(header: &[u8]) -> Option<Vec<u8>> {
+    let has_bcc = fields(header).any(|field| field.is("Bcc"));
+    has_bcc.then(|| select_fields(header, &["Bcc"], true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(start: &str, want: bool) {
+        assert_eq!(starts_with_header(start.as_bytes()), want, "{start:?}");
+    }
+
+    /// RFC 5322 §2.2, §3.6.8.
+    #[test]
+    fn a_header_starts_with_a_field_or_is_empty() {
+        check("Subject: x\r\n", true);
+        check("X:\r\n", true);
+        check("\r\nbody\r\n", true);
+        check("Subject : x\r\n", true);
+        check(&format!("A:{}", "x".repeat(FIRST_LINE_BYTES_MAX)), true);
+        check("Hello\r\n", false);
+        check("From me Mon Jan 1 10:10:10 2026\r\n", false);
+        check(" x: y\r\n", false);
+        check(": x\r\n", false);
+        check(".\r\n", false);
+        check("", false);
+    }
+
+    #[test]
+    fn a_first_line_is_judged_when_it_is_there() {
+        assert!(has_first_line(b"a\r\n"));
+        assert!(has_first_line(&[b'a'; FIRST_LINE_BYTES_MAX]));
+        assert!(!has_first_line(&[b'a'; FIRST_LINE_BYTES_MAX - 1]));
+        assert!(!has_first_line(b""));
+    }
+
+    /// RFC 5322 §3.6.2, §3.6.3.
+    #[test]
+    fn facts_are_those_of_the_header() {
+        let header =
+            b"from: a@b.example\r\nMESSAGE-ID: <x@y>\r\nBcc: s@t.example,\r\n u@v.example\r\n\r\n";
+        let got = facts(header);
+        let address = Address::parse("a@b.example").unwrap();
+        assert_eq!(got.from, [Some(vec![address])]);
+        assert!(got.has_message_id && !got.has_date && !got.has_return_path);
+        let want = b"from: a@b.example\r\nMESSAGE-ID: <x@y>\r\n\r\n";
+        assert_eq!(without_bcc(header).unwrap(), want);
+        assert_eq!(without_bcc(want), None);
+        assert_eq!(facts(b"From: a@b.example, c@d.example\r\n\r\n").from, []);
+    }
+}

@@ -181,6 +181,13 @@ impl Shared {
     }
 }
 
+/// The last connection that closes empties the log into the database, if it may write.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.readers.get_mut().clear();
+    }
+}
+
 impl Account {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, origin: None }

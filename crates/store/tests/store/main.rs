@@ -12,3 +12,5 @@ mod search;
 mod support;
 #[cfg(test)]
 mod threads;
+#[cfg(test)]
+mod versions;

@@ -1,0 +1,83 @@
+//! Databases of every released version are opened and brought up to date.
+//!
+//! A fixture is made once, when its version is released, by `UPDATE=1 cargo test -p mox-store
+//! versions`; then it is never changed.
+
+use std::path::{Path, PathBuf};
+
+use mox_base::{Flags, Keyword};
+use mox_store::{Expunge, FlagChange, FlagOp, SCHEMA_VERSION};
+
+use crate::support::{Fixture, name, set};
+
+fn fixture_file(version: u32) -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    dir.join(format!("account-v{version}.db.zst"))
+}
+
+/// An account with a bit of everything.
+fn filled() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.deliver(b"Message-ID: <1@x>\r\nSubject: Plans\r\nDate: Fri, 20 Nov 2026 08:00:00 +0100\r\n\r\n1\r\n");
+    fixture.deliver(b"Message-ID: <2@x>\r\nSubject: Re: plans\r\nReferences: <1@x>\r\n\r\n2\r\n");
+    fixture.deliver(b"Subject: gone\r\n\r\n3\r\n");
+    fixture.deliver(b"Subject: moved\r\n\r\n4\r\n");
+    let id = fixture.id("Inbox");
+    let change = FlagChange {
+        op: FlagOp::Add,
+        flags: Flags::FLAGGED,
+        keywords: vec![Keyword::parse("label").unwrap()],
+        unchanged_since: None,
+    };
+    fixture.account.change_flags(id, set(&[2]), change).wait().unwrap();
+    let which = Expunge { uids: set(&[3]), only_deleted: false };
+    fixture.account.expunge(id, which).wait().unwrap();
+    fixture.account.move_to(id, set(&[4]), name("Archive")).wait().unwrap();
+    fixture.account.copy(id, set(&[1]), name("Sent")).wait().unwrap();
+    fixture.account.set_secret("password", Some(b"verifiers".to_vec())).wait().unwrap();
+    fixture.settle();
+    fixture
+}
+
+/// Closes the account, so that the log is part of the database.
+fn database_of(fixture: Fixture) -> Vec<u8> {
+    let db = fixture.account_dir().join("index.db");
+    let other = fixture.store.account("other").unwrap();
+    let mut fixture = fixture;
+    fixture.account = other;
+    fixture.clock.advance(std::time::Duration::from_secs(61));
+    for _ in 0..10_000 {
+        fixture.store.tick();
+        if fixture.store.open_accounts() == 1 {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    std::fs::read(db).unwrap()
+}
+
+#[test]
+fn databases_of_every_version_are_opened() {
+    if std::env::var_os("UPDATE").is_some() {
+        let compressed = zstd::bulk::compress(&database_of(filled()), 19).unwrap();
+        std::fs::write(fixture_file(SCHEMA_VERSION), compressed).unwrap();
+    }
+    for version in 1..=SCHEMA_VERSION {
+        let compressed = std::fs::read(fixture_file(version)).unwrap();
+        let database = zstd::bulk::decompress(&compressed, 16 << 20).unwrap();
+        let mut fixture = Fixture::new();
+        let dir = fixture.dir.path().join("accounts/old");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("index.db"), database).unwrap();
+        fixture.account = fixture.store.account("old").unwrap();
+        fixture.check();
+        assert_eq!(fixture.uids("Inbox"), [1, 2], "version {version}");
+        assert_eq!(fixture.flags("Inbox", 2), Flags::FLAGGED);
+        assert_eq!(fixture.row("Inbox", 1).1, fixture.row("Inbox", 2).1, "one thread");
+        assert!(fixture.body("Inbox", 2).unwrap().ends_with(b"\r\n\r\n2\r\n"));
+        assert_eq!((fixture.uids("Archive"), fixture.uids("Sent")), (vec![1], vec![1]));
+        let secret = fixture.account.read().unwrap().secret("password").unwrap();
+        assert_eq!(secret.as_deref(), Some(&b"verifiers"[..]));
+        assert_eq!(fixture.deliver(b"Subject: new\r\n\r\n5\r\n").get(), 5);
+    }
+}

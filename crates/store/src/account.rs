@@ -112,6 +112,10 @@ impl Shared {
         self.policies.policy(&self.name).ok_or(StoreError::NoAccount)
     }
 
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
     pub(crate) fn touch(&self) {
         self.last_used.store(self.clock.now().0, Ordering::Relaxed);
     }

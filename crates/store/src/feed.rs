@@ -144,6 +144,9 @@ pub struct Changes {
     pub changes: Vec<Arc<Change>>,
     /// Whether changes were dropped since the last time because too many waited.
     pub overflow: bool,
+    /// Whether there will be no more: a failed commit has closed the account, and whoever wants to
+    /// go on must open it anew.
+    pub closed: bool,
 }
 
 /// All subscribers of one account.
@@ -153,6 +156,7 @@ pub(crate) struct Hub(Mutex<HubState>);
 #[derive(Debug, Default)]
 struct HubState {
     last_id: u64,
+    closed: bool,
     subscribers: Vec<Arc<Subscriber>>,
 }
 
@@ -167,6 +171,7 @@ struct SubscriberState {
     pending: Vec<Arc<Change>>,
     weight: usize,
     overflow: bool,
+    closed: bool,
     /// Changes up to this one are applied: what they removed need not stay readable.
     applied: ModSeq,
     waker: Option<Waker>,
@@ -181,6 +186,7 @@ impl Hub {
             pending: Vec::new(),
             weight: 0,
             overflow: false,
+            closed: hub.closed,
             applied: now,
 
             waker: None,
@@ -204,6 +210,19 @@ impl Hub {
                 state.weight += weight;
                 state.pending.push(Arc::clone(change));
             }
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Tells all subscribers that nothing will come any more.
+    pub(crate) fn close(&self) {
+        let mut hub = self.0.lock();
+        hub.closed = true;
+        for subscriber in &hub.subscribers {
+            let mut state = subscriber.state.lock();
+            state.closed = true;
             if let Some(waker) = state.waker.take() {
                 waker.wake();
             }
@@ -239,14 +258,15 @@ impl Subscription {
         let mut state = self.subscriber.state.lock();
         state.weight = 0;
         let changes = std::mem::take(&mut state.pending);
-        Changes { changes, overflow: std::mem::take(&mut state.overflow) }
+        let overflow = std::mem::take(&mut state.overflow);
+        Changes { changes, overflow, closed: state.closed }
     }
 
     /// Waits until something can be taken.
     pub async fn ready(&self) {
         poll_fn(|context| {
             let mut state = self.subscriber.state.lock();
-            if !state.pending.is_empty() || state.overflow {
+            if !state.pending.is_empty() || state.overflow || state.closed {
                 return Poll::Ready(());
             }
             state.waker = Some(context.waker().clone());
@@ -327,5 +347,15 @@ mod tests {
         assert!(ready.as_mut().poll(&mut context).is_pending());
         hub.publish(&removed(1, 1));
         assert!(ready.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn subscribers_hear_that_the_account_is_closed() {
+        let hub = Arc::new(Hub::default());
+        let before = hub.subscribe(ModSeq::default());
+        assert!(!before.take().closed);
+        hub.close();
+        assert!(before.take().closed);
+        assert!(hub.subscribe(ModSeq::default()).take().closed);
     }
 }

@@ -25,7 +25,7 @@ const VACUUM_PAGES: u32 = 1_024;
 
 /// Does one step of what is due. Returns whether more is.
 pub(crate) fn step(shared: &Shared) -> bool {
-    if shared.poisoned.load(Ordering::Acquire) {
+    if shared.is_poisoned() {
         return false;
     }
     let mut slot = shared.writer.lock();

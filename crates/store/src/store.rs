@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use mox_base::Clock;
 use parking_lot::Mutex;
@@ -33,8 +32,11 @@ struct Inner {
     policies: Arc<dyn Policies>,
     disk: Arc<CountingDisk>,
     pool: Pool,
-    open: Mutex<HashMap<String, Arc<Shared>>>,
+    open: Mutex<HashMap<String, Arc<Slot>>>,
 }
+
+/// An account that is open, or about to be: opening one makes nobody wait but those who want it.
+type Slot = Mutex<Option<Arc<Shared>>>;
 
 impl Store {
     /// Makes a store of the accounts in `dir/accounts`. Touches no file yet.
@@ -73,15 +75,13 @@ impl Store {
         if is_path || name.len() > ACCOUNT_NAME_BYTES_MAX {
             return Err(StoreError::NoAccount);
         }
-        let mut open = self.0.open.lock();
-        let mut recover = false;
-        if let Some(shared) = open.get(name) {
-            if !shared.poisoned.load(Ordering::Acquire) {
-                shared.touch();
-                return Ok(Account::new(Arc::clone(shared)));
-            }
-            recover = true;
+        let slot = Arc::clone(self.0.open.lock().entry(name.to_owned()).or_default());
+        let mut slot = slot.lock();
+        if let Some(shared) = slot.as_ref().filter(|shared| !shared.is_poisoned()) {
+            shared.touch();
+            return Ok(Account::new(Arc::clone(shared)));
         }
+        let recover = slot.is_some();
         let shared = Arc::new(Shared::new(
             name.to_owned(),
             self.0.dir.join(name),
@@ -92,7 +92,7 @@ impl Store {
             recover,
         ));
         shared.open(&policy)?;
-        open.insert(name.to_owned(), Arc::clone(&shared));
+        *slot = Some(Arc::clone(&shared));
         Ok(Account::new(shared))
     }
 
@@ -100,33 +100,40 @@ impl Store {
     /// called every few seconds. Blocks on the disk.
     pub fn tick(&self) {
         let now = self.0.clock.now();
-        let mut idle = Vec::new();
-        let mut open = self.0.open.lock();
-        let mut unused: Vec<_> = open
-            .values()
-            .filter(|shared| Arc::strong_count(shared) == 1)
-            .map(|shared| (shared.last_used(), shared.name.clone()))
-            .collect();
-        unused.sort();
-        let surplus = unused.len().saturating_sub(IDLE_ACCOUNTS_MAX);
-        for (place, (last_used, name)) in unused.into_iter().enumerate() {
-            if place < surplus || now.secs_since(last_used) >= IDLE_ACCOUNT_SECS {
-                idle.extend(open.remove(&name));
+        let slots: Vec<_> = self.0.open.lock().values().map(Arc::clone).collect();
+        let mut unused = Vec::new();
+        for slot in &slots {
+            // One that is being opened is in use.
+            let Some(open) = slot.try_lock() else { continue };
+            let Some(shared) = open.as_ref() else { continue };
+            if Arc::strong_count(shared) == 1 {
+                unused.push((shared.last_used(), Arc::clone(slot)));
+            } else {
+                shared.wake();
             }
         }
-        let in_use: Vec<_> = open.values().map(Arc::clone).collect();
-        drop(open);
-        // Closing the last connection checkpoints the log; done outside the lock.
-        drop(idle);
-        for shared in in_use {
-            shared.wake();
+        unused.sort_by_key(|(last_used, _)| *last_used);
+        let surplus = unused.len().saturating_sub(IDLE_ACCOUNTS_MAX);
+        for (place, (last_used, slot)) in unused.into_iter().enumerate() {
+            if place < surplus || now.secs_since(last_used) >= IDLE_ACCOUNT_SECS {
+                Self::close(&slot);
+            }
+        }
+    }
+
+    /// Closes an account unless somebody has begun to use it. Closing the last connection empties
+    /// the log, during which only those wait who want this account.
+    fn close(slot: &Slot) {
+        let mut open = slot.lock();
+        if open.as_ref().is_some_and(|shared| Arc::strong_count(shared) == 1) {
+            *open = None;
         }
     }
 
     /// How many accounts are open, in use or not.
     #[must_use]
     pub fn open_accounts(&self) -> usize {
-        self.0.open.lock().len()
+        self.0.open.lock().values().filter(|slot| slot.lock().is_some()).count()
     }
 
     /// How often this store has waited for the disk: one for each commit, for each body that is a

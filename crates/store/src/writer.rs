@@ -112,7 +112,7 @@ impl Shared {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
-        if self.poisoned.load(Ordering::Acquire) {
+        if self.is_poisoned() {
             return Pending::ready(Err(StoreError::Poisoned));
         }
         let (answer, pending) = pending();
@@ -207,7 +207,7 @@ impl Shared {
         slot: &mut Option<Writer>,
         work: impl FnOnce(&mut Writer) -> Result<T>,
     ) -> Result<T> {
-        if self.poisoned.load(Ordering::Acquire) {
+        if self.is_poisoned() {
             return Err(StoreError::Poisoned);
         }
         let writer = match slot {
@@ -215,7 +215,7 @@ impl Shared {
             None => slot.insert(Writer::open(self)?),
         };
         let outcome = work(writer);
-        if self.poisoned.load(Ordering::Acquire) {
+        if self.is_poisoned() {
             *slot = None;
         }
         outcome
@@ -289,6 +289,7 @@ impl Shared {
                 account = %self.name, %error, cause,
                 "commit failed; account takes no writes until it is opened anew"
             );
+            self.hub.close();
         }
     }
 }

@@ -39,7 +39,7 @@ fn run(task: &str) -> Result<()> {
             println!("{}", index.print_density());
             report(&index.faults())
         }
-        "interop" => interop::run(&root, &std::env::args().nth(2).unwrap_or_default()),
+        "interop" => interop::run(&std::env::args().nth(2).unwrap_or_default()),
         _ => bail!("unknown task; there are: tidy, rfc, interop"),
     }
 }

@@ -3,12 +3,12 @@
 //! Installs what it needs and fails, never skips, when something is missing. Each case is a
 //! program doing what its users do with it, and a check by another way that it worked.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
 mod curl;
+mod faults;
 mod neomutt;
 mod program;
 mod python;
@@ -35,14 +35,15 @@ const PROGRAMS: &[program::Needed] = &[
 /// Runs the cases whose names contain `filter`, which is all if it is empty.
 ///
 /// Builds nothing: wants `target/release/mox`, or the program named in `MOX`.
-pub(crate) fn run(root: &Path, filter: &str) -> Result<()> {
+pub(crate) fn run(filter: &str) -> Result<()> {
     let mut cases: Vec<Case> =
-        [swaks::CASES, curl::CASES, python::CASES, sync::CASES, neomutt::CASES].concat();
+        [swaks::CASES, curl::CASES, python::CASES, sync::CASES, neomutt::CASES, faults::CASES]
+            .concat();
     cases.retain(|(name, _)| name.contains(filter));
     ensure!(!cases.is_empty(), "no case is called {filter:?}");
     let started = program::install(PROGRAMS)
         .context("install programs")
-        .and_then(|()| Server::start(root).context("start mox localserve"));
+        .and_then(|()| Server::start().context("start mox localserve"));
     let server = match started {
         Ok(server) => server,
         Err(error) => {

@@ -25,6 +25,16 @@ const SCRIPT: &str = include_str!("cases.py");
 
 /// Runs a function of the script and returns what it prints.
 pub(super) fn script(server: &Server, function: &str, arguments: &[&str]) -> Result<String> {
+    script_of(server, SCRIPT, function, arguments)
+}
+
+/// Runs a function of another script.
+pub(super) fn script_of(
+    server: &Server,
+    script: &str,
+    function: &str,
+    arguments: &[&str],
+) -> Result<String> {
     let mut command = Command::new("python3");
     command.args(["-", function]).args(arguments);
     command.env("ADDRESS", ADDRESS).env("PASSWORD", PASSWORD);
@@ -39,7 +49,7 @@ pub(super) fn script(server: &Server, function: &str, arguments: &[&str]) -> Res
     for (name, port) in ports {
         command.env(name, port.to_string());
     }
-    run(&mut command, SCRIPT, LIMIT)
+    run(&mut command, script, LIMIT)
 }
 
 /// Wants exactly one message with the subject in the inbox, soon.

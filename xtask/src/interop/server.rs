@@ -31,8 +31,11 @@ const STOP_WAIT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
-    folder: TempDir,
+    /// Removed with the server.
+    folder: Option<TempDir>,
+    data: PathBuf,
     log: PathBuf,
+    ports: [u16; 8],
     pub(super) smtp: u16,
     pub(super) submission: u16,
     pub(super) submissions: u16,
@@ -44,29 +47,63 @@ pub(super) struct Server {
 /// then those that are not used here but must not collide with a server that runs already.
 const PORTS: [u16; 8] = [1025, 1587, 1465, 1143, 1993, 1080, 1443, 1081];
 
+/// The program under test: `target/release/mox`, or what `MOX` names.
+pub(super) fn program() -> PathBuf {
+    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/mox");
+    std::env::var_os("MOX").map_or_else(built, PathBuf::from)
+}
+
 impl Server {
-    pub(super) fn start(root: &Path) -> Result<Self> {
-        let mox =
-            std::env::var_os("MOX").map_or_else(|| root.join("target/release/mox"), PathBuf::from);
-        ensure!(mox.is_file(), "{}: missing; run `cargo build --release`", mox.display());
+    pub(super) fn start() -> Result<Self> {
         let folder = tempfile::tempdir().context("make folder")?;
-        let data = folder.path().join("localserve");
+        let mut server = Self::start_in(folder.path(), &[])?;
+        server.folder = Some(folder);
+        Ok(server)
+    }
+
+    /// Starts a new server with its data in a folder, and with these variables of environment.
+    pub(super) fn start_in(folder: &Path, environment: &[(&str, &str)]) -> Result<Self> {
+        let mox = program();
+        ensure!(mox.is_file(), "{}: missing; run `cargo build --release`", mox.display());
+        let data = folder.join("localserve");
         let ports = free_ports()?;
         initialise(&mox, &data, &ports)?;
-        let log = folder.path().join("log");
+        Self::run(&data, ports, environment)
+    }
+
+    /// Kills the server and starts it again with the same data, on the same ports.
+    pub(super) fn restart(mut self) -> Result<Self> {
+        self.child.kill().context("kill mox")?;
+        self.child.wait().context("wait for mox")?;
+        let mut server = Self::run(&self.data, self.ports, &[])?;
+        server.folder = self.folder.take();
+        Ok(server)
+    }
+
+    fn run(data: &Path, ports: [u16; 8], environment: &[(&str, &str)]) -> Result<Self> {
+        let log = data.with_extension("log");
         let output = File::create(&log).context("create log")?;
-        let child = Command::new(&mox)
+        let child = Command::new(program())
             .args(["localserve", "--dir"])
-            .arg(&data)
+            .arg(data)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()
             .context("start mox")?;
+        let data = data.to_owned();
         let [smtp, submission, submissions, imap, imaps, ..] = ports;
-        let mut server = Self { child, folder, log, smtp, submission, submissions, imap, imaps };
+        let folder = None;
+        let mut server =
+            Self { child, folder, data, log, ports, smtp, submission, submissions, imap, imaps };
         server.wait_for_greetings()?;
         Ok(server)
+    }
+
+    /// The folder with its configuration and accounts.
+    pub(super) fn data(&self) -> PathBuf {
+        self.data.clone()
     }
 
     fn wait_for_greetings(&mut self) -> Result<()> {
@@ -87,12 +124,12 @@ impl Server {
 
     /// A folder for the files of cases.
     pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+        self.folder.as_ref().map_or(self.data.as_path(), TempDir::path)
     }
 
     /// The certificate that localserve made for itself.
     pub(super) fn certificate(&self) -> PathBuf {
-        self.folder.path().join("localserve/localhost.crt")
+        self.data.join("localhost.crt")
     }
 
     /// The end of what the server logged.

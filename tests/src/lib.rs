@@ -1,1 +1,18 @@
-//! Whole-server tests over loopback.
+//! Whole-server tests over loopback: real sockets, real files, every part wired as in the binary.
+//!
+//! A `TestServer` is `mox localserve` in a directory of its own on free ports, in this process. What
+//! can be tested without sockets is tested in the crate that does it; here is what only shows when
+//! all parts run together.
+
+#[cfg(test)]
+mod accounts;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod tls;

@@ -1,3 +1,7 @@
 //! The mox binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mox::cli::run(std::env::args_os())
+}

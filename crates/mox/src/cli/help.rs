@@ -1,0 +1,180 @@
+//! `mox help`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, CommandFactory as _};
+
+use super::{Cli, print, say};
+
+/// The exit code for what is not understood.
+pub(super) const USAGE_FAULT: u8 = 2;
+
+/// List commands, or show the help of one.
+///
+/// With the first words of several commands, lists these.
+#[derive(Debug, Args)]
+pub(super) struct Help {
+    /// The words of a command, such as "config test".
+    words: Vec<String>,
+}
+
+impl Help {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        if let Some(text) = full(&self.words) {
+            print(&text)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let listing = listing(&self.words);
+        if listing.is_empty() {
+            say(&format!("unknown command {:?}: \"mox help\" lists all\n", self.words.join(" ")));
+            return Ok(ExitCode::from(USAGE_FAULT));
+        }
+        print(&listing)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The help of the command with exactly these words.
+fn full(words: &[String]) -> Option<String> {
+    let mut root = Cli::command();
+    root.build();
+    let mut command = &root;
+    for word in words {
+        command = command.find_subcommand(word)?;
+    }
+    let is_one = !words.is_empty() && !command.has_subcommands();
+    is_one.then(|| command.clone().render_long_help().to_string())
+}
+
+/// The commands that begin with these words, with the first line of their help. Empty if there are
+/// none.
+pub(super) fn listing(words: &[String]) -> String {
+    let mut root = Cli::command();
+    root.build();
+    let mut found = Vec::new();
+    collect(&root, "mox", words, &mut found);
+    let width = found.iter().map(|(usage, _)| usage.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for (usage, about) in &found {
+        text.push_str(&format!("{usage:<width$}  {about}\n"));
+    }
+    if !text.is_empty() {
+        text.push_str("\n\"mox help <command>\" tells more, and of the flags that all take.\n");
+    }
+    text
+}
+
+fn collect(
+    command: &clap::Command,
+    path: &str,
+    words: &[String],
+    found: &mut Vec<(String, String)>,
+) {
+    for below in command.get_subcommands() {
+        let is_asked = words.first().is_none_or(|word| below.get_name() == word);
+        // Those that are not for everyday are told of only to those who ask.
+        if !is_asked || (below.is_hide_set() && words.is_empty()) {
+            continue;
+        }
+        let path = format!("{path} {}", below.get_name());
+        let rest = words.get(1..).unwrap_or_default();
+        if below.has_subcommands() {
+            collect(below, &path, rest, found);
+        } else if rest.is_empty() {
+            let about = below.get_about().map(ToString::to_string).unwrap_or_default();
+            found.push((format!("{path}{}", parameters(below)), about));
+        }
+    }
+}
+
+/// The parameters of a command as its usage shows them.
+fn parameters(command: &clap::Command) -> String {
+    let mut text = String::new();
+    for argument in command.get_positionals() {
+        let name = argument.get_id().as_str();
+        let shown =
+            if argument.is_required_set() { format!(" {name}") } else { format!(" [{name}]") };
+        text.push_str(&shown);
+    }
+    text
+}
+
+/// The words of a command in arguments that were not understood, without flags and their values.
+pub(super) fn words(args: &[OsString]) -> Vec<String> {
+    let root = Cli::command();
+    let mut command = &root;
+    let mut words = Vec::new();
+    for argument in args.iter().skip(1).filter_map(|argument| argument.to_str()) {
+        if let Some(below) = command.find_subcommand(argument) {
+            words.push(argument.to_owned());
+            command = below;
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(words: &[&str]) -> Vec<String> {
+        let words: Vec<_> = words.iter().map(ToString::to_string).collect();
+        let listing = listing(&words);
+        let lines = listing.lines().take_while(|line| !line.is_empty());
+        lines.map(|line| line.split("  ").next().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_listing_has_every_command_with_its_parameters() {
+        let want = [
+            "mox serve",
+            "mox stop",
+            "mox localserve",
+            "mox setaccountpassword account",
+            "mox loglevels [level] [package]",
+            "mox config test",
+            "mox config describe-static",
+            "mox config describe-domains",
+            "mox config tlspubkey list [account]",
+            "mox config tlspubkey get fingerprint",
+            "mox config tlspubkey add address [name]",
+            "mox config tlspubkey rm fingerprint",
+            "mox message parse file",
+            "mox verifydata datadir",
+            "mox version",
+            "mox help [words]",
+        ];
+        assert_eq!(list(&[]), want);
+    }
+
+    #[test]
+    fn first_words_list_what_goes_on_from_them() {
+        assert_eq!(list(&["message"]), ["mox message parse file"]);
+        assert_eq!(list(&["config", "tlspubkey"]).len(), 4);
+        assert_eq!(list(&["deliver"]), ["mox deliver address"]);
+        assert_eq!(list(&["nonsense"]), Vec::<String>::new());
+        assert_eq!(list(&["config", "nonsense"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn whole_commands_have_their_own_help() {
+        let full =
+            |words: &[&str]| full(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let text = full(&["localserve"]).unwrap();
+        for part in ["Usage: mox localserve", "--dir", "--ip", "--initonly", "--config"] {
+            assert!(text.contains(part), "{part} missing in\n{text}");
+        }
+        assert!(full(&["config", "test"]).is_some());
+        assert_eq!(full(&[]), None);
+        assert_eq!(full(&["config"]), None);
+        assert_eq!(full(&["nonsense"]), None);
+    }
+
+    #[test]
+    fn the_words_of_a_command_are_found_among_flags() {
+        let args = ["mox", "--loglevel", "info", "config", "--pedantic", "tlspubkey"];
+        assert_eq!(words(&args.map(OsString::from)), ["config", "tlspubkey"]);
+    }
+}

@@ -1,0 +1,289 @@
+//! The command line: one file for each command.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
+//! 2 not understood.
+
+mod config_describe;
+mod config_test;
+mod deliver;
+mod flags;
+mod help;
+mod localserve;
+mod loglevels;
+mod message_parse;
+mod serve;
+mod setaccountpassword;
+mod stop;
+mod tlspubkey;
+mod verifydata;
+mod version;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use mox_base::Clock as _;
+use mox_config::{Live, LogLevel, NamedFiles, Text};
+use mox_net::SystemClock;
+
+use crate::ctl::Client;
+use crate::log::{Form, Levels, install};
+use crate::server::faults_text;
+
+/// Names the file with the configuration where `--config` does not.
+const CONFIG_VARIABLE: &str = "MOXCONF";
+
+/// The file with the configuration if nothing names one.
+const CONFIG_DEFAULT: &str = "config/mox.conf";
+
+/// A mail server. Long flags are also taken with a single dash.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mox",
+    bin_name = "mox",
+    version,
+    disable_help_subcommand = true,
+    subcommand_required = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What all commands take.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// Configuration file; domains.conf lies beside it. Default: $MOXCONF, else config/mox.conf.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, traceauth or tracedata. Default: info, and
+    /// for servers what the configuration says.
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = log_level)]
+    loglevel: Option<LogLevel>,
+    /// Refuse deviations from the protocols even where they do no harm.
+    #[arg(long, global = true)]
+    pedantic: bool,
+}
+
+fn log_level(text: &str) -> Result<LogLevel, String> {
+    text.parse::<Text<LogLevel>>().map(|level| level.0)
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Stop(stop::Stop),
+    Localserve(localserve::Localserve),
+    Setaccountpassword(setaccountpassword::SetAccountPassword),
+    Loglevels(loglevels::LogLevels),
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    #[command(subcommand)]
+    Message(MessageCommand),
+    Verifydata(verifydata::VerifyData),
+    Deliver(deliver::Deliver),
+    Version(version::Version),
+    Help(help::Help),
+}
+
+/// Check and describe the configuration, and change it.
+#[derive(Debug, Subcommand)]
+#[command(subcommand_required = true)]
+enum ConfigCommand {
+    Test(config_test::ConfigTest),
+    DescribeStatic(config_describe::DescribeStatic),
+    DescribeDomains(config_describe::DescribeDomains),
+    #[command(subcommand)]
+    Tlspubkey(tlspubkey::TlsPubkey),
+}
+
+/// Look at messages.
+#[derive(Debug, Subcommand)]
+#[command(subcommand_required = true)]
+enum MessageCommand {
+    Parse(message_parse::MessageParse),
+}
+
+/// Runs the program: everything but `main`.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = flags::normalized(args, &Cli::command());
+    let parsed = Cli::command().try_get_matches_from(&args);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return usage_fault(&error, &args),
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("fatal: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode> {
+    let Cli { global, command } = cli;
+    // Servers log in their own way, when they have read their configuration.
+    if !matches!(command, Command::Serve(_) | Command::Localserve(_)) {
+        install(&Levels::new(global.loglevel.unwrap_or_default()), Form::Human);
+    }
+    match command {
+        Command::Serve(command) => return command.run(&global),
+        Command::Localserve(command) => return command.run(&global),
+        Command::Help(command) => return command.run(),
+        Command::Config(ConfigCommand::Test(command)) => return command.run(&global),
+        Command::Verifydata(command) => return command.run(&global),
+        Command::Stop(command) => command.run(&global)?,
+        Command::Setaccountpassword(command) => command.run(&global)?,
+        Command::Loglevels(command) => command.run(&global)?,
+        Command::Config(ConfigCommand::DescribeStatic(command)) => command.run()?,
+        Command::Config(ConfigCommand::DescribeDomains(command)) => command.run()?,
+        Command::Config(ConfigCommand::Tlspubkey(command)) => command.run(&global)?,
+        Command::Message(MessageCommand::Parse(command)) => command.run()?,
+        Command::Deliver(command) => command.run(&global)?,
+        Command::Version(command) => command.run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what was not understood. `--help` and `--version` come here too.
+fn usage_fault(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            match print(&error.render().to_string()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
+        // No command, or the first word of some: these are they.
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            say(&help::listing(&help::words(args)));
+            ExitCode::from(help::USAGE_FAULT)
+        }
+        _ => {
+            say(&error.render().to_string());
+            ExitCode::from(help::USAGE_FAULT)
+        }
+    }
+}
+
+/// Prints a result: the one place that writes to standard output.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever read it has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("write to standard output"),
+    }
+}
+
+/// Prints what is no result, such as errors.
+fn say(text: &str) {
+    // There is nowhere to say that it cannot be said.
+    let _unwritten = io::stderr().lock().write_all(text.as_bytes());
+}
+
+impl Global {
+    /// The file with the configuration, and whether something named it.
+    fn config_path(&self) -> (PathBuf, bool) {
+        let variable = std::env::var_os(CONFIG_VARIABLE).filter(|value| !value.is_empty());
+        match self.config.clone().or_else(|| variable.map(PathBuf::from)) {
+            Some(path) => (path, true),
+            None => (CONFIG_DEFAULT.into(), false),
+        }
+    }
+
+    /// What to do if the file with the configuration is not there.
+    fn hint(&self) -> &'static str {
+        let (path, is_named) = self.config_path();
+        if is_named || path.exists() {
+            return "";
+        }
+        "\nname the configuration file with --config, or in the variable MOXCONF"
+    }
+
+    /// Reads the configuration, without looking at the files it names.
+    fn config(&self) -> Result<Live> {
+        let (path, _) = self.config_path();
+        let loaded = Live::load(&path, NamedFiles::Skip, SystemClock::new().now());
+        let (live, _) =
+            loaded.map_err(|faults| anyhow!("{}{}", faults_text(&faults), self.hint()))?;
+        Ok(live)
+    }
+
+    /// Talks to the server that runs with this configuration.
+    fn control<T>(&self, work: impl AsyncFnOnce(Client) -> Result<T>) -> Result<T> {
+        let data_dir = self.config()?.snapshot().data_dir();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.context("start runtime")?.block_on(async {
+            let client = Client::connect(&data_dir).await?;
+            work(client).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_flag_has_help() {
+        fn check(command: &clap::Command, path: &str) {
+            assert!(command.get_about().is_some(), "{path} has no help");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{path} {} has no help", argument.get_id());
+            }
+            for below in command.get_subcommands() {
+                check(below, &format!("{path} {}", below.get_name()));
+            }
+        }
+        let mut command = Cli::command();
+        command.build();
+        check(&command, "mox");
+    }
+
+    #[track_caller]
+    fn parse(line: &str) -> Result<Cli, ErrorKind> {
+        let words = line.split_whitespace().map(OsString::from);
+        let args = flags::normalized(words, &Cli::command());
+        Cli::try_parse_from(args).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn flags_are_taken_before_and_after_the_command_with_one_dash_or_two() {
+        for line in [
+            "mox --config x --loglevel debug --pedantic stop",
+            "mox -config x -loglevel debug -pedantic stop",
+            "mox stop -config=x --loglevel=debug -pedantic",
+            "mox -config x stop --pedantic -loglevel debug",
+        ] {
+            let Cli { global, command } = parse(line).unwrap();
+            assert!(matches!(command, Command::Stop(_)), "{line}");
+            assert_eq!(global.config_path(), ("x".into(), true), "{line}");
+            assert_eq!((global.loglevel, global.pedantic), (Some(LogLevel::Debug), true), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        let refused = |line| parse(line).map(|_| ()).unwrap_err();
+        let missing = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        assert_eq!(refused("mox"), missing);
+        assert_eq!(refused("mox config"), missing);
+        assert_eq!(refused("mox nonsense"), ErrorKind::InvalidSubcommand);
+        assert_eq!(refused("mox --loglevel loud stop"), ErrorKind::ValueValidation);
+        assert_eq!(refused("mox stop now"), ErrorKind::UnknownArgument);
+        assert_eq!(refused("mox -x stop"), ErrorKind::UnknownArgument);
+    }
+}

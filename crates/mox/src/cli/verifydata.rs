@@ -1,0 +1,100 @@
+//! `mox verifydata`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use mox_net::SystemClock;
+use mox_store::{ClientKeys, Policy, Store};
+
+use super::{Global, print, say};
+use crate::data_dir::DataDir;
+
+/// Check all accounts in a data directory that no server uses, such as a copy.
+///
+/// Reads every message. Prints what is wrong, or that all is well.
+#[derive(Debug, Args)]
+pub(super) struct VerifyData {
+    /// The data directory.
+    datadir: PathBuf,
+}
+
+impl VerifyData {
+    pub(super) fn run(self, _global: &Global) -> Result<ExitCode> {
+        let faults = verify(&self.datadir)?;
+        for fault in &faults {
+            say(&format!("error: {fault}\n"));
+        }
+        if !faults.is_empty() {
+            return Ok(ExitCode::FAILURE);
+        }
+        print(&format!("{}: OK\n", self.datadir.display()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Everything that is wrong, by account.
+fn verify(dir: &Path) -> Result<Vec<String>> {
+    if !dir.is_dir() {
+        bail!("{}: no such directory", dir.display());
+    }
+    let data = DataDir::take(dir)?;
+    let mut faults = Vec::new();
+    if data.path().join("auth.db").exists()
+        && let Err(error) = ClientKeys::open(data.path()).and_then(|keys| keys.list(None))
+    {
+        faults.push(format!("auth.db: {error}"));
+    }
+    let accounts = data.path().join("accounts");
+    if !accounts.is_dir() {
+        return Ok(faults);
+    }
+    let store = Store::new(data.path(), Arc::new(SystemClock::new()), Arc::new(Policy::default()));
+    let mut names: Vec<OsString> = fs::read_dir(&accounts)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
+        .with_context(|| format!("list {}", accounts.display()))?;
+    names.sort();
+    for name in names {
+        let shown = name.display();
+        let Some(account) = name.to_str() else {
+            faults.push(format!("accounts/{shown}: the name is not UTF-8"));
+            continue;
+        };
+        match store.account(account).and_then(|account| account.check()) {
+            Ok(found) => {
+                faults.extend(found.iter().map(|fault| format!("accounts/{shown}: {fault}")));
+            }
+            Err(error) => faults.push(format!("accounts/{shown}: {error}")),
+        }
+    }
+    Ok(faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_directory_is_well_and_a_damaged_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let ls = dir.path().join("ls");
+        assert!(verify(&ls).is_err());
+        crate::localserve::init(&ls, &crate::localserve::InitOptions::default()).unwrap();
+        assert_eq!(verify(&ls).unwrap(), Vec::<String>::new());
+        fs::create_dir(ls.join("accounts/broken")).unwrap();
+        fs::write(ls.join("accounts/broken/index.db"), vec![b'x'; 10_000]).unwrap();
+        let faults = verify(&ls).unwrap();
+        assert!(faults[0].starts_with("accounts/broken: "), "{faults:?}");
+    }
+
+    #[test]
+    fn a_directory_in_use_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let _used = DataDir::take(dir.path()).unwrap();
+        assert!(verify(dir.path()).is_err());
+    }
+}

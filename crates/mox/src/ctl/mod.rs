@@ -1,0 +1,26 @@
+//! The control socket: commands to a running server from programs on the same machine.
+//!
+//! A Unix socket `ctl` in the data directory, open to those who may read its owner's files: there
+//! is no other check. The server greets with `ctlv0`. A command is a word on its own line, its
+//! parameters follow, one a line; the answer is `ok` or one line of error text, after which the
+//! server closes. Data goes in pieces: a decimal count on a line and so many bytes, each
+//! piece answered by `ok`; a count of 0 ends it and is not answered.
+//!
+//! Known commands: `stop`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
+//! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`.
+
+mod client;
+mod commands;
+mod deliver;
+mod keys;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use client::Client;
+pub use socket::{CONNECTIONS_MAX, Control, SOCKET};
+pub use wire::{
+    COMMANDS_MAX, DATA_BYTES_MAX, GREETING, LINE_BYTES_MAX, LINE_WAIT, PIECE_BYTES_MAX, Wire,
+    WireError,
+};

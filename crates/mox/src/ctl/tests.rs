@@ -1,0 +1,205 @@
+//! Commands to a running server, over its socket.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use mox_base::MailboxName;
+use mox_login::{LoginError, Peer};
+use rcgen::{CertificateParams, DnType, KeyPair};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use super::{Client, SOCKET, WireError};
+use crate::localserve::{ADDRESS, InitOptions, PASSWORD, init};
+use crate::server::{Options, Server};
+
+/// A server, and its directory.
+async fn server() -> (Server, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ls");
+    init(&path, &InitOptions::default()).unwrap();
+    let options = Options::localserve(&path).unwrap().on_free_ports();
+    (Server::start(options).await.unwrap(), dir)
+}
+
+fn socket(server: &Server) -> PathBuf {
+    server.data_dir().join(SOCKET)
+}
+
+async fn client(server: &Server) -> Client {
+    Client::connect(server.data_dir()).await.unwrap()
+}
+
+#[track_caller]
+fn check_refused(result: Result<(), WireError>, part: &str) {
+    match result {
+        Err(WireError::Refused(text)) if text.contains(part) => {}
+        other => panic!("{part}: {other:?}"),
+    }
+}
+
+async fn may_log_in(server: &Server, password: &str) -> Result<(), LoginError> {
+    let peer = Peer {
+        ip: "127.0.0.1".parse().unwrap(),
+        bindings: mox_sasl::ChannelBindings::default(),
+        client_key: None,
+    };
+    server.services().logins.password(&peer, ADDRESS, password).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_password_is_set() {
+    let (server, _dir) = server().await;
+    may_log_in(&server, PASSWORD).await.unwrap();
+    let mut control = client(&server).await;
+    control.run("setaccountpassword", &["mox", "another one"]).await.unwrap();
+    // Several commands on one connection.
+    control.run("setaccountpassword", &["mox", "pässwört"]).await.unwrap();
+    may_log_in(&server, "pässwört").await.unwrap();
+    for wrong in [PASSWORD, "another one"] {
+        may_log_in(&server, wrong).await.unwrap_err();
+    }
+    // After an error the connection ends.
+    let short = control.run("setaccountpassword", &["mox", "short"]).await;
+    check_refused(short, "at least 8 bytes");
+    let after = control.run("setaccountpassword", &["mox", "long enough"]).await;
+    assert!(matches!(after, Err(WireError::Closed | WireError::Io(_))), "{after:?}");
+    let other = client(&server).await.run("setaccountpassword", &["other", "long enough"]).await;
+    check_refused(other, "no such account");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn log_levels_are_told_and_set() {
+    let (server, _dir) = server().await;
+    let mut control = client(&server).await;
+    let levels = control.text("loglevels", &[]).await.unwrap();
+    assert_eq!(levels, "(default): traceauth\n");
+    control.run("setloglevels", &["", "error"]).await.unwrap();
+    control.run("setloglevels", &["store", "debug"]).await.unwrap();
+    let levels = control.text("loglevels", &[]).await.unwrap();
+    assert_eq!(levels, "(default): error\nstore: debug\n");
+    control.run("setloglevels", &["store", ""]).await.unwrap();
+    assert_eq!(control.text("loglevels", &[]).await.unwrap(), "(default): error\n");
+    check_refused(control.run("setloglevels", &["", "loud"]).await, "unknown log level");
+    let nothing = client(&server).await.run("setloglevels", &["", ""]).await;
+    check_refused(nothing, "give a level or a package");
+    server.shutdown().await;
+}
+
+fn certificate() -> Vec<u8> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "laptop");
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+}
+
+#[tokio::test]
+async fn client_keys_are_added_listed_shown_and_removed() {
+    let (server, _dir) = server().await;
+    let mut control = client(&server).await;
+    let der = certificate();
+    control.send("tlspubkeyadd", &["mox+key@localhost", "", "true"]).await.unwrap();
+    control.send_data(&*der).await.unwrap();
+    let list = control.text("tlspubkeylist", &[""]).await.unwrap();
+    let row = list.lines().nth(1).unwrap();
+    let cells: Vec<_> = row.split('\t').collect();
+    assert!(list.ends_with("(1)\n") || list.starts_with("# fingerprint, type, name"), "{list}");
+    assert_eq!(cells[1..], ["ecdsa-p256", "laptop", "mox", "mox+key@localhost", "true"]);
+    assert_eq!(control.text("tlspubkeylist", &["other"]).await.unwrap().lines().count(), 1);
+
+    control.run("tlspubkeyget", &[cells[0]]).await.unwrap();
+    for want in ["ecdsa-p256", "laptop", "mox", "mox+key@localhost", "true"] {
+        assert_eq!(control.line().await.unwrap(), want);
+    }
+    assert_eq!(control.data().await.unwrap(), der);
+
+    control.run("tlspubkeyrm", &[cells[0]]).await.unwrap();
+    check_refused(control.run("tlspubkeyrm", &[cells[0]]).await, "no such key");
+
+    for (address, der, part) in [
+        ("other@example.org", &*der, "domain is not local"),
+        ("nobody", &*der, "address"),
+        (ADDRESS, b"not DER", "not an X.509 certificate"),
+    ] {
+        let mut control = client(&server).await;
+        control.send("tlspubkeyadd", &[address, "", "false"]).await.unwrap();
+        check_refused(control.send_data(der).await, part);
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_message_is_delivered() {
+    let (server, _dir) = server().await;
+    let mut control = client(&server).await;
+    control.run("deliver", &["mox+tests@localhost"]).await.unwrap();
+    control.send_data(&b"Subject: hi\n\nthere\n"[..]).await.unwrap();
+    check_refused(control.run("deliver", &["x@elsewhere.example"]).await, "not local");
+
+    let account = server.services().store.account("mox").unwrap();
+    let reader = account.read().unwrap();
+    let inbox = reader.mailbox(&MailboxName::inbox()).unwrap();
+    let uids = reader.uids(inbox.id).unwrap();
+    let uid = mox_base::Uid::new(uids[0]).unwrap();
+    let content = reader.content(inbox.id, uid).unwrap().to_vec().unwrap();
+    assert_eq!(content, b"Subject: hi\r\n\r\nthere\r\n");
+    assert_eq!(account.check().unwrap(), Vec::<String>::new());
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn stop_is_answered_by_the_end_of_the_server() {
+    let (server, _dir) = server().await;
+    let (path, control) = (socket(&server), client(&server).await);
+    let stopped = tokio::spawn(control.stop());
+    server.stop_asked().await;
+    assert!(!stopped.is_finished());
+    assert_eq!(server.shutdown().await.killed, 0);
+    stopped.await.unwrap().unwrap();
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn only_the_owner_may_connect_and_a_stale_socket_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ls");
+    init(&path, &InitOptions::default()).unwrap();
+    std::fs::write(path.join(SOCKET), "left over").unwrap();
+    let options = Options::localserve(&path).unwrap().on_free_ports();
+    let server = Server::start(options.clone()).await.unwrap();
+    let mode = std::fs::metadata(socket(&server)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // A second server on the same data is refused, and does not take the socket away.
+    assert!(Server::start(options).await.is_err());
+    client(&server).await.text("loglevels", &[]).await.unwrap();
+    server.shutdown().await;
+}
+
+/// Sends bytes, and returns what came until the server closed.
+async fn exchange(server: &Server, bytes: &[u8]) -> String {
+    let mut stream = UnixStream::connect(socket(server)).await.unwrap();
+    // The server may close before it has read everything.
+    let _sent = stream.write_all(bytes).await;
+    let _ended = stream.shutdown().await;
+    let mut answer = Vec::new();
+    // A reset after the answer, for bytes that were not read.
+    let _read = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_no_command_is_refused() {
+    let (server, _dir) = server().await;
+    assert_eq!(exchange(&server, b"").await, "ctlv0\n");
+    assert_eq!(exchange(&server, b"nonsense\n").await, "ctlv0\nunrecognized command\n");
+    assert_eq!(exchange(&server, b"\n").await, "ctlv0\nunrecognized command\n");
+    assert_eq!(exchange(&server, b"stop").await, "ctlv0\n", "a command is a whole line");
+    assert_eq!(exchange(&server, b"setaccountpassword\nmox\n").await, "ctlv0\n");
+    let answer = exchange(&server, b"deliver\nmox@localhost\nmany\n").await;
+    assert_eq!(answer, "ctlv0\nok\nbad count of data\n");
+    // The server is as before.
+    client(&server).await.text("loglevels", &[]).await.unwrap();
+    assert_eq!(server.services().supervisor.panics(), 0);
+    server.shutdown().await;
+}

@@ -1,0 +1,311 @@
+//! A whole mail server: started, addressed, stopped.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use mox_base::{Clock as _, Domain};
+use mox_config::{Finding, Live, LogLevel, NamedFiles};
+use mox_net::tls::TlsAcceptor;
+use mox_net::{BindError, Listener, ShutdownReport, SystemClock, blocking};
+use tokio::task::JoinHandle;
+
+use crate::background;
+use crate::ctl::Control;
+use crate::data_dir::DataDir;
+use crate::log::{Levels, PRINT};
+use crate::service::Service;
+use crate::services::{Mode, Services};
+use crate::tls::ListenerCerts;
+use crate::wiring::Drivers;
+
+/// How long sessions may take to end what they do when the server stops. Then they are dropped.
+pub const SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
+
+/// Which ports are listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Those of the configuration.
+    Configured,
+    /// Any that are free: for tests. [`Server::address`] tells which.
+    Free,
+}
+
+/// How a server is to run.
+#[derive(Clone)]
+pub struct Options {
+    /// The kind of server.
+    pub mode: Mode,
+    /// The configuration.
+    pub config: Arc<Live>,
+    /// How much is logged.
+    pub levels: Levels,
+    /// Refuse deviations from the protocols, whatever the configuration says.
+    pub pedantic: bool,
+    /// Which ports are listened on.
+    pub ports: Ports,
+}
+
+impl Options {
+    /// Loads the configuration. Returns its notices too.
+    ///
+    /// - `config`: the path of `mox.conf`, or of its directory.
+    /// - `level`: stands for all levels of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the configuration.
+    pub fn load(
+        mode: Mode,
+        config: &Path,
+        level: Option<LogLevel>,
+    ) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
+        let now = SystemClock::new().now();
+        let (live, notices) = Live::load(config, NamedFiles::Check, now)?;
+        let levels = Levels::from_config(&live.snapshot().statics, level);
+        let config = Arc::new(live);
+        let options = Self { mode, config, levels, pedantic: false, ports: Ports::Configured };
+        Ok((options, notices))
+    }
+
+    /// A localserve in a directory that was made by [`crate::localserve::init`].
+    ///
+    /// # Errors
+    ///
+    /// If its configuration has faults.
+    pub fn localserve(dir: &Path) -> Result<Self> {
+        let loaded = Self::load(Mode::Localserve, dir, None);
+        let faults = |faults: Vec<Finding>| anyhow!("{}", faults_text(&faults));
+        loaded.map(|(options, _)| options).map_err(faults)
+    }
+
+    /// On any ports that are free.
+    #[must_use]
+    pub fn on_free_ports(self) -> Self {
+        Self { ports: Ports::Free, ..self }
+    }
+}
+
+/// All faults in one text.
+pub(crate) fn faults_text(faults: &[Finding]) -> String {
+    let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let heading = if lines.len() > 1 { "multiple errors:\n" } else { "" };
+    format!("{heading}{}", lines.join("\n"))
+}
+
+/// A socket that is listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The listener of the configuration.
+    pub listener: String,
+    /// What is offered.
+    pub service: Service,
+    /// Where, with the real port.
+    pub addr: SocketAddr,
+}
+
+/// A running mail server.
+pub struct Server {
+    services: Services,
+    bound: Vec<Bound>,
+    accepting: Vec<JoinHandle<()>>,
+    control: Control,
+    /// Given up last, when nothing writes any more.
+    data: DataDir,
+}
+
+/// A service on an address, before it is listened on.
+pub(crate) struct Endpoint {
+    pub(crate) listener: String,
+    pub(crate) service: Service,
+    pub(crate) addr: SocketAddr,
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// What the listener calls itself.
+    pub(crate) hostname: Domain,
+    pub(crate) settings: mox_config::Listener,
+}
+
+impl Server {
+    /// Starts everything: it listens when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If the data directory is in use or cannot be used, certificates cannot be loaded, or a port
+    /// is taken. Nothing runs then.
+    pub async fn start(options: Options) -> Result<Self> {
+        let Options { mode, config, levels, pedantic, ports } = options;
+        let build = move || -> Result<_> {
+            let snapshot = config.snapshot();
+            let data = DataDir::take(&snapshot.data_dir())?;
+            let certs = ListenerCerts::load(&snapshot)?;
+            let services = Services::build(mode, config, levels, pedantic, &data)?;
+            certs.warn_of_expiry(services.clock.now());
+            let drivers = Drivers::new(&services, data.temporary()?);
+            Ok((data, certs, services, drivers))
+        };
+        let (data, certs, services, drivers) = blocking(build).await?;
+        let control = Control::start(data.path(), &services)?;
+        let mut sockets = Vec::new();
+        for endpoint in endpoints(&services, &certs, ports) {
+            match Listener::bind(endpoint.addr) {
+                Ok(socket) => sockets.push((endpoint, socket)),
+                Err(error) if mode == Mode::Localserve && is_missing_ipv6(&error) => {
+                    tracing::info!(addr = %error.addr, "no IPv6 on this machine, not listening");
+                }
+                Err(error) => return Err(bind_fault(error)),
+            }
+        }
+        let mut bound = Vec::new();
+        let mut accepting = Vec::new();
+        for (endpoint, socket) in sockets {
+            let (listener, service) = (endpoint.listener.clone(), endpoint.service);
+            let addr = socket.addr();
+            tracing::debug!(listener, %service, %addr, "listening");
+            bound.push(Bound { listener, service, addr });
+            accepting.push(drivers.accept(endpoint, socket));
+        }
+        background::start(&services, certs);
+        tracing::error!(target: PRINT, version = crate::VERSION, "ready to serve");
+        Ok(Self { services, bound, accepting, control, data })
+    }
+
+    /// What is listened on, in the order of the configuration.
+    #[must_use]
+    pub fn bound(&self) -> &[Bound] {
+        &self.bound
+    }
+
+    /// The first address that a service is offered on.
+    #[must_use]
+    pub fn address(&self, service: Service) -> Option<SocketAddr> {
+        self.bound.iter().find(|bound| bound.service == service).map(|bound| bound.addr)
+    }
+
+    /// What the drivers of this server share.
+    #[must_use]
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Resolves when somebody asked by the control socket to end the server.
+    pub async fn stop_asked(&self) {
+        self.control.stop_asked().await;
+    }
+
+    /// Stops: accepts no more, lets sessions end for up to [`SHUTDOWN_WAIT`], drops the rest, and
+    /// removes the control socket.
+    pub async fn shutdown(self) -> ShutdownReport {
+        let Self { services, accepting, control, data, bound: _ } = self;
+        let report = services.supervisor.shutdown(SHUTDOWN_WAIT).await;
+        for task in accepting {
+            // Ends with the supervisor; a panic in it was reported by its hook.
+            let _ended = task.await;
+        }
+        let store = services.store.clone();
+        drop(services);
+        // Accounts that nobody uses any more are written back and closed.
+        blocking(move || drop(store)).await;
+        drop(data);
+        drop(control);
+        tracing::info!(killed = report.killed, "stopped");
+        report
+    }
+}
+
+/// All services on all addresses of the configuration.
+fn endpoints(services: &Services, certs: &ListenerCerts, ports: Ports) -> Vec<Endpoint> {
+    let config = services.config.snapshot();
+    let mut endpoints = Vec::new();
+    for (name, listener) in &config.statics.listeners {
+        for service in Service::ALL {
+            let Some(port) = service.port(listener) else { continue };
+            let port = if ports == Ports::Free { 0 } else { port };
+            let tls = certs.acceptor(name, listener, service, Arc::clone(&services.clock));
+            endpoints.extend(listener.ips.iter().map(|ip| Endpoint {
+                listener: name.clone(),
+                service,
+                addr: SocketAddr::new(*ip, port),
+                tls: tls.clone(),
+                hostname: config.listener_hostname(listener).clone(),
+                settings: listener.clone(),
+            }));
+        }
+    }
+    endpoints
+}
+
+/// Whether `::1` failed since the machine has no IPv6.
+fn is_missing_ipv6(error: &BindError) -> bool {
+    /// `EAFNOSUPPORT` on Linux.
+    const FAMILY_NOT_SUPPORTED: i32 = 97;
+    let is_loopback = matches!(error.addr.ip(), IpAddr::V6(ip) if ip.is_loopback());
+    let is_missing = error.source.kind() == io::ErrorKind::AddrNotAvailable
+        || error.source.raw_os_error() == Some(FAMILY_NOT_SUPPORTED);
+    is_loopback && is_missing
+}
+
+/// Says what to do about a port that cannot be had.
+fn bind_fault(error: BindError) -> anyhow::Error {
+    let advice = match error.source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program uses the port: stop it, or change Port in mox.conf"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need a right: run \"setcap cap_net_bind_service=+ep\" on the \
+             program, set AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit, or change \
+             Port in mox.conf"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have the address: change IPs in mox.conf"
+        }
+        _ => "see IPs and Port in mox.conf",
+    };
+    anyhow::Error::new(error).context(advice)
+}
+
+/// Reads the certificates that the configuration names, to find faults in them. Blocks.
+///
+/// # Errors
+///
+/// The first fault.
+pub fn check_certificates(config: &Path) -> Result<()> {
+    let now = SystemClock::new().now();
+    let loaded = Live::load(config, NamedFiles::Check, now);
+    let (live, _) = loaded.map_err(|faults| anyhow!("{}", faults_text(&faults)))?;
+    ListenerCerts::load(&live.snapshot()).map(drop).context("load certificates")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_missing(addr: &str, errno: i32, want: bool) {
+        let source = io::Error::from_raw_os_error(errno);
+        let error = BindError { addr: addr.parse().unwrap(), source };
+        assert_eq!(is_missing_ipv6(&error), want, "{addr} {errno}");
+    }
+
+    #[test]
+    fn only_a_missing_ipv6_loopback_is_forgiven() {
+        const EACCES: i32 = 13;
+        const EAFNOSUPPORT: i32 = 97;
+        const EADDRINUSE: i32 = 98;
+        const EADDRNOTAVAIL: i32 = 99;
+        check_missing("[::1]:25", EADDRNOTAVAIL, true);
+        check_missing("[::1]:25", EAFNOSUPPORT, true);
+        check_missing("[::1]:25", EADDRINUSE, false);
+        check_missing("[::1]:25", EACCES, false);
+        check_missing("[2001:db8::1]:25", EADDRNOTAVAIL, false);
+        check_missing("127.0.0.1:25", EADDRNOTAVAIL, false);
+    }
+}

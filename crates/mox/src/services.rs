@@ -1,0 +1,121 @@
+//! What all drivers share, built from the configuration.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use mox_base::{Clock, Rng};
+use mox_config::Live;
+use mox_login::Logins;
+use mox_net::{AuthFailures, ConnectionLimits, Supervisor, SystemClock, SystemRng};
+use mox_smtpd::ReceivedIds;
+use mox_store::{ClientKeys, Store};
+
+use crate::data_dir::{DECOY_SECRET, DataDir, RECEIVED_ID_SECRET};
+use crate::log::Levels;
+use crate::policies::ConfigPolicies;
+
+/// What kind of server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For the internet.
+    Serve,
+    /// For one machine, to try things: every recipient is the one account, and localparts can ask
+    /// for errors.
+    Localserve,
+}
+
+/// The services of a running server. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// The kind of server.
+    pub mode: Mode,
+    /// The configuration.
+    pub config: Arc<Live>,
+    /// The accounts.
+    pub store: Store,
+    /// The keys registered for logging in.
+    pub client_keys: Arc<ClientKeys>,
+    /// Who a client is.
+    pub logins: Logins,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness.
+    pub rng: Arc<dyn Rng>,
+    /// All tasks.
+    pub supervisor: Supervisor,
+    /// How much is logged.
+    pub levels: Levels,
+    /// Connections by SMTP, for delivery and submission together.
+    pub smtp_limits: ConnectionLimits,
+    /// Connections by IMAP.
+    pub imap_limits: ConnectionLimits,
+    /// Names of connections for Received fields.
+    pub received_ids: ReceivedIds,
+    /// Whether deviations from the protocols are refused even where they do no harm.
+    pub pedantic: bool,
+}
+
+impl Services {
+    /// Builds them. Opens the database of client keys; accounts are opened when they are used.
+    /// Blocks.
+    ///
+    /// - `pedantic`: asked for on the command line; the configuration may ask too.
+    ///
+    /// # Errors
+    ///
+    /// If the database or a secret in the data directory can be neither read nor made.
+    pub(crate) fn build(
+        mode: Mode,
+        config: Arc<Live>,
+        levels: Levels,
+        pedantic: bool,
+        data: &DataDir,
+    ) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+        let policies = Arc::new(ConfigPolicies::new(Arc::clone(&config)));
+        let store = Store::new(data.path(), Arc::clone(&clock), policies);
+        let client_keys = ClientKeys::open(data.path()).context("open database of client keys")?;
+        let client_keys = Arc::new(client_keys);
+        let logins = Logins::new(
+            Arc::clone(&config),
+            store.clone(),
+            Arc::clone(&client_keys),
+            Arc::clone(&clock),
+            Arc::clone(&rng),
+            data.secret(DECOY_SECRET, &*rng)?,
+            AuthFailures::new(),
+        );
+        // Deviation: the specification bounds connections of an address in every mode. All clients
+        // of a localserve come from this one machine, and programs that are tested open many.
+        let limits = || match mode {
+            Mode::Serve => ConnectionLimits::new(),
+            Mode::Localserve => ConnectionLimits::unlimited(),
+        };
+        let received_ids = received_ids(data, &*rng)?;
+        Ok(Self {
+            mode,
+            pedantic: pedantic || config.snapshot().statics.pedantic,
+            store,
+            client_keys,
+            logins,
+            supervisor: Supervisor::new(&*clock),
+            clock,
+            rng,
+            levels,
+            received_ids,
+            smtp_limits: limits(),
+            imap_limits: limits(),
+            config,
+        })
+    }
+}
+
+fn received_ids(data: &DataDir, rng: &dyn Rng) -> Result<ReceivedIds> {
+    let secret: [u8; 24] = data.secret(RECEIVED_ID_SECRET, rng)?;
+    let (mut key, mut salt) = ([0; 16], [0; 8]);
+    for (to, from) in key.iter_mut().chain(&mut salt).zip(secret) {
+        *to = from;
+    }
+    Ok(ReceivedIds::new(key, salt))
+}

@@ -1,0 +1,172 @@
+//! The certificates of listeners and the ways their ports use TLS.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use mox_base::{Clock, UnixSeconds};
+use mox_config::{Config, Listener, TlsVersion as ConfigVersion};
+use mox_net::tls::{Certs, KeyCertFiles, TlsAcceptor, TlsOptions, TlsVersion, UnknownName};
+
+use crate::service::Service;
+
+/// How long before the end of a certificate the log begins to say so.
+pub(crate) const EXPIRY_NOTICE_SECS: i64 = 14 * 24 * 60 * 60;
+
+/// The certificates of all listeners that have some.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListenerCerts(BTreeMap<String, Loaded>);
+
+#[derive(Clone, Debug)]
+struct Loaded {
+    certs: Certs,
+    files: Vec<PathBuf>,
+    stamps: Vec<Option<Stamp>>,
+}
+
+type Stamp = (SystemTime, u64);
+
+impl ListenerCerts {
+    /// Reads the files that the configuration names. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be read, or its key is not that of its certificate.
+    pub(crate) fn load(config: &Config) -> Result<Self> {
+        let mut loaded = BTreeMap::new();
+        for (name, listener) in &config.statics.listeners {
+            let Some(tls) = listener.tls.as_ref().filter(|tls| !tls.key_certs.is_empty()) else {
+                continue;
+            };
+            let pairs: Vec<_> = tls
+                .key_certs
+                .iter()
+                .map(|pair| KeyCertFiles {
+                    cert: config.path(&pair.cert_file),
+                    key: config.path(&pair.key_file),
+                })
+                .collect();
+            let files: Vec<_> =
+                pairs.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]).collect();
+            let stamps = stamps(&files);
+            let hostname = config.listener_hostname(listener).ascii();
+            let certs = Certs::load(pairs, hostname)
+                .with_context(|| format!("certificates of listener {name}"))?;
+            loaded.insert(name.clone(), Loaded { certs, files, stamps });
+        }
+        Ok(Self(loaded))
+    }
+
+    /// Reads certificates again whose files changed; on a fault the old ones stay. Logs what
+    /// happened, and which certificates end soon. Blocks.
+    pub(crate) fn refresh(&mut self, now: UnixSeconds) {
+        for (listener, loaded) in &mut self.0 {
+            let stamps = stamps(&loaded.files);
+            if stamps == loaded.stamps {
+                continue;
+            }
+            loaded.stamps = stamps;
+            match loaded.certs.reload() {
+                Ok(()) => tracing::info!(listener, "certificates reloaded"),
+                Err(error) => {
+                    let error: &(dyn std::error::Error + 'static) = &error;
+                    tracing::error!(
+                        listener,
+                        error,
+                        "certificates not reloaded, those before stay in use"
+                    );
+                }
+            }
+        }
+        self.warn_of_expiry(now);
+    }
+
+    /// Logs which certificates end soon or have ended.
+    pub(crate) fn warn_of_expiry(&self, now: UnixSeconds) {
+        for (listener, loaded) in &self.0 {
+            let left = loaded.certs.first_expiry().map(|end| end.secs_since(now));
+            if let Some(left) = left.filter(|left| *left < EXPIRY_NOTICE_SECS) {
+                let days = left / (24 * 60 * 60);
+                tracing::warn!(listener, days, "a certificate ends soon: renew it");
+            }
+        }
+    }
+
+    /// The way of one port of a listener to use TLS; `None` if the listener has no certificates.
+    /// Each acceptor has its own ticket keys, so it is to be made once for a port.
+    #[must_use]
+    pub(crate) fn acceptor(
+        &self,
+        name: &str,
+        listener: &Listener,
+        service: Service,
+        clock: Arc<dyn Clock>,
+    ) -> Option<TlsAcceptor> {
+        let certs = self.0.get(name)?.certs.clone();
+        Some(TlsAcceptor::new(certs, options(listener, service), clock))
+    }
+}
+
+fn options(listener: &Listener, service: Service) -> TlsOptions {
+    let tls = listener.tls.as_ref();
+    let min_version = match tls.and_then(|tls| tls.min_version.as_ref()).map(|version| version.0) {
+        Some(ConfigVersion::Tls13) => TlsVersion::V13,
+        _ => TlsVersion::V12,
+    };
+    let is_delivery = service == Service::Smtp;
+    let no_tickets = listener.smtp.tls_session_tickets_disabled.unwrap_or(true);
+    TlsOptions {
+        min_version,
+        // Servers that deliver mail have no account: some fail when asked for a certificate.
+        client_keys: !is_delivery && !tls.is_some_and(|tls| tls.client_auth_disabled),
+        tickets: !(is_delivery && no_tickets),
+        unknown_name: UnknownName::Fallback,
+        alpn: Vec::new(),
+    }
+}
+
+/// Time and size of files, `None` for what cannot be looked at.
+fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    files
+        .iter()
+        .map(|file| {
+            let metadata = fs::metadata(file).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mox_config::ListenerTls;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(listener: &Listener, service: Service, want: (bool, bool, TlsVersion)) {
+        let options = options(listener, service);
+        let found = (options.client_keys, options.tickets, options.min_version);
+        assert_eq!(found, want, "{service:?}");
+        assert_eq!(options.unknown_name, UnknownName::Fallback);
+    }
+
+    #[test]
+    fn each_service_has_its_own_use_of_tls() {
+        let mut listener = Listener { tls: Some(ListenerTls::default()), ..Listener::default() };
+        check(&listener, Service::Smtp, (false, false, TlsVersion::V12));
+        check(&listener, Service::Submissions, (true, true, TlsVersion::V12));
+        check(&listener, Service::Imap, (true, true, TlsVersion::V12));
+        listener.smtp.tls_session_tickets_disabled = Some(false);
+        check(&listener, Service::Smtp, (false, true, TlsVersion::V12));
+        let tls = listener.tls.as_mut().unwrap();
+        tls.client_auth_disabled = true;
+        tls.min_version = Some(ConfigVersion::Tls13.into());
+        check(&listener, Service::Imaps, (false, true, TlsVersion::V13));
+        // RFC 8996: spoken no more.
+        listener.tls.as_mut().unwrap().min_version = Some(ConfigVersion::Tls10.into());
+        check(&listener, Service::Imaps, (false, true, TlsVersion::V12));
+    }
+}

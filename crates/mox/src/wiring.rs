@@ -1,0 +1,156 @@
+//! Which driver serves which port.
+
+use std::path::PathBuf;
+
+use mox_imapd::Imapd;
+use mox_net::{Listener, ListenerOptions};
+use mox_smtpd::Smtpd;
+use tokio::task::JoinHandle;
+
+use crate::log::package_of;
+use crate::server::Endpoint;
+use crate::service::Service;
+use crate::services::{Mode, Services};
+
+/// All drivers of a server. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Drivers {
+    services: Services,
+    smtpd: Smtpd,
+    imapd: Imapd,
+}
+
+impl Drivers {
+    /// Gives each driver what it needs of the services.
+    ///
+    /// - `spool_dir`: for messages that come in; must exist.
+    pub(crate) fn new(services: &Services, spool_dir: PathBuf) -> Self {
+        let smtpd = Smtpd::new(mox_smtpd::Services {
+            logins: services.logins.clone(),
+            store: services.store.clone(),
+            config: services.config.clone(),
+            clock: services.clock.clone(),
+            rng: services.rng.clone(),
+            limits: services.smtp_limits.clone(),
+            trace: services.levels.trace_switch(package_of("mox_smtpd")),
+            spool_dir,
+            received_ids: services.received_ids.clone(),
+            is_localserve: services.mode == Mode::Localserve,
+        });
+        let imapd = Imapd::new(mox_imapd::Services {
+            logins: services.logins.clone(),
+            clock: services.clock.clone(),
+            limits: services.imap_limits.clone(),
+            trace: services.levels.trace_switch(package_of("mox_imapd")),
+            is_pedantic: services.pedantic,
+            version: crate::VERSION.to_owned(),
+        });
+        Self { services: services.clone(), smtpd, imapd }
+    }
+
+    /// Accepts connections on a port, for the driver of its service, until the supervisor stops.
+    pub(crate) fn accept(&self, endpoint: Endpoint, socket: Listener) -> JoinHandle<()> {
+        let options = ListenerOptions::named(endpoint.service.name());
+        let supervisor = self.services.supervisor.clone();
+        match endpoint.service {
+            Service::Imap | Service::Imaps => {
+                let (imapd, port) = (self.imapd.clone(), imap_port(endpoint));
+                let handle = move |incoming| imapd.clone().serve(incoming, port.clone());
+                tokio::spawn(socket.serve(supervisor, options, handle))
+            }
+            Service::Smtp | Service::Submission | Service::Submissions => {
+                let (smtpd, port) = (self.smtpd.clone(), smtp_port(endpoint));
+                let handle = move |incoming| smtpd.clone().serve(incoming, port.clone());
+                tokio::spawn(socket.serve(supervisor, options, handle))
+            }
+        }
+    }
+}
+
+fn imap_port(endpoint: Endpoint) -> mox_imapd::Port {
+    mox_imapd::Port {
+        tls: endpoint.tls,
+        is_tls_immediate: endpoint.service.is_tls_immediate(),
+        plaintext_allowed: endpoint.settings.imap.no_require_starttls,
+    }
+}
+
+fn smtp_port(endpoint: Endpoint) -> mox_smtpd::Port {
+    let settings = &endpoint.settings;
+    let is_delivery = endpoint.service == Service::Smtp;
+    let (kind, requires_tls) = match endpoint.service {
+        Service::Smtp => (mox_smtpd::Service::Delivery, settings.smtp.require_starttls),
+        Service::Submission => {
+            (mox_smtpd::Service::Submission, !settings.submission.no_require_starttls)
+        }
+        _ => (mox_smtpd::Service::Submission, true),
+    };
+    mox_smtpd::Port {
+        kind,
+        tls: endpoint.tls.filter(|_| !(is_delivery && settings.smtp.no_starttls)),
+        is_tls_immediate: endpoint.service.is_tls_immediate(),
+        requires_tls,
+        message_bytes_max: settings.message_bytes_max(),
+        hostname: endpoint.hostname,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mox_base::Domain;
+    use mox_config::Listener as Settings;
+    use mox_net::SystemClock;
+    use mox_net::tls::{Certs, KeyCertPem, TlsAcceptor, TlsOptions};
+
+    use super::*;
+
+    fn endpoint(service: Service, settings: Settings) -> Endpoint {
+        let made = rcgen::generate_simple_self_signed(vec!["mx.example".to_owned()]).unwrap();
+        let pem = KeyCertPem {
+            cert: made.cert.pem().into_bytes(),
+            key: made.signing_key.serialize_pem().into_bytes(),
+        };
+        let certs = Certs::from_pem(&[pem], "mx.example").unwrap();
+        let clock = Arc::new(SystemClock::new());
+        Endpoint {
+            listener: "public".to_owned(),
+            service,
+            addr: "127.0.0.1:0".parse().unwrap(),
+            tls: Some(TlsAcceptor::new(certs, TlsOptions::default(), clock)),
+            hostname: Domain::parse("mx.example").unwrap(),
+            settings,
+        }
+    }
+
+    /// Wants: TLS offered, TLS immediate, TLS required.
+    #[track_caller]
+    fn check_smtp(service: Service, settings: &Settings, want: (bool, bool, bool)) {
+        let port = smtp_port(endpoint(service, settings.clone()));
+        let found = (port.tls.is_some(), port.is_tls_immediate, port.requires_tls);
+        assert_eq!(found, want, "{service}");
+    }
+
+    #[test]
+    fn settings_of_a_listener_reach_its_ports() {
+        let mut settings = Settings::default();
+        check_smtp(Service::Smtp, &settings, (true, false, false));
+        check_smtp(Service::Submission, &settings, (true, false, true));
+        check_smtp(Service::Submissions, &settings, (true, true, true));
+        settings.smtp.no_starttls = true;
+        settings.submission.no_require_starttls = true;
+        check_smtp(Service::Smtp, &settings, (false, false, false));
+        check_smtp(Service::Submission, &settings, (true, false, false));
+        check_smtp(Service::Submissions, &settings, (true, true, true));
+        settings.smtp.no_starttls = false;
+        settings.smtp.require_starttls = true;
+        check_smtp(Service::Smtp, &settings, (true, false, true));
+
+        let port = imap_port(endpoint(Service::Imap, settings.clone()));
+        assert!(!port.plaintext_allowed && !port.is_tls_immediate && port.tls.is_some());
+        settings.imap.no_require_starttls = true;
+        assert!(imap_port(endpoint(Service::Imap, settings.clone())).plaintext_allowed);
+        assert!(imap_port(endpoint(Service::Imaps, settings)).is_tls_immediate);
+    }
+}

@@ -1,0 +1,58 @@
+//! Logging in, and what can be changed about it while the server runs.
+
+use std::fs;
+
+use mox_base::UnixSeconds;
+
+use crate::server::TestServer;
+
+#[tokio::test]
+async fn a_login_needs_the_right_name_and_password() {
+    let server = TestServer::start().await;
+    let mut imap = server.imap().await;
+    imap.send("a1 LOGIN mox@localhost wrongwrong").await;
+    let refused = imap.expect("a1 NO ").await;
+    imap.send("a2 LOGIN nobody@localhost wrongwrong").await;
+    let unknown = imap.expect("a2 NO ").await;
+    // Nobody learns which accounts there are.
+    assert_eq!(refused.strip_prefix("a1"), unknown.strip_prefix("a2"));
+    imap.log_in("moxmoxmox").await;
+    let mailboxes = imap.ask("a3 LIST \"\" *").await;
+    for name in ["Inbox", "Archive", "Drafts", "Junk", "Sent", "Trash"] {
+        let is_listed = |line: &String| line.ends_with(name);
+        assert!(mailboxes.iter().any(is_listed), "{name} missing in {mailboxes:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_password_changed_by_the_control_socket_counts_at_once() {
+    let server = TestServer::start().await;
+    let mut control = server.control().await;
+    control.run("setaccountpassword", &["mox", "new password"]).await.unwrap();
+    let mut imap = server.imap().await;
+    imap.send("a1 LOGIN mox@localhost moxmoxmox").await;
+    imap.expect("a1 NO ").await;
+    imap.log_in("new password").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_the_configuration_is_taken_up() {
+    let server = TestServer::start().await;
+    let services = server.server().services();
+    let path = server.path().join("domains.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    let account = "\tmox:\n";
+    assert!(text.contains(account), "{text}");
+    let changed = text.replace(account, &format!("{account}\t\tLoginDisabled: on holiday\n"));
+    fs::write(&path, changed).unwrap();
+    // What the task that looks every second does, without waiting for it.
+    let UnixSeconds(now) = services.clock.now();
+    services.config.reload(UnixSeconds(now + 10)).unwrap();
+    let mut imap = server.imap().await;
+    imap.send("a1 LOGIN mox@localhost moxmoxmox").await;
+    let refused = imap.expect("a1 NO ").await;
+    assert!(refused.contains("on holiday"), "{refused}");
+    server.stop().await;
+}

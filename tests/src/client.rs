@@ -1,0 +1,148 @@
+//! A client that speaks lines.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// How long an answer may take before a test fails instead of hanging.
+const WAIT: Duration = Duration::from_secs(30);
+
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Stream for S {}
+
+/// One connection to a server.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+impl Client {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream: BufReader::new(Box::new(stream)) }
+    }
+
+    /// Begins TLS, trusting only the certificate in the file.
+    pub(crate) async fn start_tls(self, certificate: &Path) -> Self {
+        assert!(self.stream.buffer().is_empty(), "bytes before TLS");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from("localhost").unwrap();
+        let handshake = connector.connect(name, self.stream.into_inner());
+        let stream = timeout(WAIT, handshake).await.unwrap().unwrap();
+        Self { stream: BufReader::new(Box::new(stream)) }
+    }
+
+    /// Sends a line.
+    pub(crate) async fn send(&mut self, line: &str) {
+        self.send_raw(format!("{line}\r\n").as_bytes()).await;
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Sends bytes that the server may refuse by closing.
+    pub(crate) async fn send_garbage(&mut self, bytes: &[u8]) {
+        let _refused = self.stream.write_all(bytes).await;
+        let _refused = self.stream.flush().await;
+    }
+
+    /// Reads a line; `None` if the server closed.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        let mut line = Vec::new();
+        let read = timeout(WAIT, self.stream.read_until(b'\n', &mut line)).await;
+        match read.expect("the server answers in time") {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(String::from_utf8(line).unwrap().trim_end().to_owned()),
+        }
+    }
+
+    /// Reads a line that must begin so.
+    pub(crate) async fn expect(&mut self, prefix: &str) -> String {
+        let line = self.line().await.unwrap_or_else(|| panic!("closed instead of {prefix:?}"));
+        assert!(line.starts_with(prefix), "{line:?} instead of {prefix:?}");
+        line
+    }
+
+    /// Checks that the server has closed.
+    pub(crate) async fn expect_closed(&mut self) {
+        assert_eq!(self.line().await, None);
+    }
+
+    /// SMTP: sends a command and reads the reply to it, all its lines, which must have this code.
+    pub(crate) async fn reply(&mut self, command: &str, code: &str) -> Vec<String> {
+        self.send(command).await;
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await.unwrap_or_else(|| panic!("closed after {command:?}"));
+            assert!(line.starts_with(code), "{command:?}: {line:?} instead of {code}");
+            let is_last = line.as_bytes().get(3) != Some(&b'-');
+            lines.push(line);
+            if is_last {
+                return lines;
+            }
+        }
+    }
+
+    pub(crate) async fn ehlo(&mut self) -> Vec<String> {
+        self.reply("EHLO client.example", "250").await
+    }
+
+    /// SMTP: sends a message up to the reply to its data.
+    pub(crate) async fn send_message(&mut self, from: &str, rcpts: &[&str], message: &str) {
+        self.reply(&format!("MAIL FROM:<{from}>"), "250").await;
+        for rcpt in rcpts {
+            self.reply(&format!("RCPT TO:<{rcpt}>"), "250").await;
+        }
+        self.reply("DATA", "354").await;
+        self.reply(&format!("{message}\r\n."), "250").await;
+    }
+
+    /// IMAP: sends a command and reads to the end of its answer, which must be OK. Returns the
+    /// untagged lines.
+    pub(crate) async fn ask(&mut self, command: &str) -> Vec<String> {
+        self.send(command).await;
+        let (tag, _) = command.split_once(' ').unwrap();
+        self.until_ok(tag).await
+    }
+
+    /// IMAP: reads to the end of an answer, which must be OK. Returns the untagged lines.
+    pub(crate) async fn until_ok(&mut self, tag: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await.unwrap_or_else(|| panic!("closed, after {lines:?}"));
+            if let Some(end) = line.strip_prefix(&format!("{tag} ")) {
+                assert!(end.starts_with("OK"), "{line}");
+                return lines;
+            }
+            lines.push(line);
+        }
+    }
+
+    /// IMAP: logs in as the account of localserve.
+    pub(crate) async fn log_in(&mut self, password: &str) {
+        self.ask(&format!("l1 LOGIN mox@localhost \"{password}\"")).await;
+    }
+}

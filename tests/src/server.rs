@@ -1,0 +1,110 @@
+//! A server to test.
+
+use std::path::{Path, PathBuf};
+
+use mox::ctl::Client as Control;
+use mox::localserve::{CERT_FILE, InitOptions, init};
+use mox::server::{Options, Server};
+use mox::service::Service;
+use mox::services::Mode;
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// A running server in a directory of its own.
+pub(crate) struct TestServer {
+    server: Server,
+    dir: TempDir,
+}
+
+fn data_dir(dir: &TempDir) -> PathBuf {
+    dir.path().join("localserve")
+}
+
+impl TestServer {
+    /// A fresh localserve.
+    pub(crate) async fn start() -> Self {
+        Self::start_as(Mode::Localserve).await
+    }
+
+    /// A fresh server of either kind, with the configuration of localserve.
+    pub(crate) async fn start_as(mode: Mode) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init(&data_dir(&dir), &InitOptions::default()).unwrap();
+        Self::start_in(dir, mode).await
+    }
+
+    async fn start_in(dir: TempDir, mode: Mode) -> Self {
+        let (options, _) = Options::load(mode, &data_dir(&dir), None).unwrap();
+        let server = Server::start(options.on_free_ports()).await.unwrap();
+        Self { server, dir }
+    }
+
+    /// Stops it in order and starts it anew.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { server, dir } = self;
+        assert_eq!(server.shutdown().await.killed, 0);
+        Self::start_in(dir, Mode::Localserve).await
+    }
+
+    /// Checks that nothing went wrong inside, and stops it.
+    pub(crate) async fn stop(self) {
+        let Self { server, dir: _dir } = self;
+        assert_eq!(server.services().supervisor.panics(), 0, "a connection panicked");
+        let faults = server.services().store.account("mox").unwrap().check().unwrap();
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(server.shutdown().await.killed, 0, "a session did not end");
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The directory with configuration and data.
+    pub(crate) fn path(&self) -> PathBuf {
+        data_dir(&self.dir)
+    }
+
+    /// The certificate of the server.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.path().join(CERT_FILE)
+    }
+
+    /// A connection, TLS where that comes first; nothing is read yet.
+    pub(crate) async fn connect(&self, service: Service) -> Client {
+        let client = Client::connect(self.server.address(service).unwrap()).await;
+        if service.is_tls_immediate() {
+            client.start_tls(&self.certificate()).await
+        } else {
+            client
+        }
+    }
+
+    /// An SMTP session after its EHLO.
+    pub(crate) async fn smtp(&self, service: Service) -> Client {
+        let mut client = self.connect(service).await;
+        client.expect("220 ").await;
+        client.ehlo().await;
+        client
+    }
+
+    /// An IMAP session after its greeting.
+    pub(crate) async fn imap(&self) -> Client {
+        let mut client = self.connect(Service::Imap).await;
+        client.expect("* OK ").await;
+        client
+    }
+
+    /// An IMAP session that is logged in and has the Inbox selected.
+    pub(crate) async fn inbox(&self) -> Client {
+        let mut client = self.imap().await;
+        client.log_in("moxmoxmox").await;
+        client.ask("s1 SELECT Inbox").await;
+        client
+    }
+
+    /// The control socket.
+    pub(crate) async fn control(&self) -> Control {
+        Control::connect(Path::new(&self.path())).await.unwrap()
+    }
+}

@@ -138,7 +138,7 @@ mod tests {
         let spool = spool.append(&mut b"Bcc: x\r\nA: b\r\n\r\nbody".to_vec()).await.unwrap();
         let mut spool = spool.with_head(8, b"", dir.path()).unwrap();
         assert_eq!(read(&mut spool), b"A: b\r\n\r\nbody");
-        assert_eq!(spool.size_bytes, 14);
+        assert_eq!(spool.size_bytes, 12);
     }
 
     #[tokio::test]

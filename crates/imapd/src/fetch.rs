@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use mox_base::{Flags, Uid};
 use mox_imap::print::{self, FetchLine};
-use mox_imap::session::{FetchOp, Fetched, Outcome, Refusal};
+use mox_imap::session::{Change, FetchOp, Fetched, Outcome, Refusal};
 use mox_imap::types::{FetchItem, NumSet, Section, SectionText};
 use mox_mime::{Encoding, MessageRef};
 use mox_net::blocking;
+use mox_net::trace::Kind;
 use mox_store::{Account, Columns, FlagChange, FlagOp, StoreError, UidSet};
 
 use crate::connection::{Connection, End, no_account};
@@ -32,6 +33,8 @@ struct Plan {
     columns: Columns,
     /// The messages, ascending.
     uids: Vec<u32>,
+    /// What the protocol trace takes the responses for.
+    kind: Kind,
 }
 
 /// Where a FETCH is.
@@ -57,6 +60,7 @@ struct Page {
 
 /// Performs a FETCH.
 pub(crate) async fn fetch(connection: &mut Connection, op: FetchOp) -> Result<Outcome, End> {
+    let cid = connection.cid;
     let Some(account) = connection.account() else {
         return Ok(no_account());
     };
@@ -64,7 +68,7 @@ pub(crate) async fn fetch(connection: &mut Connection, op: FetchOp) -> Result<Ou
         let account = account.clone();
         match blocking(move || Plan::new(&account, op)).await {
             Ok(plan) => plan,
-            Err(error) => return Ok(Outcome::Refused(refusal::store(&error))),
+            Err(error) => return Ok(Outcome::Refused(refusal::store(cid, &error))),
         }
     };
     print::vanished_earlier(connection.session.output(), &vanished);
@@ -80,13 +84,13 @@ pub(crate) async fn fetch(connection: &mut Connection, op: FetchOp) -> Result<Ou
         let page = match read {
             Ok(page) => page,
             Err(error) if place.item == 0 => {
-                refused = Some(refusal::store(&error));
+                refused = Some(refusal::store(cid, &error));
                 break;
             }
             // In the middle of a message there is no way to tell.
             Err(_) => return Err(End::Closed),
         };
-        connection.send_data(&page.out).await?;
+        connection.write(plan.kind, &page.out).await?;
         if let Some(rest) = page.rest {
             rest.send(connection).await?;
         }
@@ -97,8 +101,14 @@ pub(crate) async fn fetch(connection: &mut Connection, op: FetchOp) -> Result<Ou
     }
     if plan.op.mark_seen && !unseen.is_empty() {
         match mark_seen(&account, &plan.op, &unseen).await {
+            // The refusal says nothing of what was read before it.
+            Ok(messages) if refused.is_some() => {
+                connection
+                    .session
+                    .push_change(Change::Flags { mailbox: plan.op.mailbox, messages });
+            }
             Ok(seen) => fetched.seen = seen,
-            Err(error) => refused = Some(refusal::store(&error)),
+            Err(error) => refused = Some(refusal::store(cid, &error)),
         }
     }
     Ok(refused.map_or(Outcome::Fetched(fetched), Outcome::Refused))
@@ -158,7 +168,12 @@ impl Plan {
             preview: false,
             head: needs(is_of_head),
         };
-        Ok((Self { op, columns, uids }, vanished))
+        let is_plain = |item: &FetchItem| {
+            use FetchItem as Item;
+            matches!(item, Item::InternalDate | Item::Rfc822Size | Item::BodyStructure | Item::Body)
+        };
+        let kind = if op.items.iter().all(is_plain) { Kind::Protocol } else { Kind::Data };
+        Ok((Self { op, columns, uids, kind }, vanished))
     }
 
     /// Writes messages from a place on. Blocks.
@@ -235,6 +250,12 @@ impl Plan {
         let mut body = Body::new(reader, op.mailbox, row.uid);
         for (index, item) in op.items.iter().enumerate().skip(first_item) {
             match self.item(&mut line, item, row, &mut body)? {
+                // The page ends in the middle of a message that is asked for many times over.
+                Piece::Written
+                    if line.output().len() >= PAGE_BYTES && index + 1 < op.items.len() =>
+                {
+                    return Ok(Some(index + 1));
+                }
                 Piece::Written => {}
                 Piece::Streamed(rest) => {
                     page.rest = Some(rest);

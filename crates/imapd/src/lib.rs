@@ -16,6 +16,8 @@ mod connection;
 mod fetch;
 mod mailboxes;
 mod messages;
+mod pace;
+mod record;
 mod refusal;
 mod search;
 mod select;
@@ -30,10 +32,13 @@ use mox_net::tls::TlsAcceptor;
 use mox_net::trace::TraceSwitch;
 use mox_net::{ConnectionLimits, Incoming};
 
-pub use connection::{
-    AUTHENTICATED_WAIT, COMMAND_WAIT, FLUSH_WAIT, LITERAL_WAIT, SLOW_AFTER_FAILURES,
-};
+pub use append::STAGED_BYTES_MAX;
+pub use connection::SLOW_AFTER_FAILURES;
 pub use fetch::{PAGE_BYTES, PAGE_MESSAGES};
+pub use pace::{
+    AUTHENTICATED_WAIT, BYTES_PER_SEC_MIN, CLOSING_WAIT, COMMAND_OUTPUT_WAITS, COMMAND_WAIT,
+    FIRST_COMMANDS_WAIT, FLUSH_WAIT, LITERAL_WAIT,
+};
 
 /// IMAP for all listeners. Cheap to clone.
 #[derive(Clone)]

@@ -14,17 +14,18 @@ use crate::refusal;
 
 /// Performs an operation on mailboxes.
 pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
+    let cid = connection.cid;
     let Some(account) = connection.account() else {
         return no_account();
     };
-    let done = |result| refusal::outcome(result, |()| Outcome::Done);
+    let done = |result| refusal::outcome(cid, result, |()| Outcome::Done);
     match op {
         Op::Create { name, special_use } => {
             let named = special_use.iter().filter_map(|role| SpecialUse::from_name(role.name()));
             let roles = named.fold(SpecialUse::NONE, |roles, role| roles | role);
             let created = account.create_mailbox(name, roles).await;
             let names = |made: Vec<Mailbox>| made.into_iter().map(|mailbox| mailbox.name).collect();
-            refusal::outcome(created, |made| Outcome::Created(names(made)))
+            refusal::outcome(cid, created, |made| Outcome::Created(names(made)))
         }
         Op::Delete(name) => done(account.delete_mailbox(name).await),
         Op::Rename { from, to } => done(account.rename_mailbox(from, to).await),
@@ -32,15 +33,15 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
         Op::Unsubscribe(name) => done(account.unsubscribe_from(name).await),
         Op::List { with_status } => {
             let listed = blocking(move || list(&account, with_status)).await;
-            refusal::outcome(listed, Outcome::Mailboxes)
+            refusal::outcome(cid, listed, Outcome::Mailboxes)
         }
         Op::Status(name) => {
             let found = blocking(move || account.read()?.mailbox(&name)).await;
-            refusal::outcome(found, |mailbox| Outcome::Status(status(&mailbox)))
+            refusal::outcome(cid, found, |mailbox| Outcome::Status(status(&mailbox)))
         }
         Op::Check(id) => {
             let found = blocking(move || account.read()?.mailbox_by_id(id)).await;
-            match refusal::outcome(found, |_| Outcome::Done) {
+            match refusal::outcome(cid, found, |_| Outcome::Done) {
                 Outcome::Refused(refused) => Outcome::Refused(refusal::in_selected(refused)),
                 outcome => outcome,
             }

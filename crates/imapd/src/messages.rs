@@ -15,25 +15,26 @@ use crate::refusal;
 
 /// Performs an operation on messages.
 pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
+    let cid = connection.cid;
     let Some(account) = connection.account() else {
         return no_account();
     };
     match op {
-        Op::Store(op) => store(&account, op).await,
+        Op::Store(op) => store(cid, &account, op).await,
         Op::Copy(op) => {
             let CopyOp { mailbox, targets, to } = op;
             let copied = account.copy(mailbox, uid_set(&targets), to.clone()).await;
-            copied_outcome(account, mailbox, copied).await
+            copied_outcome(cid, account, mailbox, copied).await
         }
         Op::Move(op) => {
             let CopyOp { mailbox, targets, to } = op;
             let moved = account.move_to(mailbox, uid_set(&targets), to.clone()).await;
-            copied_outcome(account, mailbox, moved).await
+            copied_outcome(cid, account, mailbox, moved).await
         }
         Op::Expunge { mailbox, targets } => {
             let which = Expunge { uids: uid_set(&targets), only_deleted: true };
             let expunged = account.expunge(mailbox, which).await;
-            in_selected(refusal::outcome(expunged, |outcome| {
+            in_selected(refusal::outcome(cid, expunged, |outcome| {
                 Outcome::Expunged(Expunged {
                     uids: outcome.uids.iter().map(|uid| uid.get()).collect(),
                     highest_modseq: outcome.modseq,
@@ -46,7 +47,7 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
             match account.expunge(mailbox, which).await {
                 // A mailbox that someone else deleted has nothing left to expunge.
                 Ok(_) | Err(StoreError::NoMailbox) => Outcome::Done,
-                Err(error) => Outcome::Refused(refusal::store(&error)),
+                Err(error) => Outcome::Refused(refusal::store(cid, &error)),
             }
         }
         _ => Outcome::Refused(Refusal::Failed),
@@ -71,7 +72,7 @@ fn in_selected(outcome: Outcome) -> Outcome {
     }
 }
 
-async fn store(account: &Account, op: StoreOp) -> Outcome {
+async fn store(cid: u64, account: &Account, op: StoreOp) -> Outcome {
     let change = FlagChange {
         op: match op.action {
             StoreAction::Replace => FlagOp::Replace,
@@ -83,7 +84,7 @@ async fn store(account: &Account, op: StoreOp) -> Outcome {
         unchanged_since: op.unchanged_since,
     };
     let changed = account.change_flags(op.mailbox, uid_set(&op.targets), change).await;
-    in_selected(refusal::outcome(changed, |outcome| {
+    in_selected(refusal::outcome(cid, changed, |outcome| {
         Outcome::Stored(Stored {
             messages: outcome.messages.into_iter().map(state).collect(),
             modified: outcome.modified.into_iter().map(state).collect(),
@@ -93,6 +94,7 @@ async fn store(account: &Account, op: StoreOp) -> Outcome {
 
 /// A mailbox that is missing is the source, deleted by someone else, or the target.
 async fn copied_outcome(
+    cid: u64,
     account: Account,
     source: mox_base::MailboxId,
     copied: Result<CopyOutcome, StoreError>,
@@ -102,7 +104,7 @@ async fn copied_outcome(
         return Outcome::Refused(Refusal::MailboxGone);
     }
     let set = |uids: &mut dyn Iterator<Item = Uid>| -> NumSet { uids.map(Uid::get).collect() };
-    refusal::outcome(copied, |outcome| {
+    refusal::outcome(cid, copied, |outcome| {
         Outcome::Copied(Copied {
             uidvalidity: outcome.uidvalidity,
             from: set(&mut outcome.uids.iter().map(|(from, _)| *from)),

@@ -6,7 +6,7 @@ use mox_sasl::Failure;
 use mox_store::StoreError;
 
 /// A failed store operation. What is broken on our side goes to the log.
-pub(crate) fn store(error: &StoreError) -> Refusal {
+pub(crate) fn store(cid: u64, error: &StoreError) -> Refusal {
     match error {
         StoreError::NoMailbox => Refusal::NoSuchMailbox,
         StoreError::MailboxExists => Refusal::MailboxExists,
@@ -19,12 +19,12 @@ pub(crate) fn store(error: &StoreError) -> Refusal {
         StoreError::BadName => Refusal::BadMailboxName,
         StoreError::IdsUsedUp => Refusal::Limit("identifiers of the mailbox used up"),
         StoreError::Busy | StoreError::DiskFull | StoreError::Poisoned => {
-            tracing::warn!(%error, "account not available");
+            tracing::warn!(cid, %error, "account not available");
             Refusal::Unavailable
         }
         _ => {
             let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(%error, cause, "account operation failed");
+            tracing::error!(cid, %error, cause, "account operation failed");
             Refusal::Failed
         }
     }
@@ -32,12 +32,13 @@ pub(crate) fn store(error: &StoreError) -> Refusal {
 
 /// The outcome of an operation in the terms of the session.
 pub(crate) fn outcome<T>(
+    cid: u64,
     result: Result<T, StoreError>,
     done: impl FnOnce(T) -> Outcome,
 ) -> Outcome {
     match result {
         Ok(value) => done(value),
-        Err(error) => Outcome::Refused(store(&error)),
+        Err(error) => Outcome::Refused(store(cid, &error)),
     }
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn in_selected(refusal: Refusal) -> Refusal {
 }
 
 /// A failed login.
-pub(crate) fn login(error: &LoginError) -> Refusal {
+pub(crate) fn login(cid: u64, error: &LoginError) -> Refusal {
     match error {
         LoginError::Refused(Failure::AuthzidRefused) => Refusal::NotAuthorized,
         LoginError::Refused(Failure::Malformed | Failure::Aborted) => Refusal::BadSaslMessage,
@@ -55,8 +56,11 @@ pub(crate) fn login(error: &LoginError) -> Refusal {
         LoginError::Refused(Failure::Unavailable) | LoginError::TooManyFailures => {
             Refusal::Unavailable
         }
-        LoginError::Store(error) => store(error),
-        LoginError::BadSecret => Refusal::Failed,
+        LoginError::Store(error) => store(cid, error),
+        LoginError::BadSecret => {
+            tracing::error!(cid, %error, "login");
+            Refusal::Failed
+        }
         _ => Refusal::BadCredentials,
     }
 }

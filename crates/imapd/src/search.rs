@@ -11,6 +11,7 @@ use crate::refusal;
 
 /// Performs a search on the messages that the session knows.
 pub(crate) async fn search(connection: &mut Connection, op: SearchOp) -> Outcome {
+    let cid = connection.cid;
     let Some(account) = connection.account() else {
         return no_account();
     };
@@ -27,7 +28,7 @@ pub(crate) async fn search(connection: &mut Connection, op: SearchOp) -> Outcome
             Outcome::Found(Found { uids, highest_modseq })
         }
         Err(StoreError::NoMailbox) => Outcome::Found(Found::default()),
-        Err(error) => Outcome::Refused(refusal::store(&error)),
+        Err(error) => Outcome::Refused(refusal::store(cid, &error)),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::refusal;
 
 /// SELECT and EXAMINE.
 pub(crate) async fn select(connection: &mut Connection, op: SelectOp) -> Outcome {
+    let cid = connection.cid;
     let Some(account) = connection.account() else {
         return no_account();
     };
@@ -23,7 +24,7 @@ pub(crate) async fn select(connection: &mut Connection, op: SelectOp) -> Outcome
             }
             Outcome::Selected(Box::new(snapshot))
         }
-        Err(error) => Outcome::Refused(refusal::store(&error)),
+        Err(error) => Outcome::Refused(refusal::store(cid, &error)),
     }
 }
 
@@ -93,6 +94,7 @@ pub(crate) async fn resync(
     mailbox: MailboxId,
     since: ModSeq,
 ) -> Outcome {
+    let cid = connection.cid;
     let Some(account) = connection.account() else {
         return no_account();
     };
@@ -112,6 +114,6 @@ pub(crate) async fn resync(
             }
             Outcome::Resynced(Box::new(resync))
         }
-        Err(error) => Outcome::Refused(refusal::in_selected(refusal::store(&error))),
+        Err(error) => Outcome::Refused(refusal::in_selected(refusal::store(cid, &error))),
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
             Outcome::Done
         }
         Op::Identify(agent) => {
-            tracing::info!(agent, "client software");
+            tracing::info!(cid = connection.cid, agent, "client software");
             Outcome::Done
         }
         _ => Outcome::Refused(Refusal::Failed),
@@ -76,7 +76,8 @@ async fn go_on(connection: &mut Connection, step: Step) -> Outcome {
 async fn finish(connection: &mut Connection, login: Result<Login, LoginError>) -> Outcome {
     match login {
         Ok(login) => {
-            tracing::info!(account = login.account.name(), user = login.username, "logged in");
+            let (cid, account) = (connection.cid, login.account.name());
+            tracing::info!(cid, account, user = login.username, "logged in");
             match connection.log_in(login).await {
                 Ok(()) => {
                     connection.failed_logins = 0;
@@ -88,13 +89,14 @@ async fn finish(connection: &mut Connection, login: Result<Login, LoginError>) -
         }
         Err(error) => {
             failed(connection, &error);
-            Outcome::Refused(refusal::login(&error))
+            Outcome::Refused(refusal::login(connection.cid, &error))
         }
     }
 }
 
 fn failed(connection: &mut Connection, error: &LoginError) {
-    tracing::info!(remote = %connection.conn.peer_ip(), %error, "login failed");
+    let (cid, remote) = (connection.cid, connection.conn.peer_ip());
+    tracing::info!(cid, %remote, %error, "login failed");
     connection.failed_logins += 1;
     if connection.failed_logins >= SLOW_AFTER_FAILURES {
         connection.conn.set_slow(true);

@@ -13,6 +13,7 @@ use mox_mime::{
     read_span, select_fields,
 };
 use mox_net::blocking;
+use mox_net::trace::Kind;
 use mox_store::{Content, ContentSeeker, Reader, StoreError};
 
 use crate::connection::{Connection, End};
@@ -290,7 +291,7 @@ impl Rest {
             .await;
             rest = back;
             match chunk {
-                Ok(chunk) if !chunk.is_empty() => connection.send_data(&chunk).await?,
+                Ok(chunk) if !chunk.is_empty() => connection.write(Kind::Data, &chunk).await?,
                 // The literal announced more: the client cannot be told otherwise.
                 _ => return Err(End::Closed),
             }

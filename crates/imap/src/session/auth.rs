@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Action, Op, Pending, Session, State, Tagged, Waiting, capability};
+use super::{Action, Answered, Op, Pending, Session, State, Tagged, Waiting, capability};
 use crate::print::{self, Code, Status};
 use crate::types::{Authenticate, Login};
 
@@ -17,6 +17,7 @@ pub(super) fn start_tls(session: &mut Session, cmd: Tagged) -> Action {
     }
     let text = format!("{} done", cmd.spelling);
     print::tagged(&mut session.out, &cmd.tag, Status::Ok, None, &text);
+    session.answered = Some(Answered { name: Some(cmd.name), status: Status::Ok });
     session.waiting = Waiting::Command;
     Action::StartTls
 }

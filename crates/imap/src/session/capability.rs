@@ -33,6 +33,9 @@ pub(super) fn capabilities(settings: &Settings) -> String {
     all
 }
 
+/// The most of an ID that is passed on, in bytes. RFC 2971 §3.3: a value has 1,024 at most.
+const AGENT_BYTES_MAX: usize = 2_048;
+
 /// CAPABILITY. RFC 9051 §6.1.1.
 pub(super) fn capability(session: &mut Session, cmd: Tagged) -> super::Action {
     let line = format!("CAPABILITY {}", capabilities(&session.settings));
@@ -76,7 +79,12 @@ pub(super) fn id(session: &mut Session, cmd: Tagged, command: &Command) -> super
     let mut agent = String::new();
     for (key, value) in pairs {
         let value = value.as_deref().unwrap_or_default();
-        let pair = format!("{}={:?}", String::from_utf8_lossy(key), String::from_utf8_lossy(value));
+        let (key, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(value));
+        let pair = format!("{}={value:?}", key.escape_debug());
+        // It goes into a log: what is longer is no name of a program.
+        if agent.len() + pair.len() > AGENT_BYTES_MAX {
+            break;
+        }
         if !agent.is_empty() {
             agent.push(' ');
         }

@@ -1,8 +1,8 @@
 //! Changes made by others, kept until the client may be told.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
-use mox_base::{MailboxId, MailboxName, ModSeq};
+use mox_base::{MailboxId, MailboxName, ModSeq, Uid};
 
 use super::Enabled;
 use super::op::MessageState;
@@ -123,6 +123,30 @@ impl ChangeQueue {
         self.added.extend(messages.into_iter().map(|message| (mailbox, message, false)));
     }
 
+    /// Notes that the client has been told the state of these messages of the selected mailbox, by
+    /// the outcome of its own command: what waits of older states must not come after it.
+    ///
+    /// - `said`: whether the flags were sent, or the client only knows that it was obeyed.
+    pub(super) fn supersede(&mut self, messages: &[MessageState], said: bool) {
+        if self.flags.is_empty() || messages.is_empty() {
+            return;
+        }
+        let newest: HashMap<Uid, &MessageState> =
+            messages.iter().map(|message| (message.uid, message)).collect();
+        let newer = |old: &MessageState| {
+            newest.get(&old.uid).filter(|new| new.modseq > old.modseq).copied()
+        };
+        if said {
+            self.flags.retain(|(_, old)| newer(old).is_none());
+            return;
+        }
+        for (_, old) in &mut self.flags {
+            if let Some(new) = newer(old) {
+                *old = new.clone();
+            }
+        }
+    }
+
     fn has_room(&mut self, more: usize) -> bool {
         let kept = self.added.len() + self.flags.len() + self.removed.len();
         if self.lost || kept + more > PENDING_CHANGES_MAX {
@@ -188,7 +212,10 @@ impl ChangeQueue {
     }
 
     fn flush_flags(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
-        for (mailbox, message) in std::mem::take(&mut self.flags) {
+        let mut flags = std::mem::take(&mut self.flags);
+        // What this session marked as seen was queued after changes that may be later.
+        flags.sort_by_key(|(_, message)| message.modseq);
+        for (mailbox, message) in flags {
             if mailbox == view.mailbox {
                 view.told(message.modseq);
                 print_state(out, view, &message, enabled.condstore);

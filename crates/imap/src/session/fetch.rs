@@ -105,6 +105,7 @@ pub(super) fn stored(
         for message in &stored.modified {
             changes::print_state(&mut session.out, view, message, true);
         }
+        session.changes.supersede(&stored.messages, !storing.silent);
         modified = stored.modified.iter().map(|message| message.uid.get()).collect();
         if !cmd.name.is_uid() {
             modified = view.uids.seqs_of_uids(&modified);

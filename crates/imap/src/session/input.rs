@@ -5,8 +5,8 @@
 use mox_base::MailboxName;
 
 use super::{
-    Action, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability, fetch,
-    list, mailbox, move_messages, search, select,
+    Action, Answered, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability,
+    fetch, list, mailbox, move_messages, search, select,
 };
 use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
@@ -154,6 +154,7 @@ impl Session {
                 print::untagged(&mut self.out, "BYE thanks");
                 let text = format!("{} done", cmd.spelling);
                 print::tagged(&mut self.out, &cmd.tag, Status::Ok, None, &text);
+                self.answered = Some(Answered { name: Some(cmd.name), status: Status::Ok });
                 self.close()
             }
             Name::StartTls => auth::start_tls(self, cmd),
@@ -211,6 +212,7 @@ impl Session {
         }
         let text = format!("{spelling} unrecognized syntax/command: unknown command {spelling:?}");
         print::tagged(&mut self.out, tag, Status::Bad, None, &text);
+        self.answered = Some(Answered { name: None, status: Status::Bad });
         self.next_command()
     }
 
@@ -220,6 +222,7 @@ impl Session {
         }
         let text = format!("unrecognized syntax/command: {error}");
         print::tagged(&mut self.out, tag.unwrap_or("*"), Status::Bad, None, &text);
+        self.answered = Some(Answered { name: None, status: Status::Bad });
         self.next_command()
     }
 }

@@ -48,7 +48,7 @@ pub use view::View;
 
 use crate::print::{self, Code, Status};
 use crate::types::{Command, Name};
-use crate::wire::{CommandReader, Event};
+use crate::wire::{CommandReader, Event, Reading};
 
 /// What an idle session keeps allocated for output, in bytes.
 const KEEP_OUTPUT_BYTES_MAX: usize = 1_024;
@@ -91,6 +91,15 @@ pub enum Action {
     StartTls,
     /// Close the connection.
     Close,
+}
+
+/// A command that was answered, for logs and counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Its name; `None` if there is no such command.
+    pub name: Option<Name>,
+    /// How it went.
+    pub status: Status,
 }
 
 /// What the client has enabled. RFC 9051 §6.3.1.
@@ -188,6 +197,7 @@ pub struct Session {
     is_selecting: bool,
     /// Whether the client has sent anything that looks like IMAP.
     has_spoken: bool,
+    answered: Option<Answered>,
 }
 
 impl Session {
@@ -204,6 +214,7 @@ impl Session {
             changes: ChangeQueue::default(),
             is_selecting: false,
             has_spoken: false,
+            answered: None,
         }
     }
 
@@ -255,10 +266,23 @@ impl Session {
         matches!(self.waiting, Waiting::AuthLine(_))
     }
 
-    /// The command whose text has come so far, for the log: see [`crate::wire::redact`].
+    /// The command whose text has come so far, or whole if it was the last input; for the log,
+    /// see [`crate::wire::redact`]. Empty where it could be an answer to AUTHENTICATE.
     #[must_use]
     pub fn command_text(&self) -> &[u8] {
         if self.expects_secret() { &[] } else { self.reader.command() }
+    }
+
+    /// What has come of the next line.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        self.reader.reading()
+    }
+
+    /// The command that was answered since the last call. A command that closes the connection
+    /// without a word, or is still under way, is none.
+    pub fn take_answered(&mut self) -> Option<Answered> {
+        self.answered.take()
     }
 
     /// What the client has enabled.

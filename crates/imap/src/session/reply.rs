@@ -1,7 +1,7 @@
 //! Tagged replies: what they say, and when changes go out before them.
 
 use super::op::Refusal;
-use super::{Action, Resume, Session, Tagged, Waiting};
+use super::{Action, Answered, Resume, Session, Tagged, Waiting};
 use crate::parser::{Expected, ParseError};
 use crate::print::{self, Code, Status};
 use crate::types::Name;
@@ -16,7 +16,7 @@ impl Session {
     /// `tag OK [CODE] text`, after the changes of others where the command allows them.
     pub(super) fn ok(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
         let Tagged { tag, name, .. } = cmd;
-        self.reply(name, |out| print::tagged(out, &tag, Status::Ok, code, text))
+        self.reply(name, Status::Ok, |out| print::tagged(out, &tag, Status::Ok, code, text))
     }
 
     /// `tag OK [code] text` with a code that has arguments, printed by the caller.
@@ -27,7 +27,7 @@ impl Session {
         text: &str,
     ) -> Action {
         let Tagged { tag, name, .. } = cmd;
-        self.reply(name, |out| {
+        self.reply(name, Status::Ok, |out| {
             out.extend_from_slice(tag.as_bytes());
             out.extend_from_slice(b" OK [");
             code(out);
@@ -41,14 +41,14 @@ impl Session {
     pub(super) fn no(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
         let Tagged { tag, spelling, name } = cmd;
         let text = format!("{spelling} {text}");
-        self.reply(name, |out| print::tagged(out, &tag, Status::No, code, &text))
+        self.reply(name, Status::No, |out| print::tagged(out, &tag, Status::No, code, &text))
     }
 
     /// `tag BAD [CODE] CMD unrecognized syntax/command: text`.
     pub(super) fn bad(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
         let Tagged { tag, spelling, name } = cmd;
         let text = format!("{spelling} unrecognized syntax/command: {text}");
-        self.reply(name, |out| print::tagged(out, &tag, Status::Bad, code, &text))
+        self.reply(name, Status::Bad, |out| print::tagged(out, &tag, Status::Bad, code, &text))
     }
 
     /// Ends the command, telling the client of changes by others first.
@@ -56,7 +56,8 @@ impl Session {
     /// RFC 9051 §7.5.1: not where that could shift message numbers while they are in use. The
     /// command has been carried out by now, so that its numbers meant what the client knew. After
     /// SELECT there is nothing to tell.
-    fn reply(&mut self, name: Name, print: impl FnOnce(&mut Vec<u8>)) -> Action {
+    fn reply(&mut self, name: Name, status: Status, print: impl FnOnce(&mut Vec<u8>)) -> Action {
+        self.answered = Some(Answered { name: Some(name), status });
         if !name.freezes_numbers() && !matches!(name, Name::Select | Name::Examine) {
             if let Some(op) = self.resync_op() {
                 let mut reply = Vec::new();

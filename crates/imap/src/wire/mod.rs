@@ -5,6 +5,6 @@ mod redact;
 
 pub use reader::{
     CommandReader, Event, LINE_BYTES_MAX, LITERAL_BYTES_MAX, LITERALS_BYTES_MAX, LITERALS_MAX,
-    Literal, TooBig,
+    Literal, Reading, TooBig,
 };
-pub use redact::redact;
+pub use redact::{redact, shown_bytes};

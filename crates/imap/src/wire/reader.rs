@@ -30,6 +30,17 @@ pub struct Literal {
     pub is_binary: bool,
 }
 
+/// What a reader is in the middle of: each part has its own time-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing of a line has come yet.
+    Nothing,
+    /// A part of a command's line.
+    Line,
+    /// An argument literal was announced, and has not come whole: which one of the command.
+    Literal(u32),
+}
+
 /// What the bytes so far amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -145,6 +156,17 @@ impl CommandReader {
                 self.state = State::Complete;
                 Some(Event::Complete)
             }
+        }
+    }
+
+    /// What has come of the next line.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        match self.state {
+            State::Complete | State::Dead => Reading::Nothing,
+            State::Line if self.buffer.is_empty() => Reading::Nothing,
+            State::Line => Reading::Line,
+            State::Announced(_) | State::Data(_) => Reading::Literal(self.literals),
         }
     }
 

@@ -2,47 +2,59 @@
 
 use std::fmt::Write as _;
 
+use crate::types::{LegalIn, Name};
+
 /// The longest text a log line gets of one command.
 const LOGGED_BYTES_MAX: usize = 2_000;
 
 /// A command, as collected by the reader, in a form fit for a log.
 ///
-/// The password of LOGIN and the initial response of AUTHENTICATE are `***`, literals show only
-/// their size, bytes outside printable ASCII are escaped. Lines sent during AUTHENTICATE are no
-/// commands and must not be logged at all. Not logging secrets: RFC 9051 §11.1 is about the wire,
-/// a log is read by more people.
+/// What [`shown_bytes`] leaves out is `***`, literals show only their size, bytes outside
+/// printable ASCII are escaped. Lines sent during AUTHENTICATE are no commands and must not be
+/// logged at all. Not logging secrets: RFC 9051 §11.1 is about the wire, a log is read by more
+/// people.
 #[must_use]
-pub fn redact(command: &[u8]) -> String {
-    let mut words = command.splitn(3, |byte| *byte == b' ');
-    let tag = words.next().unwrap_or_default();
-    let name = words.next();
-    let rest = words.next();
+pub fn redact(command: &[u8], is_authenticated: bool) -> String {
+    let shown = shown_bytes(command, is_authenticated).min(command.len());
     let mut out = String::new();
-    push_escaped(&mut out, tag);
-    let Some(name) = name else { return out };
-    out.push(' ');
-    push_escaped(&mut out, name);
-    let Some(rest) = rest else { return out };
-    out.push(' ');
-    if name.eq_ignore_ascii_case(b"LOGIN") {
-        // Nothing after the command is shown: where the user name ends is only known after
-        // parsing, and people type their password in the wrong place.
-        out.push_str("***");
-    } else if name.eq_ignore_ascii_case(b"AUTHENTICATE") {
-        let mechanism = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
-        push_escaped(&mut out, mechanism);
-        if mechanism.len() < rest.len() {
-            out.push_str(" ***");
-        }
-    } else {
-        push_without_literals(&mut out, rest);
-    }
+    push_without_literals(&mut out, command.get(..shown).unwrap_or_default());
     if out.len() > LOGGED_BYTES_MAX {
         // All of it is ASCII by now.
         out.truncate(LOGGED_BYTES_MAX);
         out.push_str("...");
+    } else if shown < command.len() {
+        out.push_str(if shown == 0 { "***" } else { " ***" });
     }
     out
+}
+
+/// How many bytes at the front of a command may be written to a log by anybody: all of it, unless
+/// it is one that carries a secret or is not known to be none.
+///
+/// Of LOGIN the name is shown, of AUTHENTICATE the mechanism too. Before login only the commands
+/// that are legal then are shown: a password typed on a line of its own, or after a misspelled
+/// LOGIN, is no command.
+///
+/// `command` may be incomplete: what it is decided by is at its front.
+#[must_use]
+pub fn shown_bytes(command: &[u8], is_authenticated: bool) -> usize {
+    let Ok(head) = crate::parser::head(command) else {
+        return if is_authenticated { command.len() } else { 0 };
+    };
+    let name_at = head.tag.len() + 1;
+    let name_end = name_at + head.spelling.len();
+    match head.name {
+        Some(Name::Login) => name_end.min(command.len()),
+        Some(Name::Authenticate) => {
+            let rest = command.get(name_end + 1..).unwrap_or_default();
+            rest.iter()
+                .position(|byte| *byte == b' ')
+                .map_or(command.len(), |space| name_end + 1 + space)
+        }
+        Some(name) if name.legal_in() == LegalIn::Any || name == Name::StartTls => command.len(),
+        _ if is_authenticated => command.len(),
+        _ => 0,
+    }
 }
 
 /// Skips the data after each `{n}` CR LF.
@@ -82,7 +94,7 @@ mod tests {
 
     #[track_caller]
     fn check(command: &str, want: &str) {
-        assert_eq!(redact(command.as_bytes()), want);
+        assert_eq!(redact(command.as_bytes(), true), want);
     }
 
     #[test]
@@ -96,5 +108,25 @@ mod tests {
         check("a create {3}\r\nx\ny {2+}\r\nzz", "a create {3} {2+}");
         check("a create caf\u{e9}\t", "a create caf\\xc3\\xa9\\x09");
         check(&format!("a x {}", "y".repeat(5_000)), &format!("a x {}...", "y".repeat(1_996)));
+    }
+
+    #[track_caller]
+    fn check_before_login(command: &str, want: &str) {
+        assert_eq!(redact(command.as_bytes(), false), want);
+    }
+
+    /// Before login a line that is no command may be a password.
+    #[test]
+    fn before_login_only_known_commands_are_shown() {
+        check_before_login("a capability", "a capability");
+        check_before_login("a id (\"name\" \"x\")", "a id (\"name\" \"x\")");
+        check_before_login("a STARTTLS", "a STARTTLS");
+        check_before_login("a AUTHENTICATE PLAIN AGEAYg==", "a AUTHENTICATE PLAIN ***");
+        check_before_login("a LOGIN", "a LOGIN");
+        check_before_login("a LOGI", "***");
+        check_before_login("a LOGINN me hunter2", "***");
+        check_before_login("a SELECT hunter2", "***");
+        check_before_login("hunter2", "***");
+        check_before_login("", "");
     }
 }

@@ -18,7 +18,7 @@ const AMPLIFICATION_MAX: usize = 120;
 
 /// A command of any bytes is parsed or refused, and never logged with its password.
 pub(crate) fn check_command(text: &[u8]) {
-    let _shown = redact(text);
+    let _shown = redact(text, true);
     let _prefix = parser::append_prefix(text, Options { utf8: true, pedantic: true });
     let _next = parser::append_next(text, text.len().is_multiple_of(2), Options::default());
     let Ok(head) = parser::head(text) else { return };

@@ -1,3 +1,75 @@
-//! Benchmarks.
+//! Benchmarks of the whole server, and its crash test.
+//!
+//! The program starts the server as a child process (itself, with [`served::ARGUMENT`]), drives it
+//! over loopback from this process, and prints what it measured beside the targets. `README.md`
+//! says what each line means.
+//!
+//! It is a load generator and no mail program: clients are as cheap as they can be and check no
+//! more than that the answer is the one they need.
 
-fn main() {}
+mod args;
+mod child;
+mod crash;
+mod deliver;
+mod fill;
+mod idle;
+mod imap;
+mod login;
+mod mailbox;
+mod model;
+mod proc;
+mod raw;
+mod run;
+mod served;
+mod smtp;
+mod start;
+mod table;
+mod tls;
+mod worker;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::args::{Args, Task};
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    let outcome = match words.next() {
+        Some(word) if word == served::ARGUMENT => served::run(words.next()).map(|()| true),
+        _ => bench(&Args::parse()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&format!("fatal: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns whether all was well.
+fn bench(args: &Args) -> Result<bool> {
+    // A thousand sessions are as many sockets here, and as many in the child.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    match &args.task {
+        Some(Task::Crash(options)) => crash::run(args, options),
+        None => run::run(args).map(|()| true),
+    }
+}
+
+/// Prints a result: the one place that writes to standard output.
+fn say(text: &str) {
+    // Nobody is left to be told that nobody listens.
+    let _unwritten = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Prints what is no result.
+fn complain(text: &str) {
+    let _unwritten = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,73 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Measures a mox server that it starts itself, and prints the figures beside their targets.
+#[derive(Debug, Parser)]
+#[command(name = "mox-bench", version)]
+pub(crate) struct Args {
+    /// Small sizes and short runs: to see that everything works, not how fast.
+    #[arg(long, global = true)]
+    pub(crate) quick: bool,
+    /// Measure this group only; may be given more than once.
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) only: Vec<Group>,
+    /// Write the figures to this file too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Where the data directories are made. It is their disk that is measured, so it must be none
+    /// in memory. Default: the system's directory for temporary files.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) dir: Option<PathBuf>,
+    /// What to do instead of measuring.
+    #[command(subcommand)]
+    pub(crate) task: Option<Task>,
+}
+
+/// What is measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Group {
+    /// SMTP delivery and IMAP APPEND to a fresh account.
+    Deliver,
+    /// A mailbox of 100,000 messages, and adding to it.
+    Mailbox,
+    /// Logins.
+    Login,
+    /// Start to greeting.
+    Start,
+    /// Idle sessions: memory, and how soon they are told.
+    Idle,
+}
+
+/// What can be done instead of measuring.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Kills the server in a loop while it works, and looks whether all it acknowledged is there.
+    Crash(CrashArgs),
+}
+
+/// How the crash test is run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CrashArgs {
+    /// How often the server is killed.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) rounds: u32,
+    /// Chooses the work and the moments; the machine's timing adds to it.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+impl Args {
+    /// Whether this group is to be measured.
+    pub(crate) fn wants(&self, group: Group) -> bool {
+        self.only.is_empty() || self.only.contains(&group)
+    }
+
+    /// A new directory for data. It is removed when dropped.
+    pub(crate) fn new_dir(&self) -> anyhow::Result<tempfile::TempDir> {
+        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+        Ok(tempfile::Builder::new().prefix("mox-bench-").tempdir_in(parent)?)
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use mox::service::Service;
 use mox_base::UnixSeconds;
 
+use crate::client::{Client, OwnKey};
 use crate::server::TestServer;
 
 #[tokio::test]
@@ -22,6 +24,7 @@ async fn a_login_needs_the_right_name_and_password() {
         let is_listed = |line: &String| line.ends_with(name);
         assert!(mailboxes.iter().any(is_listed), "{name} missing in {mailboxes:?}");
     }
+    drop(imap);
     server.stop().await;
 }
 
@@ -34,6 +37,7 @@ async fn a_password_changed_by_the_control_socket_counts_at_once() {
     imap.send("a1 LOGIN mox@localhost moxmoxmox").await;
     imap.expect("a1 NO ").await;
     imap.log_in("new password").await;
+    drop(imap);
     server.stop().await;
 }
 
@@ -54,5 +58,35 @@ async fn a_change_of_the_configuration_is_taken_up() {
     imap.send("a1 LOGIN mox@localhost moxmoxmox").await;
     let refused = imap.expect("a1 NO ").await;
     assert!(refused.contains("on holiday"), "{refused}");
+    drop(imap);
+    server.stop().await;
+}
+
+/// RFC 9051 §7.1.4: PREAUTH for a client whose key is registered; RFC 4422 appendix A: EXTERNAL.
+#[tokio::test]
+async fn a_registered_key_logs_in_without_password() {
+    let server = TestServer::start().await;
+    let own = OwnKey::generate();
+    let connect = async || {
+        let address = server.server().address(Service::Imaps).unwrap();
+        Client::connect(address).await.start_tls_as(&server.certificate(), Some(&own)).await
+    };
+    let mut control = server.control().await;
+    control.send("tlspubkeyadd", &["mox@localhost", "", "false"]).await.unwrap();
+    control.send_data(&*own.cert).await.unwrap();
+    let mut imap = connect().await;
+    imap.expect("* PREAUTH ").await;
+    imap.ask("s1 SELECT Inbox").await;
+
+    let list = control.text("tlspubkeylist", &["mox"]).await.unwrap();
+    let fingerprint = list.lines().nth(1).and_then(|row| row.split('\t').next()).unwrap();
+    control.run("tlspubkeyrm", &[fingerprint]).await.unwrap();
+    control.send("tlspubkeyadd", &["mox@localhost", "", "true"]).await.unwrap();
+    control.send_data(&*own.cert).await.unwrap();
+    let mut imap = connect().await;
+    imap.expect("* OK ").await;
+    imap.ask("a1 AUTHENTICATE EXTERNAL =").await;
+    imap.ask("s1 SELECT Inbox").await;
+    drop(imap);
     server.stop().await;
 }

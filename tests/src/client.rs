@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -20,6 +20,20 @@ const WAIT: Duration = Duration::from_secs(30);
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Stream for S {}
+
+/// A key with which a client proves who it is.
+#[derive(Debug)]
+pub(crate) struct OwnKey {
+    pub(crate) cert: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl OwnKey {
+    pub(crate) fn generate() -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["laptop".to_owned()]).unwrap();
+        Self { cert: made.cert.der().to_vec(), key: made.signing_key.serialize_der() }
+    }
+}
 
 /// One connection to a server.
 #[derive(Debug)]
@@ -36,6 +50,11 @@ impl Client {
 
     /// Begins TLS, trusting only the certificate in the file.
     pub(crate) async fn start_tls(self, certificate: &Path) -> Self {
+        self.start_tls_as(certificate, None).await
+    }
+
+    /// Begins TLS, and shows a certificate of its own if there is one.
+    pub(crate) async fn start_tls_as(self, certificate: &Path, own: Option<&OwnKey>) -> Self {
         assert!(self.stream.buffer().is_empty(), "bytes before TLS");
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
@@ -43,8 +62,14 @@ impl Client {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match own {
+            None => config.with_no_client_auth(),
+            Some(own) => {
+                let key = PrivatePkcs8KeyDer::from(own.key.clone()).into();
+                config.with_client_auth_cert(vec![own.cert.clone().into()], key).unwrap()
+            }
+        };
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from("localhost").unwrap();
         let handshake = connector.connect(name, self.stream.into_inner());

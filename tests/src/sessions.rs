@@ -72,5 +72,6 @@ async fn what_is_no_protocol_hurts_only_its_own_connection() {
         }
     }
     good.ask("n1 NOOP").await;
+    drop(good);
     server.stop().await;
 }

@@ -50,5 +50,6 @@ async fn imap_goes_over_to_tls() {
     assert!(!capabilities.contains("STARTTLS"), "{capabilities}");
     assert!(capabilities.contains("AUTH=SCRAM-SHA-256-PLUS"), "{capabilities}");
     imap.log_in("moxmoxmox").await;
+    drop(imap);
     server.stop().await;
 }

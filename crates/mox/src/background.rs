@@ -66,3 +66,53 @@ fn reload_config(services: &Services) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::localserve::{InitOptions, init};
+    use crate::server::{Options, Server};
+
+    use super::*;
+
+    /// Waits, in paused time, until it holds.
+    async fn until(is_so: impl Fn() -> bool) {
+        for _ in 0..1_000 {
+            if is_so() {
+                return;
+            }
+            tokio::time::sleep(CONFIG_INTERVAL).await;
+        }
+        panic!("never became so");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn domains_conf_is_followed_and_faults_in_it_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ls");
+        init(&path, &InitOptions::default()).unwrap();
+        let options = Options::localserve(&path).unwrap().on_free_ports();
+        let server = Server::start(options).await.unwrap();
+        let services = server.services().clone();
+        let login_disabled = || {
+            let config = services.config.snapshot();
+            config.account("mox").map(|account| account.login_disabled.clone())
+        };
+
+        let file = path.join("domains.conf");
+        let text = fs::read_to_string(&file).unwrap();
+        let with = |line: &str| text.replace("\tmox:\n", &format!("\tmox:\n\t\t{line}\n"));
+        fs::write(&file, with("LoginDisabled: away")).unwrap();
+        until(|| login_disabled().as_deref() == Some("away")).await;
+
+        fs::write(&file, with("Nonsense: away")).unwrap();
+        tokio::time::sleep(CONFIG_INTERVAL * 10).await;
+        assert_eq!(login_disabled().as_deref(), Some("away"));
+        fs::write(&file, &text).unwrap();
+        until(|| login_disabled().as_deref() == Some("")).await;
+
+        drop(services);
+        assert_eq!(server.shutdown().await.killed, 0);
+    }
+}

@@ -18,7 +18,7 @@ pub(crate) const DECOY_SECRET: &str = "decoy.key";
 pub(crate) const RECEIVED_ID_SECRET: &str = "receivedid.key";
 
 /// The directory for what is not kept.
-const TEMPORARY: &str = "tmp";
+pub(crate) const TEMPORARY: &str = "tmp";
 
 /// A data directory that nobody else uses while this value lives.
 #[derive(Debug)]

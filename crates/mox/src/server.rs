@@ -147,7 +147,7 @@ impl Server {
             Ok((data, certs, services, drivers))
         };
         let (data, certs, services, drivers) = blocking(build).await?;
-        let control = Control::start(data.path(), &services)?;
+        // All that can fail comes before anything runs.
         let mut sockets = Vec::new();
         for endpoint in endpoints(&services, &certs, ports) {
             match Listener::bind(endpoint.addr) {
@@ -158,6 +158,7 @@ impl Server {
                 Err(error) => return Err(bind_fault(error)),
             }
         }
+        let control = Control::start(data.path(), &services)?;
         let mut bound = Vec::new();
         let mut accepting = Vec::new();
         for (endpoint, socket) in sockets {

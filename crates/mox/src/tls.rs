@@ -169,4 +169,31 @@ mod tests {
         listener.tls.as_mut().unwrap().min_version = Some(ConfigVersion::Tls10.into());
         check(&listener, Service::Imaps, (false, true, TlsVersion::V12));
     }
+
+    #[test]
+    fn a_changed_certificate_is_taken_up_and_a_broken_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ls");
+        let init = crate::localserve::InitOptions::default();
+        crate::localserve::init(&path, &init).unwrap();
+        let options = crate::server::Options::localserve(&path).unwrap();
+        let mut certs = ListenerCerts::load(&options.config.snapshot()).unwrap();
+        let names = |certs: &ListenerCerts| certs.0["local"].certs.names();
+        let before = names(&certs);
+
+        let (cert, key) = (path.join("localhost.crt"), path.join("localhost.key"));
+        fs::write(&cert, "not PEM").unwrap();
+        certs.refresh(UnixSeconds(0));
+        assert_eq!(names(&certs), before);
+
+        let made = rcgen::generate_simple_self_signed(vec!["renewed.example".to_owned()]).unwrap();
+        fs::write(&cert, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        certs.refresh(UnixSeconds(0));
+        assert_eq!(names(&certs), ["renewed.example"]);
+        fs::remove_file(&cert).unwrap();
+        certs.refresh(UnixSeconds(0));
+        assert_eq!(names(&certs), ["renewed.example"]);
+        assert!(ListenerCerts::load(&options.config.snapshot()).is_err());
+    }
 }

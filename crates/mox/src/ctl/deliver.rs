@@ -7,11 +7,12 @@ use mox_config::{AccountTarget, Target};
 use mox_mime::LineEndings;
 use mox_net::blocking;
 use mox_store::{Destination, NewMessage, Store};
-use tempfile::SpooledTempFile;
+use tempfile::{SpooledTempFile, spooled_tempfile_in};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::commands::{CommandError, Handler};
 use super::wire::{DATA_BYTES_MAX, Wire};
+use crate::data_dir::TEMPORARY;
 
 /// Messages up to this size are received into memory, larger ones into a file.
 const SPOOL_BYTES: usize = 1 << 20;
@@ -31,7 +32,8 @@ impl Handler {
             .map_err(|error| CommandError::refused(&error))?;
         wire.write_ok().await?;
 
-        let mut message = LineEndings::new(SpooledTempFile::new(SPOOL_BYTES));
+        let spool = spooled_tempfile_in(SPOOL_BYTES, config.data_dir().join(TEMPORARY));
+        let mut message = LineEndings::new(spool);
         wire.receive_data(DATA_BYTES_MAX, &mut message).await?;
         message.flush().map_err(|error| CommandError::refused(&error))?;
         let mut message = message.into_inner();

@@ -24,10 +24,17 @@ pub const PRINT: &str = "mox::print";
 /// session.
 pub const TRACE: &str = "mox::trace";
 
-/// Logs to the standard error stream from here on. Only the first call in a process counts.
+/// Logs to the standard error stream from here on, panics too. Only the first call in a process
+/// counts.
 pub fn install(levels: &Levels, form: Form) {
     let layer = LogLayer::new(levels.clone(), form, std::io::stderr);
     if tracing_subscriber::registry().with(layer).try_init().is_err() {
         tracing::debug!("a log is installed already");
+        return;
     }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let reason = panic.payload_as_str().unwrap_or_default();
+        tracing::error!(reason, place, "panic: this is a bug, please report it");
+    }));
 }

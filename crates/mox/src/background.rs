@@ -76,17 +76,6 @@ mod tests {
 
     use super::*;
 
-    /// Waits, in paused time, until it holds.
-    async fn until(is_so: impl Fn() -> bool) {
-        for _ in 0..1_000 {
-            if is_so() {
-                return;
-            }
-            tokio::time::sleep(CONFIG_INTERVAL).await;
-        }
-        panic!("never became so");
-    }
-
     #[tokio::test(start_paused = true)]
     async fn domains_conf_is_followed_and_faults_in_it_are_not() {
         let dir = tempfile::tempdir().unwrap();
@@ -100,17 +89,27 @@ mod tests {
             config.account("mox").map(|account| account.login_disabled.clone())
         };
 
+        let until = async |is_so: &dyn Fn() -> bool| {
+            for _ in 0..1_000 {
+                if is_so() {
+                    return;
+                }
+                tokio::time::sleep(CONFIG_INTERVAL).await;
+            }
+            panic!("never became so");
+        };
+
         let file = path.join("domains.conf");
         let text = fs::read_to_string(&file).unwrap();
         let with = |line: &str| text.replace("\tmox:\n", &format!("\tmox:\n\t\t{line}\n"));
         fs::write(&file, with("LoginDisabled: away")).unwrap();
-        until(|| login_disabled().as_deref() == Some("away")).await;
+        until(&|| login_disabled().as_deref() == Some("away")).await;
 
         fs::write(&file, with("Nonsense: away")).unwrap();
         tokio::time::sleep(CONFIG_INTERVAL * 10).await;
         assert_eq!(login_disabled().as_deref(), Some("away"));
         fs::write(&file, &text).unwrap();
-        until(|| login_disabled().as_deref() == Some("")).await;
+        until(&|| login_disabled().as_deref() == Some("")).await;
 
         drop(services);
         assert_eq!(server.shutdown().await.killed, 0);

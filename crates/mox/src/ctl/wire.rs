@@ -273,11 +273,11 @@ mod tests {
         let (mut here, there) = duplex(1 << 10);
         here.write_all(sent).await.unwrap();
         here.shutdown().await.unwrap();
-        let mut receiver = Wire::new(there, Some(LINE_WAIT));
+        let mut receiver = Wire::new(there, None);
         receiver.receive_data(bytes_max, &mut io::sink()).await
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn bad_data_is_refused() {
         assert_eq!(received(b"3\nabc2\nde0\n", 5).await.unwrap(), 5);
         assert!(matches!(received(b"3\nabc3\nde", 5).await, Err(WireError::TooMuchData)));
@@ -299,5 +299,22 @@ mod tests {
         receiver.write_line("no room").await.unwrap();
         let error = Wire::new(here, None).send_data(&b"data"[..]).await.unwrap_err();
         assert!(matches!(error, WireError::Refused(text) if text == "no room"));
+    }
+
+    proptest::proptest! {
+        /// Lines and data of any bytes: an answer or an error, and never more than was allowed.
+        #[test]
+        fn no_bytes_panic_or_pass_the_bound(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            pieces in proptest::collection::vec("[0-9]{1,3}\n[a-z]{0,40}", 0..8),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            for sent in [bytes, pieces.concat().into_bytes()] {
+                let _line = runtime.block_on(first_line(&sent));
+                if let Ok(count) = runtime.block_on(received(&sent, 50)) {
+                    proptest::prop_assert!(count <= 50);
+                }
+            }
+        }
     }
 }

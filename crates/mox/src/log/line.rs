@@ -200,4 +200,19 @@ mod tests {
         let hostile = Record { message: "a\nb".to_owned(), ..Record::default() };
         assert_eq!(hostile.print(Form::Human), "info: a\\nb\n");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_logged_is_one_line_without_control_characters(
+            message in ".*", error in proptest::option::of(".*"), value in "\\PC*|[\\x00-\\xff]*",
+        ) {
+            let fields = vec![("value", value)];
+            let record = Record { message, error, fields, ..Record::default() };
+            for form in [Form::Logfmt, Form::Human] {
+                let line = record.print(form);
+                let line = line.strip_suffix('\n').unwrap();
+                proptest::prop_assert!(!line.contains(char::is_control), "{line:?}");
+            }
+        }
+    }
 }

@@ -1,0 +1,98 @@
+//! Commands that need no server.
+
+use std::fs;
+
+use crate::program::{command, run, run_in};
+
+/// Wants an exit code and a part of standard output and of standard error; nothing there if the
+/// part is empty.
+#[track_caller]
+fn check(words: &[&str], code: i32, out: &str, err: &str) {
+    let found = run(words);
+    assert_eq!(found.code, Some(code), "{words:?}: {found:?}");
+    for (text, part) in [(&found.out, out), (&found.err, err)] {
+        assert!(text.contains(part), "{words:?}: {part:?} missing in {text:?}");
+        assert_eq!(text.is_empty(), part.is_empty(), "{words:?}: {text:?}");
+    }
+}
+
+#[test]
+fn results_go_to_standard_output() {
+    check(&["version"], 0, "mox 0.", "");
+    check(&["--version"], 0, "mox 0.", "");
+    check(&["help"], 0, "mox localserve", "");
+    check(&["help", "message", "parse"], 0, "Usage: mox message parse", "");
+    check(&["stop", "-help"], 0, "Usage: mox stop", "");
+    check(&["config", "describe-static"], 0, "\nLogLevel:", "");
+    check(&["config", "describe-domains"], 0, "Destinations:", "");
+    check(&["-loglevel", "debug", "version"], 0, "mox 0.", "");
+}
+
+#[test]
+fn what_is_not_understood_is_two() {
+    check(&[], 2, "", "mox localserve");
+    check(&["config"], 2, "", "mox config test");
+    check(&["config", "tlspubkey"], 2, "", "mox config tlspubkey list");
+    check(&["nonsense"], 2, "", "nonsense");
+    check(&["help", "nonsense"], 2, "", "unknown command");
+    check(&["stop", "--nonsense"], 2, "", "--nonsense");
+    check(&["--loglevel", "loud", "version"], 2, "", "known are");
+    check(&["localserve", "--port-base", "64543"], 2, "", "64543");
+}
+
+#[test]
+fn failures_are_one_and_say_what_to_do() {
+    check(&["config", "test"], 1, "", "--config");
+    check(&["stop"], 1, "", "MOXCONF");
+    check(&["message", "parse", "none.eml"], 1, "", "fatal: open none.eml: ");
+    check(&["verifydata", "none"], 1, "", "no such directory");
+    check(&["localserve", "--dir", ".", "--ip", "127.0.0.1"], 1, "", "exists");
+    check(&["localserve", "--dir", "."], 1, "", "mend the configuration");
+}
+
+#[test]
+fn a_message_is_shown_as_json() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("m.eml"), "Subject: \u{e9}\r\n\r\nbody\r\n").unwrap();
+    let shown = run_in(dir.path(), &["message", "parse", "m.eml"], "");
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let tree: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(tree["DecodedSize"], 6);
+    let shown = run_in(dir.path(), &["message", "parse", "-smtputf8", "m.eml"], "");
+    assert!(shown.out.ends_with("message needs smtputf8: true\n"), "{shown:?}");
+}
+
+#[test]
+fn a_configuration_is_tested_with_all_its_faults() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = run_in(dir.path(), &["localserve", "-initonly", "-dir", "ls"], "");
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let good = run_in(dir.path(), &["-config", "ls/mox.conf", "config", "test"], "");
+    assert_eq!((good.code, &*good.out), (Some(0), "config OK\n"), "{good:?}");
+    assert!(good.err.lines().all(|line| line.starts_with("note: ")), "{good:?}");
+    // By the variable too.
+    let mut by_variable = command(&["config", "test"]);
+    let output = by_variable.env("MOXCONF", dir.path().join("ls/mox.conf")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+
+    // A key that is not that of the certificate is found, though both files are good PEM.
+    let key = dir.path().join("ls/localhost.key");
+    let right = fs::read_to_string(&key).unwrap();
+    run_in(dir.path(), &["localserve", "-initonly", "-dir", "other"], "");
+    fs::copy(dir.path().join("other/localhost.key"), &key).unwrap();
+    let bad = run_in(dir.path(), &["-config", "ls/mox.conf", "config", "test"], "");
+    assert_eq!(bad.code, Some(1), "{bad:?}");
+    assert!(bad.err.contains("certificates of listener local"), "{bad:?}");
+    fs::write(&key, right).unwrap();
+
+    let path = dir.path().join("ls/mox.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    let broken = text.replace("LogLevel: traceauth", "LogLevel: loud") + "Nonsense: 1\n";
+    fs::write(&path, broken).unwrap();
+    let bad = run_in(dir.path(), &["-config", "ls/mox.conf", "config", "test"], "");
+    assert_eq!((bad.code, &*bad.out), (Some(1), ""), "{bad:?}");
+    assert!(bad.err.contains("multiple errors:\n"), "{bad:?}");
+    for part in ["mox.conf:9: ", "Nonsense"] {
+        assert!(bad.err.contains(part), "{part} missing: {bad:?}");
+    }
+}

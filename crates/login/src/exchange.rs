@@ -61,6 +61,13 @@ impl Exchange {
         self.settle(step).await
     }
 
+    /// Takes the client's `*`: the exchange failed for what the last challenge said was wrong,
+    /// else because it was ended.
+    pub fn cancel(mut self) -> LoginError {
+        let failure = self.server.abort();
+        self.abort(failure)
+    }
+
     /// Takes that the client gave up, or sent what cannot be decoded.
     pub fn abort(self, failure: Failure) -> LoginError {
         let error = LoginError::Refused(failure);

@@ -43,11 +43,10 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
             go_on(connection, step).await
         }
         Op::AuthenticateCancel => {
-            if let Some(exchange) = connection.exchange.take() {
-                let error = exchange.abort(Failure::Aborted);
-                failed(connection, &error);
-            }
-            Outcome::Done
+            let Some(exchange) = connection.exchange.take() else { return Outcome::Done };
+            let error = exchange.cancel();
+            failed(connection, &error);
+            Outcome::Refused(refusal::login(connection.cid, &error))
         }
         Op::Identify(agent) => {
             tracing::info!(cid = connection.cid, agent, "client software");

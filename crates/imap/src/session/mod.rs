@@ -375,6 +375,12 @@ impl Session {
                 auth::challenge(self, cmd, &challenge)
             }
             (Pending::Login | Pending::Authenticate, Outcome::Done) => auth::succeeded(self, cmd),
+            // The last challenge of SCRAM may have told the client what is wrong: its `*` agrees.
+            (Pending::AuthenticateCancel, Outcome::Refused(refusal))
+                if refusal != Refusal::BadSaslMessage =>
+            {
+                self.refuse(cmd, &refusal)
+            }
             (Pending::AuthenticateCancel, _) => self.bad(cmd, None, "authentication cancelled"),
             (Pending::Append(append, step), outcome) => {
                 append::complete(self, cmd, append, step, outcome)

@@ -31,7 +31,8 @@ pub enum Op {
     },
     /// Go on with it. Answered likewise.
     AuthenticateResponse(Vec<u8>),
-    /// The client gave up, or sent what is not base64: forget the exchange. Answered by `Done`.
+    /// The client gave up, or sent what is not base64: forget the exchange. Answered by
+    /// [`Outcome::Refused`] with why it failed, or by `Done`.
     AuthenticateCancel,
     /// The client said what it is, as `name="x" version="1"`. Answered by `Done`.
     Identify(String),

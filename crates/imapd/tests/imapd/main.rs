@@ -1,8 +1,22 @@
 //! The IMAP driver over an in-memory connection, with a real store.
 
 #[cfg(test)]
+mod appending;
+#[cfg(test)]
 mod basics;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod fetching;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod logins;
+#[cfg(test)]
+mod mailboxes;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod pace;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,252 @@
+//! Many sessions change two mailboxes at once; each client keeps to what it is told.
+//!
+//! RFC 9051 §5.5 and §7.5.1: numbers shift only where the client can follow, and in the end all
+//! know the same.
+
+use std::collections::BTreeMap;
+
+use mox_testkit::TestRng;
+
+use crate::support::{Client, Server, server};
+
+const SESSIONS: usize = 12;
+
+const STEPS: usize = 60;
+
+/// A session with what its client believes.
+struct Member {
+    client: Client,
+    rng: TestRng,
+    with_qresync: bool,
+    /// The selected mailbox.
+    mailbox: &'static str,
+    /// UIDs by number; 0 for those it was not told.
+    uids: Vec<u32>,
+    /// Flags by UID, as far as they were told.
+    flags: BTreeMap<u32, String>,
+    /// What was done, for a failure.
+    story: Vec<String>,
+}
+
+impl Member {
+    async fn new(server: &Server, seed: u64) -> Self {
+        let mut client = server.login().await;
+        let with_qresync = seed.is_multiple_of(3);
+        if with_qresync {
+            client.ok("ENABLE QRESYNC").await;
+        }
+        let rng = TestRng::new(seed);
+        let (uids, flags, story) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let mut member = Self { client, rng, with_qresync, mailbox: "Inbox", uids, flags, story };
+        member.select().await;
+        member
+    }
+
+    fn below(&self, bound: usize) -> usize {
+        (self.rng.next_u64() % bound as u64) as usize
+    }
+
+    async fn select(&mut self) {
+        self.uids.clear();
+        self.flags.clear();
+        let command = format!("SELECT {}", self.mailbox);
+        self.run(&command).await;
+        self.run("FETCH 1:* (UID FLAGS)").await;
+        // Nobody tells the UIDs of messages that came before, but the answer above.
+        assert!(!self.uids.contains(&0), "{:?}", self.story);
+    }
+
+    /// Runs a command and believes what it is told. Returns the tagged reply.
+    async fn run(&mut self, command: &str) -> String {
+        let (lines, reply) = self.client.command(command).await;
+        self.story.push(format!("C: {command}"));
+        let frozen = ["FETCH ", "STORE ", "SEARCH "].iter().any(|name| command.starts_with(name));
+        for line in &lines {
+            self.story.push(format!("S: {line}"));
+            self.hear(line, frozen);
+        }
+        self.story.push(format!("S: {reply}"));
+        reply
+    }
+
+    fn hear(&mut self, line: &str, frozen: bool) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = words[1].parse::<usize>();
+        match (words[1], words.get(2).copied().unwrap_or_default()) {
+            (_, "EXISTS") => {
+                let count = number.unwrap();
+                assert!(count >= self.uids.len(), "{line}: {:?}", self.story);
+                self.uids.resize(count, 0);
+            }
+            (_, "EXPUNGE") => {
+                assert!(!frozen && !self.with_qresync, "{line}: {:?}", self.story);
+                let number = number.unwrap();
+                assert!((1..=self.uids.len()).contains(&number), "{line}: {:?}", self.story);
+                let uid = self.uids.remove(number - 1);
+                self.flags.remove(&uid);
+            }
+            ("VANISHED", set) => {
+                assert!(!frozen && self.with_qresync, "{line}: {:?}", self.story);
+                let gone = mox_imap::types::SequenceSet::parse(set.as_bytes()).unwrap();
+                let gone = gone.numbers().unwrap();
+                let before = self.uids.len() as u64;
+                self.uids.retain(|uid| !gone.contains(*uid));
+                assert_eq!(before - self.uids.len() as u64, gone.len(), "{:?}", self.story);
+                self.flags.retain(|uid, _| !gone.contains(*uid));
+            }
+            (_, "FETCH") => self.hear_fetch(line, number.unwrap()),
+            _ => {}
+        }
+    }
+
+    fn hear_fetch(&mut self, line: &str, number: usize) {
+        let uid = line.split_once("(UID ").unwrap().1;
+        let uid: u32 = uid.split([' ', ')']).next().unwrap().parse().unwrap();
+        let known = self.uids.get_mut(number - 1).unwrap_or_else(|| panic!("{line}"));
+        assert!(*known == 0 || *known == uid, "{line} but was {known}: {:?}", self.story);
+        *known = uid;
+        if let Some((_, flags)) = line.split_once("FLAGS (") {
+            let flags = flags.split(')').next().unwrap().to_owned();
+            self.flags.insert(uid, flags);
+        }
+    }
+
+    /// One command that a client might send.
+    async fn step(&mut self, number: usize) {
+        let count = self.uids.len();
+        let some = |member: &Self| {
+            let (a, b) = (1 + member.below(count), 1 + member.below(count));
+            format!("{a},{a}:{}", b.min(a + 2))
+        };
+        let other = if self.mailbox == "Inbox" { "work" } else { "Inbox" };
+        let reply = match self.below(14) {
+            0 | 1 => {
+                let message = format!("Subject: {number}\r\n\r\n{}\r\n", "x".repeat(number));
+                let to = if self.below(3) == 0 { other } else { self.mailbox };
+                let size = message.len();
+                let reply = self.run(&format!("APPEND {to} (app) {{{size}+}}\r\n{message}")).await;
+                self.learn_flags().await;
+                reply
+            }
+            2 => self.run("NOOP").await,
+            3 => {
+                self.client.send("i IDLE\r\nDONE\r\n").await;
+                let (lines, reply) = self.client.finish("i").await;
+                for line in lines.iter().filter(|line| line.starts_with('*')) {
+                    self.story.push(format!("S: {line}"));
+                    self.hear(line, false);
+                }
+                reply
+            }
+            4 if self.below(4) == 0 => {
+                self.mailbox = other;
+                self.select().await;
+                return;
+            }
+            _ if count == 0 => self.run("NOOP").await,
+            4 | 5 => {
+                let flag = ["\\Seen", "\\Flagged", "one", "two"][self.below(4)];
+                let sign = ["+", "-"][self.below(2)];
+                let command = format!("STORE {} {sign}FLAGS ({flag})", some(self));
+                self.run(&command).await
+            }
+            6 => {
+                let command = format!("UID STORE {} FLAGS (\\Draft)", self.uids[self.below(count)]);
+                self.run(&command).await
+            }
+            7 => self.run(&format!("FETCH {} (UID FLAGS BODY.PEEK[TEXT]<0.1>)", some(self))).await,
+            8 => self.run(&format!("FETCH {} (BODY[TEXT]<0.1>)", some(self))).await,
+            9 => {
+                let uid = self.uids[self.below(count)];
+                self.run(&format!("UID STORE {uid} +FLAGS (\\Deleted)")).await;
+                self.run("EXPUNGE").await
+            }
+            10 => self.run(&format!("MOVE {} {other}", 1 + self.below(count))).await,
+            11 => self.run(&format!("COPY {} {other}", 1 + self.below(count))).await,
+            12 => self.run("UID SEARCH UNSEEN NOT TEXT nothing").await,
+            _ => self.run("STATUS Inbox (MESSAGES)").await,
+        };
+        // A message that is gone meanwhile is no mistake of the client.
+        assert!(!reply.starts_with("BAD"), "{:?}", self.story);
+        self.compare().await;
+    }
+
+    /// What the client added itself is not told with its flags.
+    async fn learn_flags(&mut self) {
+        if !self.uids.is_empty() {
+            self.run("FETCH 1:* (UID FLAGS)").await;
+        }
+    }
+
+    /// The numbers that the server uses are those of the client.
+    async fn compare(&mut self) {
+        let known = self.uids.clone();
+        self.client.send("c UID FETCH 1:* (UID)\r\n").await;
+        let (lines, reply) = self.client.finish("c").await;
+        assert!(reply.starts_with("OK"), "{reply}: {:?}", self.story);
+        let is_answer = |line: &&String| line.contains(" FETCH ") && !line.contains("FLAGS");
+        let mut at = 0;
+        for line in lines.iter().filter(is_answer) {
+            let number: usize = line.split(' ').nth(1).unwrap().parse().unwrap();
+            let uid = line.split_once("(UID ").unwrap().1;
+            let uid: u32 = uid.split([' ', ')']).next().unwrap().parse().unwrap();
+            assert!(number > at && number <= known.len(), "{line}: {:?}", self.story);
+            assert!(known[number - 1] == uid || known[number - 1] == 0, "{line}: {:?}", self.story);
+            at = number;
+        }
+        self.story.push("C: compare".to_owned());
+        for line in &lines {
+            self.story.push(format!("S: {line}"));
+            self.hear(line, false);
+        }
+    }
+}
+
+async fn crowd(seed: u64) {
+    let server = server();
+    server.login().await.ok("CREATE work").await;
+    for number in 0..10 {
+        server.deliver(format!("Subject: {number}\r\n\r\nx\r\n").as_bytes());
+    }
+    let mut tasks = Vec::new();
+    for session in 0..SESSIONS {
+        let mut member = Member::new(&server, seed * 100 + session as u64).await;
+        tasks.push(tokio::spawn(async move {
+            for number in 0..STEPS {
+                member.step(number).await;
+            }
+            member
+        }));
+    }
+    let mut members = Vec::new();
+    for task in tasks {
+        members.push(task.await.unwrap());
+    }
+    server.check();
+    let mut truth = server.login().await;
+    for mailbox in ["Inbox", "work"] {
+        truth.ok(&format!("SELECT {mailbox}")).await;
+        let lines = truth.ok("FETCH 1:* (UID FLAGS)").await;
+        for member in members.iter_mut().filter(|member| member.mailbox == mailbox) {
+            member.run("NOOP").await;
+            assert_eq!(member.uids.len(), lines.len(), "{:?}", member.story);
+            for (line, (number, uid)) in lines.iter().zip((1..).zip(&member.uids)) {
+                // All that is new was told with its flags, but what the client added itself.
+                let flags = &member.flags[uid];
+                let want = format!("* {number} FETCH (UID {uid} FLAGS ({flags}))");
+                assert_eq!(*line, want, "{:#?}", member.story);
+            }
+        }
+    }
+    for member in members {
+        member.client.vanish().await;
+    }
+    server.check();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_agrees_on_what_is_there() {
+    for seed in 1..=2 {
+        crowd(seed).await;
+    }
+}

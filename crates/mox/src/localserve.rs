@@ -19,14 +19,15 @@ use mox_config::{
     Smtp, Static, Submission, TlsService,
 };
 use mox_login::set_password;
-use mox_net::{SystemClock, SystemRng};
+use mox_net::SystemClock;
 use mox_sasl::Password;
-use mox_store::Store;
 use rcgen::{CertificateParams, DnType, KeyPair};
 
-use crate::policies::ConfigPolicies;
+use crate::data_dir::DataDir;
+use crate::log::Levels;
 use crate::server::{Bound, faults_text};
 use crate::service::Service;
+use crate::services::{Mode, Services};
 
 /// The account.
 pub const ACCOUNT: &str = "mox";
@@ -113,12 +114,14 @@ fn fill(dir: &Path, options: &InitOptions) -> Result<()> {
 
     let loaded = Live::load(dir, NamedFiles::Check, clock.now());
     let (live, _) = loaded.map_err(|faults| anyhow!("{}", faults_text(&faults)))?;
-    let data_dir = live.snapshot().data_dir();
-    let policies = ConfigPolicies::new(Arc::new(live));
-    let store = Store::new(&data_dir, Arc::new(clock), Arc::new(policies));
-    let account = store.account(ACCOUNT).context("make account")?;
+    // All that the first start would make: what can go wrong with the disk goes wrong here.
+    let data = DataDir::take(&live.snapshot().data_dir())?;
+    data.temporary()?;
+    let levels = Levels::new(LogLevel::Info);
+    let services = Services::build(Mode::Localserve, Arc::new(live), levels, false, &data)?;
+    let account = services.store.account(ACCOUNT).context("make account")?;
     let password = Password::for_storing(PASSWORD)?;
-    set_password(&account, &password, &SystemRng).wait().context("set password")
+    set_password(&account, &password, &*services.rng).wait().context("set password")
 }
 
 /// Makes a certificate for `localhost` that signs itself, with a P-256 key.
@@ -295,6 +298,9 @@ mod tests {
             metadata.permissions().mode() & 0o777
         };
         assert_eq!((mode(""), mode(KEY_FILE)), (0o700, 0o600));
+        // Made before the first start.
+        assert_eq!((mode("decoy.key"), mode("receivedid.key")), (0o600, 0o600));
+        assert!(dir.path().join("ls/auth.db").exists() && dir.path().join("ls/tmp").is_dir());
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mox_base::{Address, Domain, Host, Localpart};
-use mox_config::{AliasTarget, Config, Destination, LookupError, Target};
+use mox_config::{
+    AccountTarget, AliasTarget, Config, Destination, DestinationKey, LookupError, Reports, Target,
+    TargetKind,
+};
 use mox_smtp::server::{DataRefusal, RcptRefusal, Service};
 use mox_smtp::{ForwardPath, Mailbox, Reply};
 
@@ -65,11 +68,18 @@ fn look_up(config: &Config, path: &ForwardPath) -> Result<Target, LookupError> {
     }
 }
 
-/// Who gets the mail for addresses that do not exist, on a server for developers.
+/// Who gets the mail for addresses that do not exist, on a server for developers: its account, in
+/// the mailbox of its first address.
 fn everything(config: &Config) -> Option<Target> {
     let account = config.account(LOCALSERVE_ACCOUNT)?;
-    let (key, _) = account.destinations.first_key_value()?;
-    config.account_for_login(&key.to_string()).ok().map(Target::Account)
+    let destination = account.destinations.values().next().cloned().unwrap_or_default();
+    Some(Target::Account(AccountTarget {
+        account: LOCALSERVE_ACCOUNT.into(),
+        key: DestinationKey::Catchall(config.hostname().clone()),
+        destination: Arc::new(destination),
+        kind: TargetKind::Catchall,
+        reports: Reports::default(),
+    }))
 }
 
 /// A message for one account.

@@ -1,0 +1,20 @@
+//! The driver over connections in memory, with a real store in a temporary folder.
+
+#[cfg(test)]
+mod addresses;
+#[cfg(test)]
+mod data;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod localserve;
+#[cfg(test)]
+mod submission;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tls;

@@ -1,0 +1,336 @@
+//! A server in a temporary folder, and clients that speak to it line by line.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mox_base::{Clock, Domain, MailboxName, Rng, Uid, UnixSeconds};
+use mox_config::{Live, NamedFiles};
+use mox_login::{Logins, set_password};
+use mox_net::trace::{TraceLevel, TraceSwitch};
+use mox_net::{AuthFailures, Conn, ConnectionLimits, Incoming};
+use mox_sasl::Password;
+use mox_smtpd::{Port, ReceivedIds, Service, Services, Smtpd};
+use mox_store::{ClientKeys, Disk, Policies, Policy, RealDisk, Store};
+use mox_testkit::{ManualClock, TestRng};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const PASSWORD: &str = "correct horse";
+
+const MOX_CONF: &str = "DataDir: data\nLogLevel: info\nHostname: mail.example.org\n\
+    Listeners:\n\tlocal:\n\t\tIPs:\n\t\t\t- 127.0.0.1\n\
+    Postmaster:\n\tAccount: mjl\n\tMailbox: Postmaster\n";
+
+const DOMAINS_CONF: &str = "Domains:\n\
+\texample.org:
+\t\tLocalpartCatchallSeparator: +
+\t\tAliases:
+\t\t\tteam:
+\t\t\t\tAddresses:
+\t\t\t\t\t- mjl@example.org
+\t\t\t\t\t- other@example.org
+\t\t\t\tPostPublic: true
+\t\t\tstaff:
+\t\t\t\tAddresses:
+\t\t\t\t\t- mjl@example.org
+\t\t\t\t\t- other@example.org
+\t\t\t\tAllowMsgFrom: true
+\tany.example: nil
+\toff.example:
+\t\tDisabled: true
+Accounts:
+\tmjl:
+\t\tDomain: example.org
+\t\tDestinations:
+\t\t\tmjl@example.org: nil
+\t\t\tlists@example.org:
+\t\t\t\tMailbox: Lists
+\t\t\tgone@example.org:
+\t\t\t\tSMTPError: 550 moved away
+\t\t\tbusy@example.org:
+\t\t\t\tSMTPError: 421
+\t\t\tmjl@off.example: nil
+\tother:
+\t\tDomain: example.org
+\t\tDestinations:
+\t\t\tother@example.org: nil
+\t\t\t@any.example: nil
+\tsmall:
+\t\tDomain: example.org
+\t\tQuotaMessageSize: 2000
+\t\tDestinations:
+\t\t\tsmall@example.org: nil
+\tout:
+\t\tLoginDisabled: on leave
+\t\tDomain: example.org
+\t\tDestinations:
+\t\t\tout@example.org: nil
+";
+
+/// How a test's server differs from the usual.
+pub(crate) struct Setup {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) failures: AuthFailures,
+    pub(crate) mox_conf: String,
+    pub(crate) domains_conf: String,
+    pub(crate) is_localserve: bool,
+    pub(crate) has_spool_dir: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            disk: Arc::new(RealDisk),
+            limits: ConnectionLimits::unlimited(),
+            failures: AuthFailures::new(),
+            mox_conf: MOX_CONF.to_owned(),
+            domains_conf: DOMAINS_CONF.to_owned(),
+            is_localserve: false,
+            has_spool_dir: true,
+        }
+    }
+}
+
+/// The policies of the configuration, as far as the tests need them.
+struct Quotas(Arc<Live>);
+
+impl Policies for Quotas {
+    fn policy(&self, account: &str) -> Option<Arc<Policy>> {
+        let config = self.0.snapshot();
+        config.account(account)?;
+        let quota_bytes = config.quota_bytes(account);
+        Some(Arc::new(Policy { quota_bytes, ..Policy::default() }))
+    }
+}
+
+pub(crate) struct Fixture {
+    pub(crate) smtpd: Smtpd,
+    pub(crate) store: Store,
+    pub(crate) keys: Arc<ClientKeys>,
+    pub(crate) stopping: CancellationToken,
+    next_cid: AtomicU64,
+    dir: TempDir,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub(crate) fn with(setup: Setup) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("mox.conf"), &setup.mox_conf).unwrap();
+        std::fs::write(dir.path().join("domains.conf"), &setup.domains_conf).unwrap();
+        let spool_dir = dir.path().join("spool");
+        if setup.has_spool_dir {
+            std::fs::create_dir(&spool_dir).unwrap();
+        }
+        let start = UnixSeconds(1_795_164_932);
+        let config = Live::load(dir.path(), NamedFiles::Skip, start).unwrap_or_else(|faults| {
+            panic!("{faults:?}");
+        });
+        let config = Arc::new(config.0);
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(start));
+        let policies = Arc::new(Quotas(Arc::clone(&config)));
+        let store = Store::with_disk(dir.path(), Arc::clone(&clock), policies, setup.disk);
+        let rng: Arc<dyn Rng> = Arc::new(TestRng::new(1));
+        let keys = Arc::new(ClientKeys::open(dir.path()).unwrap());
+        let logins = Logins::new(
+            Arc::clone(&config),
+            store.clone(),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+            Arc::clone(&rng),
+            [9; 32],
+            setup.failures,
+        );
+        let smtpd = Smtpd::new(Services {
+            logins,
+            store: store.clone(),
+            config,
+            clock,
+            rng,
+            limits: setup.limits,
+            trace: TraceSwitch::new(TraceLevel::Off),
+            spool_dir,
+            received_ids: ReceivedIds::new([1; 16], [2; 8]),
+            is_localserve: setup.is_localserve,
+        });
+        let stopping = CancellationToken::new();
+        Self { smtpd, store, keys, stopping, next_cid: AtomicU64::new(1), dir }
+    }
+
+    pub(crate) fn set_password(&self, account: &str) {
+        let password = Password::for_storing(PASSWORD).unwrap();
+        let account = self.store.account(account).unwrap();
+        set_password(&account, &password, &TestRng::new(2)).wait().unwrap();
+    }
+
+    pub(crate) fn port(kind: Service) -> Port {
+        Port {
+            kind,
+            tls: None,
+            is_tls_immediate: false,
+            requires_tls: false,
+            message_bytes_max: 1_000_000,
+            hostname: Domain::parse("mail.example.org").unwrap(),
+        }
+    }
+
+    /// Starts a connection, before its greeting.
+    pub(crate) fn open(&self, port: Port) -> (DuplexStream, JoinHandle<()>) {
+        let (client, server) = tokio::io::duplex(64 << 10);
+        let cid = self.next_cid.fetch_add(1, Ordering::SeqCst);
+        let stopping = self.stopping.clone();
+        let incoming = Incoming { conn: Conn::memory(server), cid, stopping };
+        (client, tokio::spawn(self.smtpd.clone().serve(incoming, port)))
+    }
+
+    /// A client that was greeted and has said EHLO.
+    pub(crate) async fn client(&self, port: Port) -> Client<DuplexStream> {
+        let (stream, served) = self.open(port);
+        let mut client = Client { stream, served };
+        assert!(client.reply().await.starts_with("220 mail.example.org ESMTP"));
+        client.check("EHLO client.example", "250 SMTPUTF8").await;
+        client
+    }
+
+    pub(crate) async fn deliverer(&self) -> Client<DuplexStream> {
+        self.client(Self::port(Service::Delivery)).await
+    }
+
+    /// A client of submission, logged in as a user with [`PASSWORD`].
+    pub(crate) async fn submitter(&self, user: &str) -> Client<DuplexStream> {
+        let mut client = self.client(Self::port(Service::Submission)).await;
+        client.login(user).await;
+        client
+    }
+
+    /// All messages of a mailbox, oldest first; none if there is no such mailbox.
+    pub(crate) fn messages(&self, account: &str, mailbox: &str) -> Vec<String> {
+        let reader = self.store.account(account).unwrap().read().unwrap();
+        let Ok(mailbox) = reader.mailbox(&MailboxName::parse(mailbox).unwrap()) else {
+            return Vec::new();
+        };
+        let uids = reader.uids(mailbox.id).unwrap();
+        let read = |uid| reader.content(mailbox.id, Uid::new(uid).unwrap()).unwrap().to_vec();
+        uids.into_iter().map(|uid| String::from_utf8_lossy(&read(uid).unwrap()).into()).collect()
+    }
+
+    /// How many messages the Inboxes of these accounts have.
+    pub(crate) fn counts<const N: usize>(&self, accounts: [&str; N]) -> [usize; N] {
+        accounts.map(|account| self.messages(account, "Inbox").len())
+    }
+
+    pub(crate) fn spooled_files(&self) -> usize {
+        std::fs::read_dir(self.dir.path().join("spool")).unwrap().count()
+    }
+
+    pub(crate) fn check(&self) {
+        for account in ["mjl", "other", "small"] {
+            let found = self.store.account(account).map(|account| account.check().unwrap());
+            assert_eq!(found.unwrap_or_default(), Vec::<String>::new(), "{account}");
+        }
+    }
+}
+
+pub(crate) struct Client<S> {
+    pub(crate) stream: S,
+    pub(crate) served: JoinHandle<()>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// The next line without its end; empty at the end of the stream.
+    async fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            match self.stream.read_u8().await {
+                Ok(byte) => line.push(byte),
+                Err(_) => break,
+            }
+        }
+        String::from_utf8(line).unwrap().trim_end_matches("\r\n").to_owned()
+    }
+
+    /// The last line of the next reply, without the name of the connection.
+    pub(crate) async fn reply(&mut self) -> String {
+        self.lines().await.pop().unwrap_or_default()
+    }
+
+    pub(crate) async fn lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await;
+            let is_last = line.as_bytes().get(3) != Some(&b'-');
+            lines.push(line);
+            if is_last {
+                return lines;
+            }
+        }
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    pub(crate) async fn say(&mut self, line: &str) -> String {
+        self.send(format!("{line}\r\n").as_bytes()).await;
+        self.reply().await
+    }
+
+    /// Says a line, and checks how the last line of the reply begins.
+    pub(crate) async fn check(&mut self, line: &str, want: &str) {
+        let got = self.say(line).await;
+        assert!(got.starts_with(want), "{line}: {got}, not {want}");
+    }
+
+    /// Says lines and checks replies: `line => reply` each.
+    pub(crate) async fn dialogue(&mut self, text: &str) {
+        for step in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (line, want) = step.split_once(" => ").unwrap_or_else(|| panic!("{step}"));
+            self.check(line, want).await;
+        }
+    }
+
+    /// Sends a message after the reply to DATA, which must be positive.
+    pub(crate) async fn data(&mut self, message: &str) -> String {
+        self.check("DATA", "354").await;
+        self.send(message.as_bytes()).await;
+        self.say(".").await
+    }
+
+    /// A whole transaction. Returns the reply to the data.
+    pub(crate) async fn transact(&mut self, from: &str, rcpts: &[&str], message: &str) -> String {
+        self.check(&format!("MAIL FROM:<{from}>"), "250").await;
+        for rcpt in rcpts {
+            self.check(&format!("RCPT TO:<{rcpt}>"), "250").await;
+        }
+        self.data(message).await
+    }
+
+    pub(crate) async fn login(&mut self, user: &str) {
+        let line = format!("AUTH PLAIN {}", plain(user, PASSWORD));
+        self.check(&line, "235 2.7.0").await;
+    }
+
+    /// Checks that the server has closed the connection, and that its task is over.
+    pub(crate) async fn closed(mut self) {
+        assert_eq!(self.line().await, "");
+        drop(self.stream);
+        self.served.await.unwrap();
+    }
+}
+
+/// The response of PLAIN. RFC 4616 §2.
+pub(crate) fn plain(user: &str, password: &str) -> String {
+    encode(format!("\0{user}\0{password}").as_bytes())
+}
+
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

@@ -187,4 +187,35 @@ mod login {
         let login = fixture.logins.password(&peer, "other@example.org", PASSWORD).await;
         assert!(matches!(failure(login), LoginError::OtherAccount));
     }
+
+    /// A protocol whose session runs the exchange itself asks the same things one by one.
+    #[tokio::test]
+    async fn questions_are_answered_one_by_one() {
+        let fixture = fixture();
+        let logins = &fixture.logins;
+        let keyed = key(&fixture, "shut", true);
+        // RFC 4422 appendix A: a certificate logs in by itself where the protocol has no other use
+        // for it, also one that does not do so in IMAP.
+        let login = logins.by_certificate(&keyed).await.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(login.map(|login| login.username).as_deref(), Some("mjl@example.org"));
+        assert!(logins.by_certificate(&peer()).await.is_ok_and(|login| login.is_none()));
+        let unknown = Peer { client_key: Some("unknown".to_owned()), ..peer() };
+        for _ in 0..5 {
+            assert!(logins.by_certificate(&unknown).await.is_err());
+        }
+        assert!(!logins.may_try(peer().ip), "unknown keys count as failures");
+        assert!(logins.by_certificate(&keyed).await.is_ok_and(|login| login.is_none()));
+        logins.record(peer().ip, Ok(()));
+        assert!(logins.may_try(peer().ip));
+
+        let username = "mjl@example.org".to_owned();
+        let question = mox_sasl::Question::Certificate { username: None };
+        let answer = logins.answer(&keyed, question).await.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(answer, mox_sasl::Answer::Certificate(Some(username.clone())));
+        assert!(logins.authorize(&keyed, username).await.is_ok());
+        let other = logins.authorize(&keyed, "other@example.org".to_owned()).await;
+        assert!(matches!(failure(other), LoginError::OtherAccount));
+        let off = logins.authorize(&peer(), "off@example.org".to_owned()).await;
+        assert!(matches!(failure(off), LoginError::Disabled { .. }));
+    }
 }

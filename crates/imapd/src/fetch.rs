@@ -33,6 +33,8 @@ struct Plan {
     columns: Columns,
     /// The messages, ascending.
     uids: Vec<u32>,
+    /// The number of the connection, for the log.
+    cid: u64,
     /// What the protocol trace takes the responses for.
     kind: Kind,
 }
@@ -66,7 +68,7 @@ pub(crate) async fn fetch(connection: &mut Connection, op: FetchOp) -> Result<Ou
     };
     let (plan, vanished) = {
         let account = account.clone();
-        match blocking(move || Plan::new(&account, op)).await {
+        match blocking(move || Plan::new(cid, &account, op)).await {
             Ok(plan) => plan,
             Err(error) => return Ok(Outcome::Refused(refusal::store(cid, &error))),
         }
@@ -137,7 +139,7 @@ async fn mark_seen(
 
 impl Plan {
     /// Also returns what is to be reported as vanished.
-    fn new(account: &Account, op: FetchOp) -> Result<(Self, NumSet), StoreError> {
+    fn new(cid: u64, account: &Account, op: FetchOp) -> Result<(Self, NumSet), StoreError> {
         let mut vanished = NumSet::new();
         let uids = match op.changed_since {
             None => op.targets.iter().collect(),
@@ -173,7 +175,7 @@ impl Plan {
             matches!(item, Item::InternalDate | Item::Rfc822Size | Item::BodyStructure | Item::Body)
         };
         let kind = if op.items.iter().all(is_plain) { Kind::Protocol } else { Kind::Data };
-        Ok((Self { op, columns, uids, kind }, vanished))
+        Ok((Self { op, columns, uids, cid, kind }, vanished))
     }
 
     /// Writes messages from a place on. Blocks.
@@ -198,7 +200,7 @@ impl Plan {
                 page.out.extend_from_slice(b")\r\n");
                 page.next.item = 0;
             }
-            let first_item = page.next.item;
+            let (first_item, start) = (page.next.item, page.out.len());
             page.next = Place { message: at + 1, item: 0 };
             match self.message(&reader, row, first_item, &mut page) {
                 Ok(Some(item)) => {
@@ -206,6 +208,11 @@ impl Plan {
                     return ControlFlow::Break(());
                 }
                 Ok(None) => {}
+                // What was read before it goes out; of this message nothing has yet.
+                Err(error) if first_item == 0 => {
+                    page.out.truncate(start);
+                    page.refused = Some(refusal::store(self.cid, &error));
+                }
                 Err(error) => {
                     failed = Some(error);
                     return ControlFlow::Break(());

@@ -179,7 +179,10 @@ impl<'a> Body<'a> {
         let size = bytes.len();
         let loaded = self.load()?;
         if size > STREAM_BYTES_MIN {
-            return Ok(Piece::Streamed(Rest::new(loaded.content.seekable(), bytes)?));
+            let mut rest = Rest::new(loaded.content.seekable(), bytes)?;
+            // What cannot be read at all is noticed while the client can still be told.
+            rest.decode_chunk()?;
+            return Ok(Piece::Streamed(rest));
         }
         let out = line.output();
         let before = out.len();

@@ -317,3 +317,40 @@ fn attributes(is_subscribed: bool, special_use: &[SpecialUse]) -> Vec<&'static s
     let subscribed = is_subscribed.then_some("\\Subscribed");
     subscribed.into_iter().chain(special_use.iter().map(|special| special.name())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use mox_base::Flags;
+
+    use super::*;
+    use crate::types::FlagList;
+
+    fn message(uid: u32, modseq: u64, system: Flags) -> MessageState {
+        let flags = FlagList { system, keywords: Vec::new() };
+        let (uid, modseq) = (Uid::new(uid).unwrap(), ModSeq::new(modseq).unwrap());
+        MessageState { uid, modseq, flags }
+    }
+
+    /// What waits after the session's own change of UIDs 1 and 2 at 7.
+    #[track_caller]
+    fn check(waiting: &[(u32, u64)], said: bool, want: &[(u32, u64)]) {
+        let mut queue = ChangeQueue::default();
+        let messages = waiting.iter().map(|(uid, modseq)| message(*uid, *modseq, Flags::NONE));
+        let change = Change::Flags { mailbox: MailboxId(1), messages: messages.collect() };
+        queue.push(change, MessagesOf::All);
+        queue.supersede(&[message(1, 7, Flags::SEEN), message(2, 7, Flags::SEEN)], said);
+        let got: Vec<_> = queue.flags.iter().map(|(_, m)| (m.uid.get(), m.modseq.get())).collect();
+        assert_eq!(got, want, "{waiting:?}");
+    }
+
+    /// A session's own change used to be overwritten, in its client's eyes, by an older one.
+    #[test]
+    fn old_states_do_not_come_after_newer_ones() {
+        check(&[(1, 6)], true, &[]);
+        check(&[(1, 6)], false, &[(1, 7)]);
+        check(&[(1, 8), (3, 6)], true, &[(1, 8), (3, 6)]);
+        check(&[(1, 8), (3, 6)], false, &[(1, 8), (3, 6)]);
+        check(&[(1, 5), (2, 6), (1, 6), (1, 9)], true, &[(1, 9)]);
+        check(&[], true, &[]);
+    }
+}

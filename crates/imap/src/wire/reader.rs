@@ -283,6 +283,24 @@ mod tests {
     }
 
     #[test]
+    fn the_part_being_read_is_known() {
+        let mut reader = CommandReader::default();
+        let mut steps = Vec::new();
+        for piece in ["a", " {2+}\r\n", "x", "y", " ", "{1}\r\n", "z\r\n", "b"] {
+            let mut input = piece.as_bytes();
+            while !input.is_empty() {
+                if let Event::Literal(_) = reader.read(&mut input, true) {
+                    reader.accept().unwrap();
+                }
+            }
+            steps.push(reader.reading());
+        }
+        use Reading::{Line, Literal, Nothing};
+        let want = [Line, Literal(1), Literal(1), Line, Line, Literal(2), Nothing, Line];
+        assert_eq!(steps, want);
+    }
+
+    #[test]
     fn limits_are_exact() {
         let line = "x".repeat(LINE_BYTES_MAX - 1);
         check(&format!("{line}\r\n"), &[&line]);

@@ -92,3 +92,58 @@ async fn many_messages_come_in_order_and_complete() {
     let lines = client.ok("UID SEARCH RETURN (MIN MAX COUNT) SUBJECT 12").await;
     assert!(lines[0].starts_with("* ESEARCH (TAG \"") && lines[0].contains(" MIN 13 MAX "));
 }
+
+/// A message whose file is lost used to end the connection, and with it every later attempt to
+/// read the others.
+#[tokio::test]
+async fn a_damaged_message_spoils_no_other() {
+    let server = server();
+    let mut large = b"Subject: large\r\n\r\n".to_vec();
+    let rng = mox_testkit::TestRng::new(6);
+    while large.len() < 3_000_000 {
+        large.extend_from_slice(format!("{:016x}\r\n", rng.next_u64()).as_bytes());
+    }
+    server.deliver(MULTIPART);
+    server.deliver(&large);
+    server.deliver(MULTIPART);
+    let file = server.body_files().remove(0);
+    let mut client = server.inbox().await;
+    std::fs::remove_file(find(server.dir.path(), &file)).unwrap();
+    let (lines, reply) = client.command("FETCH 1:3 (BODY[])").await;
+    assert!(reply.starts_with("NO [SERVERBUG]"), "{reply}");
+    assert!(lines.len() == 1 && lines[0].starts_with("* 1 FETCH (UID 1 BODY[] {"), "{lines:?}");
+    // What was read is told as seen, though the command failed.
+    assert_eq!(client.ok("NOOP").await, ["* 1 FETCH (UID 1 FLAGS (\\Seen))"]);
+    assert_eq!(client.ok("FETCH 2:3 (RFC822.SIZE ENVELOPE)").await.len(), 2);
+    assert_eq!(client.ok("FETCH 3 (BODY.PEEK[1])").await.len(), 1);
+}
+
+fn find(folder: &std::path::Path, name: &str) -> std::path::PathBuf {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    for path in entries {
+        if path.is_dir() {
+            let found = find(&path, name);
+            if found.exists() {
+                return found;
+            }
+        } else if path.ends_with(name) {
+            return path;
+        }
+    }
+    std::path::PathBuf::new()
+}
+
+/// All sections of one message in one page used to take 200 times the size of a section.
+#[tokio::test]
+async fn a_message_asked_for_many_times_comes_in_pages() {
+    let server = server();
+    let text = "line of text\r\n".repeat(10_000);
+    server.deliver(format!("Subject: x\r\n\r\n{text}").as_bytes());
+    server.deliver(MULTIPART);
+    let mut client = server.inbox().await;
+    let items = ["BODY.PEEK[TEXT]"; 50].join(" ");
+    let lines = client.ok(&format!("FETCH 1:2 ({items} FLAGS)")).await;
+    assert_eq!(lines.len(), 2);
+    let (part, size) = (format!(" BODY[TEXT] {{{0}}}\r\n{text}", text.len()), text.len());
+    assert!(lines[0] == format!("* 1 FETCH (UID 1{} FLAGS ())", part.repeat(50)), "{size}");
+}

@@ -1,0 +1,90 @@
+//! What sessions cost. A process of its own: what other tests take would be counted too.
+
+#[cfg(test)]
+#[path = "../imapd/support.rs"]
+#[expect(dead_code, reason = "made for the other tests")]
+mod support;
+
+#[cfg(test)]
+mod memory {
+    use crate::support::server;
+
+    /// One after the other, as they are measured by the memory of the process.
+    #[tokio::test]
+    async fn sessions_cost_little() {
+        a_client_that_does_not_read_costs_little().await;
+        an_idle_session_is_small().await;
+    }
+
+    /// What of the memory of this process is in use, in bytes.
+    fn resident_bytes() -> u64 {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4_096
+    }
+
+    /// A client that asks for a gigabyte and reads nothing holds one page, and nobody up.
+    async fn a_client_that_does_not_read_costs_little() {
+        let server = server();
+        let mut message = b"Subject: x\r\n\r\n".to_vec();
+        while message.len() < 1_000_000 {
+            message.extend_from_slice(format!("line {}\r\n", message.len()).as_bytes());
+        }
+        for _ in 0..20 {
+            server.deliver(&message);
+        }
+        let mut other = server.inbox().await;
+        let before = resident_bytes();
+        // Fifty times the same mail in each command, a thousand megabytes in all.
+        let items = vec!["BODY.PEEK[]"; 25].join(" ");
+        let halves = vec!["BODY.PEEK[]<0.250000>"; 100].join(" ");
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            for items in [&items, &halves] {
+                let mut client = server.inbox().await;
+                client.send(&format!("a FETCH 1:* ({items})\r\n")).await;
+                clients.push(client);
+            }
+        }
+        for number in 0..200 {
+            other.ok("NOOP").await;
+            other.ok(&format!("FETCH {} (BODY.PEEK[]<0.1000>)", number % 20 + 1)).await;
+        }
+        let more = resident_bytes().saturating_sub(before);
+        // For each of the 20 the message being read, a page, and what is on the way: without a bound
+        // they would hold 25 MB each.
+        assert!(more < 40 << 20, "{more} bytes more");
+        // No transaction is open: the log of the database can be emptied.
+        other.ok("STORE 1:* +FLAGS.SILENT (\\Seen)").await;
+        for client in clients {
+            client.vanish().await;
+        }
+        server.check();
+    }
+
+    /// The goal of the project: 40 KiB for an idle session, all included.
+    async fn an_idle_session_is_small() {
+        const SESSIONS: u64 = 300;
+        let server = server();
+        for number in 0..100 {
+            server.deliver(format!("Subject: {number}\r\n\r\nbody\r\n").as_bytes());
+        }
+        let mut clients = Vec::new();
+        let mut idle = async |count: u64| {
+            for _ in 0..count {
+                let mut client = server.inbox().await;
+                client.ok("FETCH 1:* (FLAGS ENVELOPE)").await;
+                client.send("a IDLE\r\n").await;
+                assert_eq!(client.line().await, "+ waiting");
+                clients.push(client);
+            }
+        };
+        // What is allocated once is not counted.
+        idle(50).await;
+        let before = resident_bytes();
+        idle(SESSIONS).await;
+        let each = resident_bytes().saturating_sub(before) / SESSIONS;
+        // In this number are the client's own buffers too.
+        assert!(each < 40 << 10, "{each} bytes for each session");
+    }
+}

@@ -21,10 +21,13 @@ fn config(server: &Server) -> Result<PathBuf> {
     let folder = server.folder();
     let path = folder.join("neomuttrc");
     let certificate = server.certificate();
+    // Left to itself, neomutt with GNU SASL picks SCRAM-SHA-256-PLUS, for which it has no channel
+    // binding, and gives up.
     let text = format!(
         "set from={ADDRESS}\nset realname='Mox Local'\nset use_envelope_from=yes\n\
          set hostname=client.example\n\
          set smtp_url=smtps://{ADDRESS}@localhost:{}/\nset smtp_pass={PASSWORD}\n\
+         set smtp_authenticators=plain\nset imap_authenticators=plain\n\
          set folder=imaps://localhost:{}/\nset imap_user={ADDRESS}\nset imap_pass={PASSWORD}\n\
          set spoolfile=+INBOX\nset certificate_file={}\nset ssl_verify_dates=yes\n\
          set copy=no\nset quit=yes\nset confirmappend=no\nset confirmcreate=no\nset delete=no\n\

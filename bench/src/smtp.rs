@@ -50,7 +50,10 @@ impl Smtp {
 
     /// Sends a message up to DATA, in one packet (RFC 2920).
     pub(crate) fn begin(&mut self, mail_from: &str) -> Result<()> {
-        let commands = format!("MAIL FROM:<{mail_from}>\r\nRCPT TO:<{ADDRESS}>\r\nDATA\r\n");
+        // Some subjects are in UTF-8. RFC 6531 §3.4.
+        let commands = format!(
+            "MAIL FROM:<{mail_from}> BODY=8BITMIME SMTPUTF8\r\nRCPT TO:<{ADDRESS}>\r\nDATA\r\n"
+        );
         self.send(commands.as_bytes())?;
         self.expect("250")?;
         self.expect("250")?;

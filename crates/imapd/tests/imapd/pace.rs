@@ -5,29 +5,28 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Server, server};
-
-/// Sends a byte every `every` seconds until the server has enough; returns the seconds it took.
-async fn drip(server: &Server, first: &str, every: u64) -> u64 {
-    let mut client = server.connect().await;
-    client.send(first).await;
-    let started = Instant::now();
-    while client.stream.write_all(b"x").await.is_ok() && !client.task.is_finished() {
-        sleep(Duration::from_secs(every)).await;
-    }
-    assert!(client.task.is_finished());
-    started.elapsed().as_secs()
-}
+use crate::support::server;
 
 /// Each byte used to start the wait anew: a client that never logs in could stay for days.
 #[tokio::test(start_paused = true)]
 async fn a_command_that_drips_in_gets_no_more_time() {
     let server = server();
-    let took = drip(&server, "a LOG", 20).await;
+    // Sends a byte every so many seconds until the server has enough; the seconds it took.
+    let drip = async |first: &str, every_secs: u64| {
+        let mut client = server.connect().await;
+        client.send(first).await;
+        let started = Instant::now();
+        while client.stream.write_all(b"x").await.is_ok() && !client.task.is_finished() {
+            sleep(Duration::from_secs(every_secs)).await;
+        }
+        assert!(client.task.is_finished());
+        started.elapsed().as_secs()
+    };
+    let took = drip("a LOG", 20).await;
     assert!((30..=70).contains(&took), "{took}");
-    let took = drip(&server, "a LOGIN {100+}\r\n", 5).await;
+    let took = drip("a LOGIN {100+}\r\n", 5).await;
     assert!((30..=60).contains(&took), "{took}");
-    let took = drip(&server, "a AUTHENTICATE PLAIN\r\n", 20).await;
+    let took = drip("a AUTHENTICATE PLAIN\r\n", 20).await;
     assert!((30..=70).contains(&took), "{took}");
     // Many small literals: the whole command has a bound too.
     let mut client = server.connect().await;

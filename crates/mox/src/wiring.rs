@@ -35,6 +35,7 @@ impl Drivers {
             trace: services.levels.trace_switch(package_of("mox_smtpd")),
             spool_dir,
             received_ids: services.received_ids.clone(),
+            is_pedantic: services.pedantic,
             is_localserve: services.mode == Mode::Localserve,
         });
         let imapd = Imapd::new(mox_imapd::Services {

@@ -24,6 +24,7 @@
 //!     hostname: Domain::parse("mail.example").unwrap(),
 //!     size_bytes_max: 1_000_000,
 //!     is_pedantic: false,
+//!     slows_offenders: true,
 //!     has_starttls: false,
 //!     login_needs_tls: true,
 //!     rcpt_needs_tls: false,

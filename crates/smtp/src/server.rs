@@ -77,6 +77,8 @@ pub struct Config {
     pub size_bytes_max: u64,
     /// See [`Syntax`](crate::command::Syntax).
     pub is_pedantic: bool,
+    /// Delivery: a client whose message is refused is served slowly from then on.
+    pub slows_offenders: bool,
     /// Whether a certificate is at hand for STARTTLS.
     pub has_starttls: bool,
     /// Submission: no login without TLS. RFC 8314 §3.

@@ -39,8 +39,6 @@ struct Message {
     from: Option<Address>,
     /// Whether it needs SMTPUTF8. RFC 6531 §3.
     needs_utf8: bool,
-    /// Fields that it lacked.
-    added: String,
 }
 
 /// Decides for one copy, and says into which mailbox it goes.
@@ -97,7 +95,7 @@ async fn examine(
     report: &DataReport,
 ) -> Result<Message, DataRefusal> {
     let is_submission = connection.port.kind == Service::Submission;
-    let is_pedantic = connection.smtpd.services.config.snapshot().statics.pedantic;
+    let is_pedantic = connection.smtpd.services.is_pedantic;
     let header_bytes = report.header_bytes.unwrap_or(report.size_bytes);
     let header_bytes = header_bytes.min(HEADER_BYTES_MAX as u64);
     // Where all bytes are ASCII, so are those of its headers.
@@ -117,7 +115,7 @@ async fn examine(
         return Err(DataRefusal::Submission(SubmissionError::NeedsUtf8));
     }
     let from = header::from(&header);
-    Ok(Message { spool, header, from, needs_utf8, added: String::new() })
+    Ok(Message { spool, header, from, needs_utf8 })
 }
 
 fn unreadable(cid: u64, error: &io::Error) -> DataRefusal {
@@ -141,7 +139,7 @@ async fn complete(
         return Err(refused(SubmissionError::Malformed));
     }
     let facts = header::facts(&header);
-    let from = check_header(&facts, config.statics.pedantic).map_err(refused)?;
+    let from = check_header(&facts, connection.smtpd.services.is_pedantic).map_err(refused)?;
     let account = connection.account.as_deref().unwrap_or_default();
     match config.account_may_send_as(account, from) {
         Ok(true) => {}
@@ -156,18 +154,18 @@ async fn complete(
     let date = DateTime::from_unix(now);
     let added = missing_fields(&facts, &connection.port.hostname, random, date);
     let from = Some(from.clone());
-    let (spool, header) = match header::without_bcc(&header) {
-        Some(shorter) => {
-            let old_bytes = header.len() as u64;
-            let dir = connection.smtpd.services.spool_dir.clone();
-            let replaced = blocking(move || {
-                spool.with_head(old_bytes, &shorter, &dir).map(|spool| (spool, shorter))
-            });
-            replaced.await.map_err(|error| unreadable(connection.cid, &error))?
-        }
-        None => (spool, header),
-    };
-    Ok(Message { spool, header, from, needs_utf8, added })
+    let shorter = header::without_bcc(&header);
+    if added.is_empty() && shorter.is_none() {
+        return Ok(Message { spool, header, from, needs_utf8 });
+    }
+    // What is added becomes part of the message, so that threads, ENVELOPE and searches see it.
+    let old_bytes = header.len() as u64;
+    let head = [added.as_bytes(), shorter.as_deref().unwrap_or(&header)].concat();
+    let dir = connection.smtpd.services.spool_dir.clone();
+    let replaced =
+        blocking(move || spool.with_head(old_bytes, &head, &dir).map(|spool| (spool, head)));
+    let (spool, header) = replaced.await.map_err(|error| unreadable(connection.cid, &error))?;
+    Ok(Message { spool, header, from, needs_utf8 })
 }
 
 /// A copy ready for its account.
@@ -190,13 +188,7 @@ async fn store_copies(
     let mut outcomes: Vec<Outcome> = vec![Err(DataRefusal::Unavailable); routes.copies.len()];
     let mut spool = message.spool;
     let mut has_stored = false;
-    let post = Postmark {
-        connection,
-        envelope,
-        added: &message.added,
-        needs_utf8: message.needs_utf8,
-        now,
-    };
+    let post = Postmark { connection, envelope, needs_utf8: message.needs_utf8, now };
     for group in wanted.chunks(COPIES_AT_ONCE_MAX) {
         let mut places = Vec::with_capacity(group.len());
         let mut parcels = Vec::with_capacity(group.len());
@@ -291,7 +283,6 @@ fn queue(
 struct Postmark<'a> {
     connection: &'a Connection,
     envelope: &'a Envelope,
-    added: &'a str,
     needs_utf8: bool,
     now: UnixSeconds,
 }
@@ -301,10 +292,9 @@ impl Postmark<'_> {
         let reverse_path = &self.envelope.mail.reverse_path;
         // The place for Authentication-Results and Received-SPF is before Received.
         let prefix = [
-            &delivered_to_field(&copy.address),
-            &return_path_field(reverse_path),
-            &self.received(&copy.rcpt),
-            self.added,
+            delivered_to_field(&copy.address),
+            return_path_field(reverse_path),
+            self.received(&copy.rcpt),
         ]
         .concat();
         let client = self.envelope.client_name.as_ref();

@@ -94,6 +94,8 @@ pub struct Services {
     pub spool_dir: PathBuf,
     /// Names for connections in `Received` fields and error replies.
     pub received_ids: ReceivedIds,
+    /// Refuse what the RFCs do not allow even where it is harmless.
+    pub is_pedantic: bool,
     /// Whether this is a server for developers: every recipient exists, and some addresses ask for
     /// errors, see [`mox_smtp::simulate`].
     pub is_localserve: bool,

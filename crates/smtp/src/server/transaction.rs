@@ -204,7 +204,8 @@ impl Session {
 
     fn refuse_message(&mut self, reply: Reply) -> Action {
         self.bad_transactions = self.bad_transactions.saturating_add(1);
-        self.is_slow |= self.config.service == Service::Delivery;
+        let is_offence = self.config.service == Service::Delivery;
+        self.is_slow |= is_offence && self.config.slows_offenders;
         self.reject(reply)
     }
 

@@ -55,6 +55,7 @@ pub(crate) fn config(service: Service) -> Config {
         hostname: Domain::parse("mail.local.example").expect("a good name"),
         size_bytes_max: 1_000,
         is_pedantic: false,
+        slows_offenders: true,
         has_starttls: true,
         login_needs_tls: true,
         rcpt_needs_tls: false,

@@ -228,9 +228,7 @@ async fn a_large_message_loses_its_bcc_too() {
 
 #[tokio::test]
 async fn pedantic_wants_what_the_rfcs_want() {
-    let setup = Setup::default();
-    let mox_conf = setup.mox_conf.replace("LogLevel", "Pedantic: true\nLogLevel");
-    let fixture = Fixture::with(Setup { mox_conf, ..setup });
+    let fixture = Fixture::with(Setup { is_pedantic: true, ..Setup::default() });
     fixture.set_password("mjl");
     check(&fixture, "From: mjl@example.org\r\n\r\nx\r\n", "250").await;
     check(&fixture, "Return-Path: <>\r\nFrom: mjl@example.org\r\n\r\nx\r\n", "550 5.6.0").await;

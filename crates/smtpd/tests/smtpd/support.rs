@@ -76,6 +76,7 @@ pub(crate) struct Setup {
     pub(crate) failures: AuthFailures,
     pub(crate) mox_conf: String,
     pub(crate) domains_conf: String,
+    pub(crate) is_pedantic: bool,
     pub(crate) is_localserve: bool,
     pub(crate) has_spool_dir: bool,
 }
@@ -88,6 +89,7 @@ impl Default for Setup {
             failures: AuthFailures::new(),
             mox_conf: MOX_CONF.to_owned(),
             domains_conf: DOMAINS_CONF.to_owned(),
+            is_pedantic: false,
             is_localserve: false,
             has_spool_dir: true,
         }
@@ -157,6 +159,7 @@ impl Fixture {
             trace: TraceSwitch::new(TraceLevel::Off),
             spool_dir,
             received_ids: ReceivedIds::new([1; 16], [2; 8]),
+            is_pedantic: setup.is_pedantic,
             is_localserve: setup.is_localserve,
         });
         let stopping = CancellationToken::new();

@@ -4,13 +4,15 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mox_base::UnixSeconds;
 use mox_mime::{Analysis, Limits};
 use rusqlite::{Connection, params};
+use zstd::stream::raw::CParameter;
+use zstd::stream::read::Encoder;
 
 use crate::Result;
 use crate::account::{Account, Shared};
@@ -26,6 +28,9 @@ const HEAD_BYTES_MAX: u64 = 256 << 10;
 
 /// Level 1: the higher ones cost more time than they save space.
 const ZSTD_LEVEL: i32 = 1;
+
+/// The window of a large text: 128 KB. A session that streams one holds as much.
+const WINDOW_LOG: u32 = 17;
 
 /// Compression must save at least one part in this many.
 const SAVING_PARTS: usize = 20;
@@ -236,14 +241,21 @@ fn stage_text(
         return Ok((StagedText::Inline(data), TEXT_ZSTD));
     }
     source.seek(SeekFrom::Start(offset))?;
-    let mut compressed = zstd::stream::read::Encoder::new(source.take(size), ZSTD_LEVEL)?;
+    let mut compressed = encoder(source.take(size))?;
     let file = write_file(shared, &mut compressed)?;
     Ok((StagedText::File(file), TEXT_ZSTD))
 }
 
+/// Compresses a stream so that reading it later takes little memory.
+fn encoder<'a, R: Read>(source: R) -> Result<Encoder<'a, BufReader<R>>> {
+    let mut encoder = Encoder::new(source, ZSTD_LEVEL)?;
+    encoder.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    Ok(encoder)
+}
+
 /// Compresses a large text that may still turn out small (a log, a table). `None` if not.
 fn compress_inline(source: &mut impl Read) -> Result<Option<Vec<u8>>> {
-    let mut compressed = zstd::stream::read::Encoder::new(source, ZSTD_LEVEL)?;
+    let mut compressed = encoder(source)?;
     let mut data = Vec::new();
     let read = compressed.by_ref().take(INLINE_BYTES_MAX as u64 + 1).read_to_end(&mut data)?;
     Ok((read <= INLINE_BYTES_MAX).then_some(data))

@@ -3,7 +3,7 @@
 use mox_imap::session::{Action, Op, Outcome, Refusal, Session, Settings};
 use mox_login::{Exchange, Login, Peer};
 use mox_net::trace::{Kind, TraceLevel, Tracer};
-use mox_net::{Conn, ConnError, Incoming, OpenPermit, blocking};
+use mox_net::{Conn, ConnError, Incoming, OpenPermit};
 use mox_sasl::ChannelBindings;
 use mox_store::{Account, NewMessage};
 use tokio_util::sync::CancellationToken;
@@ -11,9 +11,13 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::{Feed, OwnChanges};
 use crate::pace::{AUTHENTICATED_WAIT, COMMAND_WAIT, Pace};
 use crate::record::{self, Record};
-use crate::{Imapd, Port, append, fetch, mailboxes, messages, refusal, search, select, sign_in};
+use crate::{Imapd, Port, append, fetch, mailboxes, messages, search, select, sign_in};
 
 const SHUTTING_DOWN: &str = "mox shutting down";
+
+/// For a session whose account a failed commit has closed. RFC 9051 §7.1: the code says that it is
+/// our trouble and may pass. The next login opens the account anew, its log made durable first.
+const ACCOUNT_CLOSED: &str = "[UNAVAILABLE] account is being reopened, please reconnect";
 
 /// Failed logins after which a connection is served slowly.
 pub const SLOW_AFTER_FAILURES: u32 = 3;
@@ -191,12 +195,8 @@ impl Connection {
             Ok(Some(login)) => {
                 let name = login.username.clone();
                 tracing::info!(cid = self.cid, user = name, "logged in by client key");
-                match self.log_in(login).await {
-                    Ok(()) => self.session.greet(Some(&name)),
-                    Err(_) => {
-                        return Err(self.refuse("open account for address: try again later").await);
-                    }
-                }
+                self.log_in(&login);
+                self.session.greet(Some(&name));
             }
             Err(error) => {
                 tracing::info!(cid = self.cid, %error, "client key not accepted");
@@ -207,13 +207,10 @@ impl Connection {
     }
 
     /// Binds the connection to an account.
-    pub(crate) async fn log_in(&mut self, login: Login) -> Result<(), Refusal> {
-        let account = login.account;
-        let opened = blocking(move || account.subscribe().map(|feed| (account, feed))).await;
-        let (account, subscription) = opened.map_err(|error| refusal::store(self.cid, &error))?;
-        let account = account.acting_as(&subscription);
+    pub(crate) fn log_in(&mut self, login: &Login) {
+        let subscription = login.account.subscribe();
+        let account = login.account.acting_as(&subscription);
         self.user = Some(User { account, feed: Feed::new(subscription) });
-        Ok(())
     }
 
     /// Sends what the session has written.
@@ -233,6 +230,9 @@ impl Connection {
 
     /// Gives the session input; waits for some if there is none.
     async fn read(&mut self) -> Result<Action, End> {
+        if self.is_account_closed() {
+            return Ok(self.session.bye(ACCOUNT_CLOSED));
+        }
         let part = self.session.reading();
         self.pace.reads(&mut self.conn, part, self.session.is_authenticated());
         while self.conn.buffered().is_empty() {
@@ -246,6 +246,9 @@ impl Connection {
         }
         // Commands that ask nothing of the store tell of changes too.
         self.pump(OwnChanges::Ignored);
+        if self.is_account_closed() {
+            return Ok(self.session.bye(ACCOUNT_CLOSED));
+        }
         self.pace.arm(&mut self.conn, self.session.is_authenticated());
         let is_traced = self.imapd.services.trace.level() != TraceLevel::Off;
         let secret = is_traced.then(|| record::Shown::before(&self.session, self.conn.buffered()));
@@ -293,6 +296,9 @@ impl Connection {
             return Ok(None);
         }
         self.pump(OwnChanges::Ignored);
+        if self.is_account_closed() {
+            return Ok(Some(self.session.bye(ACCOUNT_CLOSED)));
+        }
         let action = self.session.poll();
         self.pace.arm(&mut self.conn, is_authenticated);
         self.send().await?;
@@ -307,6 +313,11 @@ impl Connection {
         if let Some(user) = &mut self.user {
             user.feed.pump(&mut self.session, own);
         }
+    }
+
+    /// Whether nothing can be done with the account any more but open it anew.
+    fn is_account_closed(&self) -> bool {
+        self.user.as_ref().is_some_and(|user| user.feed.is_closed())
     }
 
     /// The account of the connection. The session asks for it only after login.

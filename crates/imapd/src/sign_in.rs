@@ -17,7 +17,7 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
             let logins = connection.imapd.services.logins.clone();
             let peer = connection.peer();
             let login = logins.password(&peer, &username, password.expose()).await;
-            finish(connection, login).await
+            finish(connection, login)
         }
         Op::Authenticate { mechanism, initial } => {
             let mechanism = Mechanism::parse(&mechanism).ok();
@@ -69,22 +69,18 @@ async fn go_on(connection: &mut Connection, step: Step) -> Outcome {
         Step::Failed(error) => Err(error),
     };
     connection.exchange = None;
-    finish(connection, login).await
+    finish(connection, login)
 }
 
-async fn finish(connection: &mut Connection, login: Result<Login, LoginError>) -> Outcome {
+fn finish(connection: &mut Connection, login: Result<Login, LoginError>) -> Outcome {
     match login {
         Ok(login) => {
             let (cid, account) = (connection.cid, login.account.name());
             tracing::info!(cid, account, user = login.username, "logged in");
-            match connection.log_in(login).await {
-                Ok(()) => {
-                    connection.failed_logins = 0;
-                    connection.conn.set_slow(false);
-                    Outcome::Done
-                }
-                Err(refusal) => Outcome::Refused(refusal),
-            }
+            connection.log_in(&login);
+            connection.failed_logins = 0;
+            connection.conn.set_slow(false);
+            Outcome::Done
         }
         Err(error) => {
             failed(connection, &error);

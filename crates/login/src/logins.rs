@@ -204,8 +204,14 @@ impl Logins {
         if let Some(message) = disabled.filter(|message| !message.is_empty()) {
             return Err(LoginError::Disabled { message: message.clone() });
         }
-        let store = self.0.store.clone();
-        let account = blocking(move || store.account(&target.account)).await?;
+        // Checking the password has opened it.
+        let account = match self.0.store.opened(&target.account)? {
+            Some(account) => account,
+            None => {
+                let store = self.0.store.clone();
+                blocking(move || store.account(&target.account)).await?
+            }
+        };
         Ok(Login { account, username })
     }
 }

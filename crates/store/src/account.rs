@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use mox_base::{Clock, MailboxId, MailboxName, UnixSeconds};
+use mox_base::{Clock, MailboxId, MailboxName, ModSeq, UnixSeconds};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
@@ -28,7 +28,7 @@ use crate::writer::{Queue, Writer};
 use crate::{Result, StoreError, check, copy, flag, remove, schema, secret, stage};
 
 /// The most idle connections for reading that an account keeps.
-const READERS_KEPT_MAX: usize = 4;
+const READERS_KEPT_MAX: usize = 8;
 
 /// An open account. Cheap to clone; the account stays open while a clone exists.
 #[derive(Clone)]
@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) recover: AtomicBool,
     /// Removed messages wait for erasure.
     pub(crate) tombs: AtomicBool,
+    /// The modseq of the last commit.
+    committed: AtomicU64,
     last_used: AtomicI64,
     /// Tells the body files of this use of the account from those of others.
     opened_at: i64,
@@ -85,6 +87,7 @@ impl Shared {
             poisoned: AtomicBool::new(false),
             recover: AtomicBool::new(recover),
             tombs: AtomicBool::new(true),
+            committed: AtomicU64::new(0),
             last_used: AtomicI64::new(now.0),
             opened_at: now.0,
             last_blob: AtomicI64::new(0),
@@ -110,6 +113,11 @@ impl Shared {
 
     pub(crate) fn policy(&self) -> Result<Arc<Policy>> {
         self.policies.policy(&self.name).ok_or(StoreError::NoAccount)
+    }
+
+    /// Notes the modseq of a commit, before it is published.
+    pub(crate) fn committed(&self, modseq: ModSeq) {
+        self.committed.store(modseq.get(), Ordering::Release);
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {
@@ -142,6 +150,7 @@ impl Shared {
         drop(db);
         let writer = Writer::open(self)?;
         stage::sweep(self, &writer.db)?;
+        self.committed(writer.state.modseq);
         *slot = Some(writer);
         Ok(())
     }
@@ -153,7 +162,7 @@ impl Shared {
         // anew does not repeat one (RFC 9051 §2.3.1.1).
         let seconds = u64::try_from(self.clock.now().0).unwrap_or_default();
         let state = State {
-            modseq: mox_base::ModSeq::new(1).unwrap_or_default(),
+            modseq: ModSeq::new(1).unwrap_or_default(),
             next_message: 1,
             next_mailbox: 1,
             next_uidvalidity: (seconds >> 1).clamp(1, u64::from(u32::MAX >> 1)),
@@ -222,18 +231,15 @@ impl Account {
         &self.shared.dir
     }
 
-    /// Subscribes to all changes from now on.
+    /// Subscribes to all changes from now on. Does not block.
     ///
     /// Read the account after subscribing, and ignore the changes whose modseq is not above
     /// [`Reader::modseq`]: what was read has them already.
-    ///
-    /// # Errors
-    ///
-    /// If the database cannot be read.
-    pub fn subscribe(&self) -> Result<Subscription> {
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
         // Whatever commits between the look and the subscription is only told once too often.
-        let now = self.read()?.modseq();
-        Ok(self.shared.hub.subscribe(now))
+        let now = ModSeq::new(self.shared.committed.load(Ordering::Acquire)).unwrap_or_default();
+        self.shared.hub.subscribe(now)
     }
 
     /// A handle whose writes are marked as this subscriber's.
@@ -355,7 +361,7 @@ impl Account {
     ///
     /// If the database cannot be read.
     pub fn is_tidy(&self) -> Result<bool> {
-        let applied = self.shared.hub.applied_by_all().unwrap_or(mox_base::ModSeq::MAX);
+        let applied = self.shared.hub.applied_by_all().unwrap_or(ModSeq::MAX);
         Ok(!self.read()?.has_tombs(applied)?)
     }
 

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{Result, StoreError};
@@ -172,6 +173,8 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
 
 fn tune(db: &Connection) -> Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Plans do not depend on bound values, so statements are not compiled anew for other values.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.execute_batch(&format!(
         "PRAGMA cache_size = -{PAGE_CACHE_KIB}; PRAGMA temp_store = MEMORY; \
          PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; \

@@ -96,6 +96,21 @@ impl Store {
         Ok(Account::new(shared))
     }
 
+    /// The account if it is open already and takes writes. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoAccount`] if the configuration has no such account.
+    pub fn opened(&self, name: &str) -> Result<Option<Account>> {
+        self.0.policies.policy(name).ok_or(StoreError::NoAccount)?;
+        let slot = self.0.open.lock().get(name).map(Arc::clone);
+        let shared = slot.as_ref().and_then(|slot| slot.try_lock()?.clone());
+        Ok(shared.filter(|shared| !shared.is_poisoned()).map(|shared| {
+            shared.touch();
+            Account::new(shared)
+        }))
+    }
+
     /// Closes accounts that nobody has used for a while, and tidies up in the others. To be
     /// called every few seconds. Blocks on the disk.
     pub fn tick(&self) {

@@ -188,6 +188,9 @@ impl Shared {
         let outcome = self.with_writer(&mut writer, |writer| self.transact(writer, &mut batch));
         let commit = match outcome {
             Ok(changes) => {
+                if let Some(writer) = &*writer {
+                    self.committed(writer.state.modseq);
+                }
                 for change in changes {
                     self.hub.publish(&change);
                 }

@@ -241,7 +241,7 @@ fn moved_messages_keep_their_content_and_can_be_read_where_they_were() {
     let fixture = Fixture::new();
     fixture.deliver_many(3);
     let id = fixture.id("Inbox");
-    let subscription = fixture.account.subscribe().unwrap();
+    let subscription = fixture.account.subscribe();
     let content = fixture.body("Inbox", 2).unwrap();
     let outcome = fixture.account.move_to(id, set(&[2]), name("Junk")).wait().unwrap();
     assert_eq!(outcome.uids, [(uid(2), uid(1))]);
@@ -264,7 +264,7 @@ fn expunged_messages_stay_readable_until_every_session_has_applied_it() {
     let fixture = Fixture::new();
     fixture.deliver_many(4);
     let id = fixture.id("Inbox");
-    let (one, two) = (fixture.account.subscribe().unwrap(), fixture.account.subscribe().unwrap());
+    let (one, two) = (fixture.account.subscribe(), fixture.account.subscribe());
     let deleted = flag(FlagOp::Add, Flags::DELETED, &[]);
     fixture.account.change_flags(id, set(&[2, 4]), deleted).wait().unwrap();
     let which = Expunge { uids: set(&[1, 2, 3]), only_deleted: true };
@@ -311,7 +311,7 @@ fn a_fetch_visits_in_order_and_can_be_stopped() {
     let fixture = Fixture::new();
     fixture.deliver_many(200);
     let id = fixture.id("Inbox");
-    let subscription = fixture.account.subscribe().unwrap();
+    let subscription = fixture.account.subscribe();
     let which = Expunge { uids: set(&[3, 60]), only_deleted: false };
     fixture.account.expunge(id, which).wait().unwrap();
     let wanted: Vec<u32> = (1..8).chain([58, 60, 61, 150, 200, 999]).collect();
@@ -352,7 +352,7 @@ fn the_first_unseen_message_is_found() {
 #[test]
 fn own_changes_are_marked_in_the_feed() {
     let fixture = Fixture::new();
-    let subscription = fixture.account.subscribe().unwrap();
+    let subscription = fixture.account.subscribe();
     let acting = fixture.account.acting_as(&subscription);
     acting.subscribe_to(name("mine")).wait().unwrap();
     fixture.account.subscribe_to(name("others")).wait().unwrap();

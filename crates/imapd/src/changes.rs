@@ -20,11 +20,12 @@ pub(crate) struct Feed {
     subscription: Subscription,
     /// The last change that was taken.
     taken: ModSeq,
+    is_closed: bool,
 }
 
 impl Feed {
     pub(crate) fn new(subscription: Subscription) -> Self {
-        Self { subscription, taken: ModSeq::default() }
+        Self { subscription, taken: ModSeq::default(), is_closed: false }
     }
 
     /// Waits until there is something to pump.
@@ -35,6 +36,7 @@ impl Feed {
     /// Gives the session everything that was committed. To be called before every outcome.
     pub(crate) fn pump(&mut self, session: &mut Session, own: OwnChanges) {
         let waiting = self.subscription.take();
+        self.is_closed |= waiting.closed;
         if waiting.overflow {
             session.push_change(Change::Overflow);
         }
@@ -46,6 +48,12 @@ impl Feed {
             }
             session.push_change_of(&change.kind, change.modseq);
         }
+    }
+
+    /// Whether the account was closed by a failed commit, as the last pump heard: this session can
+    /// write nothing any more and would hear of nothing.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     fn id(&self) -> SubscriberId {

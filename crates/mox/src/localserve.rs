@@ -21,6 +21,7 @@ use mox_config::{
 use mox_login::set_password;
 use mox_net::SystemClock;
 use mox_sasl::Password;
+use mox_store::RealDisk;
 use rcgen::{CertificateParams, DnType, KeyPair};
 
 use crate::data_dir::DataDir;
@@ -118,7 +119,8 @@ fn fill(dir: &Path, options: &InitOptions) -> Result<()> {
     let data = DataDir::take(&live.snapshot().data_dir())?;
     data.temporary()?;
     let levels = Levels::new(LogLevel::Info);
-    let services = Services::build(Mode::Localserve, Arc::new(live), levels, false, &data)?;
+    let disk = Arc::new(RealDisk);
+    let services = Services::build(Mode::Localserve, Arc::new(live), levels, false, disk, &data)?;
     let account = services.store.account(ACCOUNT).context("make account")?;
     let password = Password::for_storing(PASSWORD)?;
     set_password(&account, &password, &*services.rng).wait().context("set password")

@@ -11,6 +11,7 @@ use mox_base::{Clock as _, Domain};
 use mox_config::{Finding, Live, LogLevel, NamedFiles};
 use mox_net::tls::TlsAcceptor;
 use mox_net::{BindError, Listener, ShutdownReport, SystemClock, blocking};
+use mox_store::{Disk, RealDisk};
 use tokio::task::JoinHandle;
 
 use crate::background;
@@ -47,6 +48,8 @@ pub struct Options {
     pub pedantic: bool,
     /// Which ports are listened on.
     pub ports: Ports,
+    /// What the accounts are kept on: the real disk, or one that fails when a test wants it to.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Options {
@@ -67,7 +70,8 @@ impl Options {
         let (live, notices) = Live::load(config, NamedFiles::Check, now)?;
         let levels = Levels::from_config(&live.snapshot().statics, level);
         let config = Arc::new(live);
-        let options = Self { mode, config, levels, pedantic: false, ports: Ports::Configured };
+        let (ports, disk) = (Ports::Configured, Arc::new(RealDisk));
+        let options = Self { mode, config, levels, pedantic: false, ports, disk };
         Ok((options, notices))
     }
 
@@ -136,12 +140,12 @@ impl Server {
     /// If the data directory is in use or cannot be used, certificates cannot be loaded, or a port
     /// is taken. Nothing runs then.
     pub async fn start(options: Options) -> Result<Self> {
-        let Options { mode, config, levels, pedantic, ports } = options;
+        let Options { mode, config, levels, pedantic, ports, disk } = options;
         let build = move || -> Result<_> {
             let snapshot = config.snapshot();
             let data = DataDir::take(&snapshot.data_dir())?;
             let certs = ListenerCerts::load(&snapshot)?;
-            let services = Services::build(mode, config, levels, pedantic, &data)?;
+            let services = Services::build(mode, config, levels, pedantic, disk, &data)?;
             certs.warn_of_expiry(services.clock.now());
             let drivers = Drivers::new(&services, data.temporary()?);
             Ok((data, certs, services, drivers))

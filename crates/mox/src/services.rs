@@ -8,7 +8,7 @@ use mox_config::Live;
 use mox_login::Logins;
 use mox_net::{AuthFailures, ConnectionLimits, Supervisor, SystemClock, SystemRng};
 use mox_smtpd::ReceivedIds;
-use mox_store::{ClientKeys, Store};
+use mox_store::{ClientKeys, Disk, Store};
 
 use crate::data_dir::{DECOY_SECRET, DataDir, RECEIVED_ID_SECRET};
 use crate::log::Levels;
@@ -60,6 +60,7 @@ impl Services {
     /// Blocks.
     ///
     /// - `pedantic`: asked for on the command line; the configuration may ask too.
+    /// - `disk`: what the accounts are kept on.
     ///
     /// # Errors
     ///
@@ -69,12 +70,13 @@ impl Services {
         config: Arc<Live>,
         levels: Levels,
         pedantic: bool,
+        disk: Arc<dyn Disk>,
         data: &DataDir,
     ) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let rng: Arc<dyn Rng> = Arc::new(SystemRng);
         let policies = Arc::new(ConfigPolicies::new(Arc::clone(&config)));
-        let store = Store::new(data.path(), Arc::clone(&clock), policies);
+        let store = Store::with_disk(data.path(), Arc::clone(&clock), policies, disk);
         let client_keys = ClientKeys::open(data.path()).context("open database of client keys")?;
         let client_keys = Arc::new(client_keys);
         let logins = Logins::new(

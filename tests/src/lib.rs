@@ -11,6 +11,8 @@ mod client;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod sessions;

@@ -1,12 +1,14 @@
 //! A server to test.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mox::ctl::Client as Control;
 use mox::localserve::{CERT_FILE, InitOptions, init};
 use mox::server::{Options, Server};
 use mox::service::Service;
 use mox::services::Mode;
+use mox_store::Disk;
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -32,6 +34,15 @@ impl TestServer {
         let dir = tempfile::tempdir().unwrap();
         init(&data_dir(&dir), &InitOptions::default()).unwrap();
         Self::start_in(dir, mode).await
+    }
+
+    /// A fresh localserve whose accounts are on this disk.
+    pub(crate) async fn start_on(disk: Arc<dyn Disk>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init(&data_dir(&dir), &InitOptions::default()).unwrap();
+        let (options, _) = Options::load(Mode::Localserve, &data_dir(&dir), None).unwrap();
+        let options = Options { disk, ..options.on_free_ports() };
+        Self { server: Server::start(options).await.unwrap(), dir }
     }
 
     async fn start_in(dir: TempDir, mode: Mode) -> Self {
@@ -68,6 +79,11 @@ impl TestServer {
     /// The certificate of the server.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.path().join(CERT_FILE)
+    }
+
+    /// A connection without TLS, whatever the port wants; nothing is read yet.
+    pub(crate) async fn connect_plain(&self, service: Service) -> Client {
+        Client::connect(self.server.address(service).unwrap()).await
     }
 
     /// A connection, TLS where that comes first; nothing is read yet.

@@ -104,10 +104,10 @@ fn describe(session: &mut Session, selecting: &Selecting, snapshot: &Snapshot) {
     print::untagged(out, &format!("OK [UIDNEXT {}] x", snapshot.uidnext));
     let line = ListLine { name: selecting.name.as_str(), ..ListLine::default() };
     line.print(out, enabled.rev2);
-    if enabled.condstore {
-        let code = Some(Code::HighestModSeq(snapshot.highest_modseq.get().max(1)));
-        print::tagged(out, "*", Status::Ok, code, "x");
-    }
+    // RFC 7162 §3.1.2.1: with every SELECT, whether the client has enabled CONDSTORE or not. Our
+    // specification has it only then.
+    let code = Some(Code::HighestModSeq(snapshot.highest_modseq.get().max(1)));
+    print::tagged(out, "*", Status::Ok, code, "x");
 }
 
 /// What the driver is to look up for a client with a stale copy. RFC 7162 §3.2.5.

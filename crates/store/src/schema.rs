@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::{Result, StoreError};
 
 /// The version that this program writes; `user_version` in the file.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Memory for pages per connection. Measured equal to 8 MB for scans of 100,000 messages.
 const PAGE_CACHE_KIB: u32 = 1_024;
@@ -124,13 +124,28 @@ CREATE INDEX tomb_removed ON tomb(removed);
 CREATE TABLE secret(kind TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 ";
 
+/// What version 2 adds.
+const TABLES_2: &str = "
+CREATE TABLE annotation(
+    mailbox INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    is_binary INTEGER NOT NULL,
+    PRIMARY KEY(mailbox, name)
+) WITHOUT ROWID;
+";
+
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.
 ///
 /// A released step is never changed: `tests/fixtures` keeps a database of every released version.
-const STEPS: &[fn(&Connection) -> rusqlite::Result<()>] = &[create_tables];
+const STEPS: &[fn(&Connection) -> rusqlite::Result<()>] = &[create_tables, to_version_2];
 
 fn create_tables(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(TABLES)
+}
+
+fn to_version_2(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(TABLES_2)
 }
 
 /// Opens the connection that writes, creating and upgrading the tables as needed.

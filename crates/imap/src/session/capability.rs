@@ -6,13 +6,34 @@ use crate::print;
 /// Announced in any state, in this order. RFC 9051 §6.1.1.
 ///
 /// LITERAL+ says more than LITERAL-, and RFC 7888 §5 forbids both together.
-const ALWAYS: &str = "IMAP4rev2 IMAP4rev1 ENABLE LITERAL+ IDLE SASL-IR BINARY UNSELECT UIDPLUS \
-    ESEARCH SEARCHRES MOVE LIST-EXTENDED SPECIAL-USE CREATE-SPECIAL-USE LIST-STATUS ID CONDSTORE \
-    QRESYNC STATUS=SIZE NAMESPACE MULTIAPPEND";
+const ALWAYS: &[&str] = &[
+    "IMAP4rev2",
+    "IMAP4rev1",
+    "ENABLE",
+    "LITERAL+",
+    "IDLE",
+    "SASL-IR",
+    "BINARY",
+    "UNSELECT",
+    "UIDPLUS",
+    "ESEARCH",
+    "SEARCHRES",
+    "MOVE",
+    "LIST-EXTENDED",
+    "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
+    "LIST-STATUS",
+    "ID",
+    "CONDSTORE",
+    "QRESYNC",
+    "STATUS=SIZE",
+    "NAMESPACE",
+    "MULTIAPPEND",
+];
 
 /// The names that are announced on this connection, separated by spaces.
 pub(super) fn capabilities(settings: &Settings) -> String {
-    let mut all = String::from(ALWAYS);
+    let mut all = ALWAYS.join(" ");
     // RFC 5802 §4: the -PLUS forms need a channel to bind to.
     if settings.has_channel_binding {
         all.push_str(" AUTH=SCRAM-SHA-256-PLUS");

@@ -23,6 +23,7 @@ mod append;
 mod auth;
 mod capability;
 mod changes;
+mod complete;
 mod fetch;
 mod input;
 mod list;
@@ -34,10 +35,11 @@ mod search;
 mod select;
 mod view;
 
-use mox_base::{MailboxName, ModSeq};
+use mox_base::ModSeq;
 
 pub use changes::{Change, PENDING_CHANGES_MAX};
 use changes::{ChangeQueue, MessagesOf};
+use complete::Pending;
 pub use op::{
     AppendOp, Appended, Copied, CopyOp, Expunged, FetchOp, Fetched, Found, MailboxInfo,
     MessageState, Op, Outcome, QresyncData, Refusal, Resync, SearchOp, SelectOp, Snapshot, StoreOp,
@@ -158,29 +160,6 @@ enum Resume {
     /// The reply to the command that was carried out.
     Reply(Vec<u8>),
     Idle(Tagged),
-}
-
-/// What an outcome is for.
-#[derive(Debug)]
-enum Pending {
-    /// Any outcome that just is OK.
-    Plain,
-    Login,
-    Authenticate,
-    AuthenticateCancel,
-    Id,
-    Select(select::Selecting),
-    Create(Option<String>),
-    List(Box<crate::types::List>),
-    Lsub(String, String),
-    Status(MailboxName, Vec<crate::types::StatusItem>),
-    Append(append::Append, append::Step),
-    Fetch,
-    Store(fetch::Storing),
-    Copy,
-    Move,
-    Expunge,
-    Search(search::Searching),
 }
 
 /// The session of one connection.
@@ -361,66 +340,6 @@ impl Session {
     pub fn tls_started(&mut self, settings: Settings) {
         let has_spoken = self.has_spoken;
         *self = Self { has_spoken, ..Self::new(settings) };
-    }
-
-    /// Takes the answer to the [`Op`] asked for last.
-    pub fn complete(&mut self, outcome: Outcome) -> Action {
-        let (cmd, pending) = match std::mem::replace(&mut self.waiting, Waiting::Closed) {
-            Waiting::Outcome(cmd, pending) => (cmd, pending),
-            Waiting::Resync(resume) => return self.resynced(resume, outcome),
-            _ => return self.driver_fault("an outcome nobody asked for"),
-        };
-        match (pending, outcome) {
-            (Pending::Authenticate, Outcome::Challenge(challenge)) => {
-                auth::challenge(self, cmd, &challenge)
-            }
-            (Pending::Login | Pending::Authenticate, Outcome::Done) => auth::succeeded(self, cmd),
-            // The last challenge of SCRAM may have told the client what is wrong: its `*` agrees.
-            (Pending::AuthenticateCancel, Outcome::Refused(refusal))
-                if refusal != Refusal::BadSaslMessage =>
-            {
-                self.refuse(cmd, &refusal)
-            }
-            (Pending::AuthenticateCancel, _) => self.bad(cmd, None, "authentication cancelled"),
-            (Pending::Append(append, step), outcome) => {
-                append::complete(self, cmd, append, step, outcome)
-            }
-            (Pending::Select(selecting), outcome) => {
-                select::complete(self, cmd, &selecting, outcome)
-            }
-            (_, Outcome::Refused(refusal)) => self.refuse(cmd, &refusal),
-            (Pending::Plain, Outcome::Done) => self.done(cmd),
-            (Pending::Id, Outcome::Done) => {
-                capability::print_id(self);
-                self.done(cmd)
-            }
-            (Pending::Create(old), Outcome::Created(names)) => {
-                mailbox::created(self, cmd, old.as_deref(), &names)
-            }
-            (Pending::List(list), Outcome::Mailboxes(names)) => {
-                list::complete(self, cmd, &list, names)
-            }
-            (Pending::Lsub(reference, pattern), Outcome::Mailboxes(names)) => {
-                list::complete_lsub(self, cmd, (&reference, &pattern), names)
-            }
-            (Pending::Status(name, items), Outcome::Status(status)) => {
-                print::status(&mut self.out, name.as_str(), &items, &status, self.enabled.rev2);
-                self.done(cmd)
-            }
-            (Pending::Fetch, Outcome::Fetched(fetched)) => fetch::fetched(self, cmd, fetched),
-            (Pending::Store(storing), Outcome::Stored(stored)) => {
-                fetch::stored(self, cmd, &storing, &stored)
-            }
-            (Pending::Copy, Outcome::Copied(copied)) => move_messages::copied(self, cmd, &copied),
-            (Pending::Move, Outcome::Copied(copied)) => move_messages::moved(self, cmd, &copied),
-            (Pending::Expunge, Outcome::Expunged(expunged)) => {
-                move_messages::expunged(self, cmd, &expunged)
-            }
-            (Pending::Search(searching), Outcome::Found(found)) => {
-                search::complete(self, cmd, &searching, &found)
-            }
-            _ => self.driver_fault("an outcome of another kind"),
-        }
     }
 
     fn perform(&mut self, cmd: Tagged, pending: Pending, op: Op) -> Action {

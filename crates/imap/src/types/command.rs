@@ -64,7 +64,7 @@ pub enum LegalIn {
     Selected,
 }
 
-const NAMES: [(&str, Name, LegalIn); 36] = [
+const NAMES: &[(&str, Name, LegalIn)] = &[
     ("CAPABILITY", Name::Capability, LegalIn::Any),
     ("NOOP", Name::Noop, LegalIn::Any),
     ("LOGOUT", Name::Logout, LegalIn::Any),

@@ -10,6 +10,9 @@ use mox_store::{Expunge, FlagChange, FlagOp, SCHEMA_VERSION};
 
 use crate::support::{Fixture, name, set};
 
+/// The last version that was released: the next one may still change.
+const RELEASED_VERSION: u32 = 1;
+
 fn fixture_file(version: u32) -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     dir.join(format!("account-v{version}.db.zst"))
@@ -62,7 +65,7 @@ fn databases_of_every_version_are_opened() {
         let compressed = zstd::bulk::compress(&database_of(filled()), 19).unwrap();
         std::fs::write(fixture_file(SCHEMA_VERSION), compressed).unwrap();
     }
-    for version in 1..=SCHEMA_VERSION {
+    for version in 1..=RELEASED_VERSION {
         let compressed = std::fs::read(fixture_file(version)).unwrap();
         let database = zstd::bulk::decompress(&compressed, 16 << 20).unwrap();
         let mut fixture = Fixture::new();

@@ -38,6 +38,12 @@ macro_rules! nz32 {
             }
         }
 
+        impl From<$name> for u32 {
+            fn from(value: $name) -> Self {
+                value.get()
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)

@@ -14,7 +14,7 @@ use mox_imap::types::{FetchItem, NumSet, Section, SectionText};
 use mox_mime::{Encoding, MessageRef};
 use mox_net::blocking;
 use mox_net::trace::Kind;
-use mox_store::{Account, Columns, FlagChange, FlagOp, StoreError, UidSet};
+use mox_store::{Account, Columns, FlagChange, FlagOp, StoreError};
 
 use crate::connection::{Connection, End, no_account};
 use crate::messages::state;
@@ -121,7 +121,7 @@ async fn mark_seen(
     op: &FetchOp,
     unseen: &[u32],
 ) -> Result<Vec<mox_imap::session::MessageState>, StoreError> {
-    let uids: UidSet = unseen.iter().copied().filter_map(Uid::new).collect();
+    let uids: NumSet = unseen.iter().copied().filter_map(Uid::new).collect();
     let change = FlagChange {
         op: FlagOp::Add,
         flags: Flags::SEEN,
@@ -145,9 +145,7 @@ impl Plan {
             None => op.targets.iter().collect(),
             Some(since) => {
                 let exact = op.targets.exact();
-                let ranges = op.targets.uids.ranges().iter().copied();
-                let asked = UidSet::from_ranges(ranges);
-                let changed = account.read()?.changed_since(op.mailbox, since, &asked)?;
+                let changed = account.read()?.changed_since(op.mailbox, since, &op.targets.uids)?;
                 if op.with_vanished {
                     let removed = changed.vanished.iter().map(|uid| uid.get()).collect();
                     vanished = op.vanished(&removed, false);

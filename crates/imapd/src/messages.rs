@@ -2,13 +2,11 @@
 
 use mox_base::Uid;
 use mox_imap::session::{
-    Copied, CopyOp, Expunged, MessageState, Op, Outcome, Refusal, StoreOp, Stored, Targets,
+    Copied, CopyOp, Expunged, MessageState, Op, Outcome, Refusal, StoreOp, Stored,
 };
 use mox_imap::types::{FlagList, NumSet, StoreAction};
 use mox_net::blocking;
-use mox_store::{
-    Account, CopyOutcome, Expunge, FlagChange, FlagOp, MessageRow, StoreError, UidSet,
-};
+use mox_store::{Account, CopyOutcome, Expunge, FlagChange, FlagOp, MessageRow, StoreError};
 
 use crate::connection::{Connection, no_account};
 use crate::refusal;
@@ -23,16 +21,16 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
         Op::Store(op) => store(cid, &account, op).await,
         Op::Copy(op) => {
             let CopyOp { mailbox, targets, to } = op;
-            let copied = account.copy(mailbox, uid_set(&targets), to.clone()).await;
+            let copied = account.copy(mailbox, targets.exact(), to.clone()).await;
             copied_outcome(cid, account, mailbox, copied).await
         }
         Op::Move(op) => {
             let CopyOp { mailbox, targets, to } = op;
-            let moved = account.move_to(mailbox, uid_set(&targets), to.clone()).await;
+            let moved = account.move_to(mailbox, targets.exact(), to.clone()).await;
             copied_outcome(cid, account, mailbox, moved).await
         }
         Op::Expunge { mailbox, targets } => {
-            let which = Expunge { uids: uid_set(&targets), only_deleted: true };
+            let which = Expunge { uids: targets.exact(), only_deleted: true };
             let expunged = account.expunge(mailbox, which).await;
             in_selected(refusal::outcome(cid, expunged, |outcome| {
                 Outcome::Expunged(Expunged {
@@ -43,7 +41,7 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
         }
         Op::Unselect { mailbox, expunge } => {
             let Some(targets) = expunge else { return Outcome::Done };
-            let which = Expunge { uids: uid_set(&targets), only_deleted: true };
+            let which = Expunge { uids: targets.exact(), only_deleted: true };
             match account.expunge(mailbox, which).await {
                 // A mailbox that someone else deleted has nothing left to expunge.
                 Ok(_) | Err(StoreError::NoMailbox) => Outcome::Done,
@@ -52,11 +50,6 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
         }
         _ => Outcome::Refused(Refusal::Failed),
     }
-}
-
-/// The messages that are meant, as the store wants them.
-pub(crate) fn uid_set(targets: &Targets) -> UidSet {
-    UidSet::from_ranges(targets.exact().ranges().iter().copied())
 }
 
 /// A message in the session's terms.
@@ -83,7 +76,7 @@ async fn store(cid: u64, account: &Account, op: StoreOp) -> Outcome {
         keywords: op.flags.keywords,
         unchanged_since: op.unchanged_since,
     };
-    let changed = account.change_flags(op.mailbox, uid_set(&op.targets), change).await;
+    let changed = account.change_flags(op.mailbox, op.targets.exact(), change).await;
     in_selected(refusal::outcome(cid, changed, |outcome| {
         Outcome::Stored(Stored {
             messages: outcome.messages.into_iter().map(state).collect(),

@@ -4,7 +4,7 @@ use mox_base::Uid;
 use mox_imap::session::{Found, Outcome, SearchOp};
 use mox_imap::types::{DateOrder, NumSet, ResolvedKey, SearchKey};
 use mox_net::blocking;
-use mox_store::{Query, StoreError, UidSet};
+use mox_store::{Query, StoreError};
 
 use crate::connection::{Connection, no_account};
 use crate::refusal;
@@ -40,9 +40,7 @@ fn query(key: ResolvedKey) -> Query {
         SearchKey::And(keys) => Query::And(keys.into_iter().map(query).collect()),
         SearchKey::Or(one, two) => Query::Or(Box::new(query(*one)), Box::new(query(*two))),
         SearchKey::Not(key) => Query::Not(Box::new(query(*key))),
-        SearchKey::Seqs(uids) | SearchKey::Uids(uids) => {
-            Query::Uids(UidSet::from_ranges(uids.ranges().iter().copied()))
-        }
+        SearchKey::Seqs(uids) | SearchKey::Uids(uids) => Query::Uids(uids),
         SearchKey::Flag(flags) => Query::Flags(flags),
         SearchKey::Keyword(keyword) => Query::Keyword(keyword),
         SearchKey::Header { field, text } => Query::Header { name: field, text },

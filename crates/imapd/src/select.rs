@@ -4,7 +4,7 @@ use mox_base::{MailboxId, ModSeq, Uid};
 use mox_imap::session::{Outcome, QresyncData, Resync, SelectOp, Snapshot, client_state};
 use mox_imap::types::{NumSet, UidMap};
 use mox_net::blocking;
-use mox_store::{Account, Mailbox, Reader, StoreError, UidSet};
+use mox_store::{Account, Mailbox, Reader, StoreError};
 
 use crate::connection::{Connection, no_account};
 use crate::messages::state;
@@ -79,7 +79,7 @@ fn catch_up(
     if let Some(error) = failed {
         return Err(error);
     }
-    let changed = reader.changed_since(mailbox.id, state_of_client.since, &UidSet::all())?;
+    let changed = reader.changed_since(mailbox.id, state_of_client.since, &NumSet::all())?;
     Ok(QresyncData {
         state: state_of_client,
         changed: changed.rows.into_iter().map(state).collect(),
@@ -102,7 +102,7 @@ pub(crate) async fn resync(
         let reader = account.read()?;
         let highest_modseq = reader.mailbox_by_id(mailbox)?.modseq;
         let uids = uid_map(&reader, mailbox)?;
-        let changed = reader.changed_since(mailbox, since, &UidSet::all())?;
+        let changed = reader.changed_since(mailbox, since, &NumSet::all())?;
         let changed = changed.rows.into_iter().map(state).collect();
         Ok((Resync { uids, changed, highest_modseq }, reader.modseq()))
     })

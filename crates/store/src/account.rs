@@ -23,9 +23,9 @@ use crate::pool::Pool;
 use crate::read::Reader;
 use crate::remove::{Expunge, ExpungeOutcome};
 use crate::tx::{State, Tx};
-use crate::uidset::UidSet;
 use crate::writer::{Queue, Writer};
 use crate::{Result, StoreError, check, copy, flag, remove, schema, secret, stage};
+use mox_base::NumSet;
 
 /// The most idle connections for reading that an account keeps.
 const READERS_KEPT_MAX: usize = 8;
@@ -281,7 +281,7 @@ impl Account {
     pub fn change_flags(
         &self,
         mailbox: MailboxId,
-        uids: UidSet,
+        uids: NumSet,
         change: FlagChange,
     ) -> Pending<FlagOutcome> {
         self.write(move |tx| flag::change(tx, mailbox, &uids, &change))
@@ -291,7 +291,7 @@ impl Account {
     pub fn copy(
         &self,
         source: MailboxId,
-        uids: UidSet,
+        uids: NumSet,
         target: MailboxName,
     ) -> Pending<CopyOutcome> {
         self.write(move |tx| copy::copy(tx, source, &uids, &target))
@@ -301,7 +301,7 @@ impl Account {
     pub fn move_to(
         &self,
         source: MailboxId,
-        uids: UidSet,
+        uids: NumSet,
         target: MailboxName,
     ) -> Pending<CopyOutcome> {
         self.write(move |tx| copy::move_messages(tx, source, &uids, &target))

@@ -10,8 +10,8 @@ use crate::message::next_uid;
 use crate::remove::{Content, bury, removed};
 use crate::row::{MessageRow, keywords_column};
 use crate::tx::Tx;
-use crate::uidset::UidSet;
 use crate::{Result, StoreError};
+use mox_base::NumSet;
 
 /// What was copied or moved, in ascending order of the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct CopyOutcome {
 pub(crate) fn copy(
     tx: &mut Tx<'_>,
     source: MailboxId,
-    uids: &UidSet,
+    uids: &NumSet,
     target: &MailboxName,
 ) -> Result<CopyOutcome> {
     let policy = tx.shared.policy()?;
@@ -79,7 +79,7 @@ pub(crate) fn copy(
 pub(crate) fn move_messages(
     tx: &mut Tx<'_>,
     source: MailboxId,
-    uids: &UidSet,
+    uids: &NumSet,
     target: &MailboxName,
 ) -> Result<CopyOutcome> {
     let source = mailbox::by_id(tx, source)?;
@@ -93,7 +93,7 @@ pub(crate) fn move_messages(
 
 /// Moves all messages of a mailbox.
 pub(crate) fn move_everything(tx: &mut Tx<'_>, source: Mailbox, target: Mailbox) -> Result<()> {
-    let rows = rows_of(tx, source.id, &UidSet::all())?;
+    let rows = rows_of(tx, source.id, &NumSet::all())?;
     move_rows(tx, source, target, &rows).map(drop)
 }
 

@@ -8,8 +8,8 @@ use crate::mailbox;
 use crate::message::MESSAGE_KEYWORDS_MAX;
 use crate::row::{MessageRow, keywords_column};
 use crate::tx::Tx;
-use crate::uidset::UidSet;
 use crate::{Result, StoreError};
+use mox_base::NumSet;
 
 /// How flags are changed. RFC 9051 §6.4.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct FlagOutcome {
 }
 
 /// Reads the rows of a set of UIDs, ascending.
-pub(crate) fn rows_of(tx: &Tx<'_>, id: MailboxId, uids: &UidSet) -> Result<Vec<MessageRow>> {
+pub(crate) fn rows_of(tx: &Tx<'_>, id: MailboxId, uids: &NumSet) -> Result<Vec<MessageRow>> {
     let sql = format!(
         "SELECT {} FROM msg WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid",
         MessageRow::COLUMNS
@@ -67,7 +67,7 @@ pub(crate) fn rows_of(tx: &Tx<'_>, id: MailboxId, uids: &UidSet) -> Result<Vec<M
 pub(crate) fn change(
     tx: &mut Tx<'_>,
     id: MailboxId,
-    uids: &UidSet,
+    uids: &NumSet,
     change: &FlagChange,
 ) -> Result<FlagOutcome> {
     let mut mailbox = mailbox::by_id(tx, id)?;

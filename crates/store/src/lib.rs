@@ -36,7 +36,6 @@ mod stage;
 mod store;
 mod thread;
 mod tx;
-mod uidset;
 mod writer;
 
 pub use account::Account;
@@ -62,5 +61,4 @@ pub use search::{Found, QUERY_DEPTH_MAX, Query};
 pub use stage::{INLINE_BYTES_MAX, Staged};
 pub use store::{ACCOUNT_NAME_BYTES_MAX, IDLE_ACCOUNT_SECS, IDLE_ACCOUNTS_MAX, Store};
 pub use thread::THREAD_PARENTS_MAX;
-pub use uidset::UidSet;
 pub use writer::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX};

@@ -11,8 +11,8 @@ use crate::content::{Content, Text};
 use crate::mailbox::{Mailbox, parse_keywords};
 use crate::row::MessageRow;
 use crate::tx::State;
-use crate::uidset::UidSet;
 use crate::{Result, StoreError};
+use mox_base::NumSet;
 
 /// UIDs this near to each other are read by one scan rather than one by one.
 const SCAN_GAP_MAX: u32 = 16;
@@ -300,7 +300,7 @@ impl Reader {
         &self,
         mailbox: MailboxId,
         since: ModSeq,
-        uids: &UidSet,
+        uids: &NumSet,
     ) -> Result<Changed> {
         let mut changed = Changed::default();
         let sql = format!(

@@ -13,13 +13,13 @@ use crate::flag::rows_of;
 use crate::mailbox::{self, Mailbox};
 use crate::row::{MessageRow, keywords_column};
 use crate::tx::Tx;
-use crate::uidset::UidSet;
+use mox_base::NumSet;
 
 /// Which messages to remove.
 #[derive(Clone, Debug)]
 pub struct Expunge {
     /// Of these.
-    pub uids: UidSet,
+    pub uids: NumSet,
     /// Only those with `\Deleted` (EXPUNGE), or all (a message that is replaced).
     pub only_deleted: bool,
 }
@@ -52,7 +52,7 @@ pub(crate) fn expunge(tx: &mut Tx<'_>, id: MailboxId, which: &Expunge) -> Result
 
 /// Removes all messages of a mailbox that is itself about to go.
 pub(crate) fn remove_everything(tx: &mut Tx<'_>, mut mailbox: Mailbox) -> Result<()> {
-    let rows = rows_of(tx, mailbox.id, &UidSet::all())?;
+    let rows = rows_of(tx, mailbox.id, &NumSet::all())?;
     remove_rows(tx, &mut mailbox, &rows)?;
     Ok(())
 }

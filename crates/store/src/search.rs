@@ -10,8 +10,8 @@ use mox_base::{Flags, Keyword, MailboxId, ModSeq, Uid};
 use mox_mime::{SearchText, decode_header, fields, text_for_search, unfold};
 
 use crate::read::{Columns, Fetched, Reader};
-use crate::uidset::UidSet;
 use crate::{Result, StoreError};
+use mox_base::NumSet;
 
 /// The deepest nesting of a query.
 pub const QUERY_DEPTH_MAX: usize = 50;
@@ -28,7 +28,7 @@ pub enum Query {
     /// This does not hold.
     Not(Box<Self>),
     /// The UID is one of these.
-    Uids(UidSet),
+    Uids(NumSet),
     /// All of these flags are set.
     Flags(Flags),
     /// The keyword is set.

@@ -4,7 +4,6 @@ mod command;
 mod fetch;
 mod flag;
 mod mailbox;
-mod num_set;
 mod search;
 mod sequence_set;
 mod status;
@@ -21,7 +20,7 @@ pub use fetch::{
 };
 pub use flag::{FlagList, is_atom_char};
 pub use mailbox::{ListPattern, SEPARATOR, SpecialUse};
-pub use num_set::NumSet;
+pub use mox_base::NumSet;
 pub use search::{
     DateOrder, ParsedKey, ResolvedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX,
     SearchDate, SearchKey, SetOf, Wanted,

@@ -51,9 +51,9 @@ mod memory {
             other.ok(&format!("FETCH {} (BODY.PEEK[]<0.1000>)", number % 20 + 1)).await;
         }
         let more = resident_bytes().saturating_sub(before);
-        // For each of the 20 the message being read, a page, and what is on the way: without a bound
-        // they would hold 25 MB each.
-        assert!(more < 40 << 20, "{more} bytes more");
+        // For each of the 20 the message being read, a page, what is on the way, and what the
+        // allocator keeps of it: 40 MB on a busy machine. Without a bound they would hold 25 MB each.
+        assert!(more < 100 << 20, "{more} bytes more");
         // No transaction is open: the log of the database can be emptied.
         other.ok("STORE 1:* +FLAGS.SILENT (\\Seen)").await;
         for client in clients {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use crate::support::{Fixture, START, copy_dir, message, name, set};
-use mox_base::Flags;
+use mox_base::{Flags, NumSet};
 use mox_store::{
     Destination, Disk, Expunge, FlagChange, FlagOp, NewMessage, Pending, Policy, RealDisk, Store,
-    StoreError, UidSet,
+    StoreError,
 };
 use mox_testkit::ManualClock;
 
@@ -237,7 +237,7 @@ fn a_crash_at_any_commit_loses_nothing_acknowledged() {
         keywords: Vec::new(),
         unchanged_since: None,
     };
-    account.change_flags(inbox, UidSet::all(), seen).wait().unwrap();
+    account.change_flags(inbox, NumSet::all(), seen).wait().unwrap();
     note((4, 0));
     account.copy(inbox, set(&[1, 3]), name("Archive")).wait().unwrap();
     note((4, 2));

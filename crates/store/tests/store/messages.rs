@@ -4,10 +4,10 @@ use std::io::{Cursor, Read};
 use std::ops::ControlFlow;
 
 use crate::support::{Fixture, START, kinds, name, set, uid};
-use mox_base::{Flags, Keyword};
+use mox_base::{Flags, Keyword, NumSet};
 use mox_store::{
     ChangeKind, Columns, Expunge, FlagChange, FlagOp, INLINE_BYTES_MAX, NewMessage, Policy,
-    RealDisk, StoreError, UidSet,
+    RealDisk, StoreError,
 };
 use mox_testkit::TestRng;
 
@@ -103,10 +103,10 @@ fn large_bodies_are_files_and_go_with_the_message() {
     assert_eq!(files(), 1);
     // Copies share it.
     let id = fixture.id("Inbox");
-    fixture.account.copy(id, UidSet::all(), name("Archive")).wait().unwrap();
+    fixture.account.copy(id, NumSet::all(), name("Archive")).wait().unwrap();
     fixture
         .account
-        .expunge(id, Expunge { uids: UidSet::all(), only_deleted: false })
+        .expunge(id, Expunge { uids: NumSet::all(), only_deleted: false })
         .wait()
         .unwrap();
     fixture.settle();
@@ -114,7 +114,7 @@ fn large_bodies_are_files_and_go_with_the_message() {
     let id = fixture.id("Archive");
     fixture
         .account
-        .expunge(id, Expunge { uids: UidSet::all(), only_deleted: false })
+        .expunge(id, Expunge { uids: NumSet::all(), only_deleted: false })
         .wait()
         .unwrap();
     fixture.settle();
@@ -204,7 +204,7 @@ fn a_conditional_change_leaves_newer_messages_alone() {
     fixture.account.change_flags(id, set(&[2]), seen).wait().unwrap();
     let change =
         FlagChange { unchanged_since: Some(since), ..flag(FlagOp::Add, Flags::FLAGGED, &[]) };
-    let outcome = fixture.account.change_flags(id, UidSet::all(), change).wait().unwrap();
+    let outcome = fixture.account.change_flags(id, NumSet::all(), change).wait().unwrap();
     assert_eq!(outcome.messages.iter().map(|row| row.uid).collect::<Vec<_>>(), [uid(1)]);
     assert_eq!(outcome.modified.iter().map(|row| row.uid).collect::<Vec<_>>(), [uid(2)]);
     assert_eq!(outcome.modified[0].flags, Flags::SEEN, "as it is, not as it would be");
@@ -292,15 +292,15 @@ fn what_changed_since_a_modseq_is_told_with_what_vanished() {
     let which = Expunge { uids: set(&[1, 3]), only_deleted: false };
     fixture.account.expunge(id, which).wait().unwrap();
     fixture.deliver(SMALL);
-    let changed_since = |since, uids: &UidSet| {
+    let changed_since = |since, uids: &NumSet| {
         let changed = fixture.account.read().unwrap().changed_since(id, since, uids).unwrap();
         let rows: Vec<_> = changed.rows.iter().map(|row| row.uid.get()).collect();
         (rows, changed.vanished.iter().map(|uid| uid.get()).collect::<Vec<_>>())
     };
-    assert_eq!(changed_since(since, &UidSet::all()), (vec![4, 6], vec![1, 3]));
+    assert_eq!(changed_since(since, &NumSet::all()), (vec![4, 6], vec![1, 3]));
     assert_eq!(changed_since(since, &set(&[3, 4])), (vec![4], vec![3]));
     let now = fixture.mailbox("Inbox").modseq;
-    assert_eq!(changed_since(now, &UidSet::all()), (vec![], vec![]));
+    assert_eq!(changed_since(now, &NumSet::all()), (vec![], vec![]));
     let reader = fixture.account.read().unwrap();
     assert!(reader.gone_at(id, uid(1)).unwrap().is_some_and(|at| at > since && at < now));
     assert_eq!(reader.gone_at(id, uid(2)).unwrap(), None);

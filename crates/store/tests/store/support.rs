@@ -4,10 +4,10 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mox_base::{Flags, MailboxId, MailboxName, Uid, UnixSeconds};
+use mox_base::{Flags, MailboxId, MailboxName, NumSet, Uid, UnixSeconds};
 use mox_store::{
     Account, Added, Change, Destination, Disk, Mailbox, NewMessage, Policy, RealDisk, Store,
-    StoreError, UidSet,
+    StoreError,
 };
 use mox_testkit::ManualClock;
 use tempfile::TempDir;
@@ -96,7 +96,7 @@ impl Fixture {
         let reader = self.account.read().unwrap();
         let id = reader.mailbox(&name(mailbox)).unwrap().id;
         let changed =
-            reader.changed_since(id, mox_base::ModSeq::default(), &UidSet::all()).unwrap();
+            reader.changed_since(id, mox_base::ModSeq::default(), &NumSet::all()).unwrap();
         let row = changed.rows.into_iter().find(|row| row.uid.get() == uid).unwrap();
         (row.flags, row.thread.0)
     }
@@ -137,7 +137,7 @@ pub(crate) fn name(text: &str) -> MailboxName {
     MailboxName::parse(text).unwrap()
 }
 
-pub(crate) fn set(uids: &[u32]) -> UidSet {
+pub(crate) fn set(uids: &[u32]) -> NumSet {
     uids.iter().copied().filter_map(Uid::new).collect()
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Uid;
+
 /// A set of 32-bit numbers as ascending, disjoint, non-adjacent inclusive ranges.
 ///
 /// A mailbox of 100,000 messages with a few holes costs a few ranges. Membership is O(log ranges),
@@ -16,6 +18,12 @@ impl NumSet {
     #[must_use]
     pub const fn new() -> Self {
         Self { ranges: Vec::new() }
+    }
+
+    /// All numbers but 0: every message there can be.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::range(1, u32::MAX)
     }
 
     /// All numbers from `first` to `last`; empty if `first > last`.
@@ -73,7 +81,8 @@ impl NumSet {
 
     /// Whether `number` is in the set.
     #[must_use]
-    pub fn contains(&self, number: u32) -> bool {
+    pub fn contains(&self, number: impl Into<u32>) -> bool {
+        let number = number.into();
         let after = self.ranges.partition_point(|(first, _)| *first <= number);
         after
             .checked_sub(1)
@@ -174,6 +183,12 @@ impl FromIterator<u32> for NumSet {
     }
 }
 
+impl FromIterator<Uid> for NumSet {
+    fn from_iter<I: IntoIterator<Item = Uid>>(uids: I) -> Self {
+        uids.into_iter().map(Uid::get).collect()
+    }
+}
+
 /// As a `sequence-set` without `*`. RFC 9051 §9. The empty set has no such form and prints nothing.
 impl fmt::Display for NumSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,7 +254,7 @@ mod tests {
                 list(&left.union(&right)),
                 plain_left.union(&plain_right).copied().collect::<Vec<_>>()
             );
-            for number in 0..61 {
+            for number in 0..61_u32 {
                 prop_assert_eq!(left.contains(number), plain_left.contains(&number));
             }
         }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use mox_base::{MailboxId, ModSeq, Uid, UidValidity};
 use mox_imap::client::{ResponseReader, Value};
+use mox_imap::print::FetchLine;
 use mox_imap::session::{
     Action, Change, Expunged, Fetched, Found, MessageState, Op, Outcome, Resync, Session, Settings,
     Snapshot,
@@ -106,6 +107,14 @@ impl Client {
                 assert!(*known == 0 || *known == uid, "number moved: {text}");
                 *known = uid;
             }
+            ("UIDFETCH", _) => {
+                // Told in ascending order after EXISTS: the first without a UID is meant.
+                let uid = u32::try_from(number()).unwrap();
+                if !self.uids.contains(&uid) {
+                    let new = self.uids.iter().position(|known| *known == 0);
+                    self.uids[new.unwrap_or_else(|| panic!("unannounced: {text}"))] = uid;
+                }
+            }
             (_, "VANISHED") => {
                 assert!(!frozen, "VANISHED while numbers are in use");
                 let set = mox_imap::types::SequenceSet::parse(word(1).as_bytes()).unwrap();
@@ -163,18 +172,18 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl World {
-    fn new(qresync: bool) -> Self {
+    fn new(extensions: &[&str]) -> Self {
         let mut session = Session::new(Settings::default());
         session.greet(Some("x"));
         let mailbox = Mailbox { uidnext: 1, modseq: 1, ..Mailbox::default() };
         let (client, reader) = (Client::default(), ResponseReader::default());
         let mut world = Self { mailbox, session, client, reader };
         world.mailbox.add(5);
-        if qresync {
-            world.command("ENABLE QRESYNC", None);
+        for name in extensions {
+            world.command(&format!("ENABLE {name}"), None);
         }
         world.command("SELECT x", None);
-        world.command("FETCH 1:* UID", None);
+        world.command("UID FETCH 1:* UID", None);
         world
     }
 
@@ -234,8 +243,8 @@ impl World {
                 let mut cursor = fetch.targets.known.cursor();
                 for uid in fetch.targets.iter() {
                     let seq = cursor.seq_of(uid).unwrap();
-                    let line = format!("* {seq} FETCH (UID {uid})\r\n");
-                    self.session.output().extend_from_slice(line.as_bytes());
+                    let out = self.session.output();
+                    FetchLine::start_named(out, fetch.naming, seq, uid).finish();
                 }
                 Outcome::Fetched(Fetched::default())
             }
@@ -283,8 +292,8 @@ impl World {
     }
 }
 
-fn play(steps: &[Step], qresync: bool) {
-    let mut world = World::new(qresync);
+fn play(steps: &[Step], extensions: &[&str]) {
+    let mut world = World::new(extensions);
     for step in steps {
         match step {
             Step::Command(command) => world.command(command, None),
@@ -295,7 +304,7 @@ fn play(steps: &[Step], qresync: bool) {
     world.command("NOOP", None);
     // Told of everything, the client knows exactly what there is.
     let there: Vec<u32> = world.mailbox.messages.keys().copied().collect();
-    world.command("FETCH 1:* UID", None);
+    world.command("UID FETCH 1:* UID", None);
     assert_eq!(world.client.uids, there);
     assert_eq!(world.session.oldest_removal(), None);
 }
@@ -303,16 +312,17 @@ fn play(steps: &[Step], qresync: bool) {
 proptest! {
     #[test]
     fn the_client_knows_what_the_session_thinks(
-        steps in proptest::collection::vec(step(), 1..40), qresync in any::<bool>()
+        steps in proptest::collection::vec(step(), 1..40), with in 0_usize..4
     ) {
-        play(&steps, qresync);
+        const WITH: [&[&str]; 4] = [&[], &["QRESYNC"], &["UIDONLY"], &["UIDONLY", "CONDSTORE"]];
+        play(&steps, WITH[with]);
     }
 }
 
 /// 1,000 of 100,000 messages removed by another session: one pass, not one per message.
 #[test]
 fn many_removals_at_once_are_one_pass() {
-    let mut world = World::new(false);
+    let mut world = World::new(&[]);
     let add = world.mailbox.add(9_990);
     world.session.push_change(add);
     world.command("NOOP", None);
@@ -326,7 +336,7 @@ fn many_removals_at_once_are_one_pass() {
 /// More changes than are kept turn into one comparison with the mailbox.
 #[test]
 fn too_many_changes_are_made_up_for() {
-    let mut world = World::new(true);
+    let mut world = World::new(&["QRESYNC"]);
     for _ in 0..=mox_imap::session::PENDING_CHANGES_MAX {
         let change = world.mailbox.touch(&[1]);
         world.session.push_change(change);

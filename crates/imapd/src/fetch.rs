@@ -246,9 +246,7 @@ impl Plan {
         let start = page.out.len();
         page.expunge_issued |= row.is_expunged;
         let mut line = if first_item == 0 {
-            let mut line = FetchLine::start(&mut page.out, seq);
-            line.uid(uid);
-            line
+            FetchLine::start_named(&mut page.out, op.naming, seq, uid)
         } else {
             FetchLine::resume(&mut page.out)
         };

@@ -14,6 +14,18 @@ const VANISHED_SET_BYTES_MAX: usize = 4 * 1024 - 32;
 /// `,4294967295:4294967295`
 const RANGE_BYTES_MAX: usize = 22;
 
+/// How a FETCH response says which message it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// `* seq FETCH (UID uid …`: RFC 9051 §7.5.2.
+    Number,
+    /// `* uid UIDFETCH (…`: RFC 9586 §3.
+    Uid {
+        /// Whether the client asked for the item `UID`, which says the same once more.
+        with_item: bool,
+    },
+}
+
 /// One FETCH response being written: `* n FETCH (…)`.
 ///
 /// Each method appends one data item; [`FetchLine::finish`] closes the line. A line dropped
@@ -28,10 +40,26 @@ pub struct FetchLine<'a> {
 impl<'a> FetchLine<'a> {
     /// `* seq FETCH (`
     pub fn start(out: &'a mut Vec<u8>, seq: u32) -> Self {
+        Self::start_as(out, seq, b" FETCH (")
+    }
+
+    fn start_as(out: &'a mut Vec<u8>, message: u32, name: &[u8]) -> Self {
         out.extend_from_slice(b"* ");
-        number(out, seq);
-        out.extend_from_slice(b" FETCH (");
+        number(out, message);
+        out.extend_from_slice(name);
         Self { out, is_first: true }
+    }
+
+    /// Starts the response for a message, with its UID in the way the client wants it.
+    pub fn start_named(out: &'a mut Vec<u8>, naming: Naming, seq: u32, uid: u32) -> Self {
+        let (mut line, with_item) = match naming {
+            Naming::Number => (Self::start(out, seq), true),
+            Naming::Uid { with_item } => (Self::start_as(out, uid, b" UIDFETCH ("), with_item),
+        };
+        if with_item {
+            line.uid(uid);
+        }
+        line
     }
 
     /// Goes on with a line whose earlier items were written already.
@@ -261,6 +289,24 @@ mod tests {
             "* 2 FETCH (UID 7 INTERNALDATE \"20-Nov-2026 08:55:32 +0000\" RFC822.SIZE 44 \
              BODY[1.2.HEADER.FIELDS (Subject \"a b\")]<100> {3}\r\nx\r\n \
              BINARY[1]<0> ~{1}\r\n\0 BINARY.SIZE[] 9 FLAGS (\\Seen label1) MODSEQ (1))\r\n"
+        );
+    }
+
+    /// RFC 9051 §7.5.2, RFC 9586 §3.
+    #[test]
+    fn a_line_names_its_message_as_the_client_wants() {
+        let printed = |naming| {
+            let mut out = Vec::new();
+            let mut line = FetchLine::start_named(&mut out, naming, 2, 7);
+            line.size(1);
+            line.finish();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(printed(Naming::Number), "* 2 FETCH (UID 7 RFC822.SIZE 1)\r\n");
+        assert_eq!(printed(Naming::Uid { with_item: false }), "* 7 UIDFETCH (RFC822.SIZE 1)\r\n");
+        assert_eq!(
+            printed(Naming::Uid { with_item: true }),
+            "* 7 UIDFETCH (UID 7 RFC822.SIZE 1)\r\n"
         );
     }
 

@@ -8,7 +8,7 @@ mod reply;
 mod structure;
 mod text;
 
-pub use fetch::{FetchLine, set, vanished, vanished_earlier};
+pub use fetch::{FetchLine, Naming, set, vanished, vanished_earlier};
 pub use mailbox::{ListLine, MailboxStatus, flags_line, status};
 pub use reply::{Code, Status, tagged, untagged};
 pub use structure::{body_structure, envelope};

@@ -51,6 +51,8 @@ pub enum Code {
     TooBig,
     TryCreate,
     Unavailable,
+    /// RFC 9586 §3.
+    UidRequired,
     UnknownCte,
     UseAttr,
 }
@@ -82,6 +84,7 @@ impl Code {
             Self::TooBig => "TOOBIG",
             Self::TryCreate => "TRYCREATE",
             Self::Unavailable => "UNAVAILABLE",
+            Self::UidRequired => "UIDREQUIRED",
             Self::UnknownCte => "UNKNOWN-CTE",
             Self::UseAttr => "USEATTR",
         };

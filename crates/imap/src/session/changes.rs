@@ -206,7 +206,7 @@ impl ChangeQueue {
         for (_, message, by_others) in &added {
             view.told(message.modseq);
             if *by_others {
-                print_state(out, view, message, enabled.condstore);
+                print_state(out, view, message, enabled);
             }
         }
     }
@@ -218,7 +218,7 @@ impl ChangeQueue {
         for (mailbox, message) in flags {
             if mailbox == view.mailbox {
                 view.told(message.modseq);
-                print_state(out, view, &message, enabled.condstore);
+                print_state(out, view, &message, enabled);
             }
         }
     }
@@ -262,10 +262,10 @@ pub(super) fn exists(out: &mut Vec<u8>, count: u32) {
 }
 
 /// Takes messages from the view and tells the client: EXPUNGE with the numbers as they shift
-/// (RFC 9051 §7.5.1), or VANISHED once QRESYNC is enabled (RFC 7162 §3.2.10).
+/// (RFC 9051 §7.5.1), or VANISHED once QRESYNC or UIDONLY is enabled (RFC 7162 §3.2.10, RFC 9586 §3).
 pub(super) fn remove(view: &mut View, uids: &NumSet, enabled: Enabled, out: &mut Vec<u8>) {
     let removed = view.remove(uids);
-    if enabled.qresync {
+    if enabled.has_vanished() {
         print::vanished(out, &removed.iter().map(|message| message.uid).collect());
         return;
     }
@@ -276,14 +276,19 @@ pub(super) fn remove(view: &mut View, uids: &NumSet, enabled: Enabled, out: &mut
     }
 }
 
-/// `* n FETCH (UID u FLAGS (…) [MODSEQ (m)])`, if the client knows the message.
-pub(super) fn print_state(out: &mut Vec<u8>, view: &View, message: &MessageState, modseq: bool) {
+/// `* n FETCH (UID u FLAGS (…) [MODSEQ (m)])`, if the client knows the message; with UIDONLY
+/// `* u UIDFETCH (FLAGS (…) [MODSEQ (m)])`. RFC 7162 §3.2.4, RFC 9586 §3.
+pub(super) fn print_state(
+    out: &mut Vec<u8>,
+    view: &View,
+    message: &MessageState,
+    enabled: Enabled,
+) {
     let uid = message.uid.get();
     let Some(seq) = view.uids.seq_of(uid) else { return };
-    let mut line = FetchLine::start(out, seq);
-    line.uid(uid);
+    let mut line = FetchLine::start_named(out, enabled.naming(), seq, uid);
     line.flags(message.flags.system, message.flags.keywords.iter().map(|k| k.as_str()));
-    if modseq {
+    if enabled.condstore {
         line.modseq(message.modseq);
     }
     line.finish();

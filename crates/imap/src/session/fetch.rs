@@ -1,8 +1,9 @@
 //! FETCH and STORE.
 
 use super::op::{FetchOp, Fetched, MessageState, StoreOp, Stored};
-use super::{Action, Change, Op, Pending, Session, State, Tagged, changes};
-use crate::print::{self, Code, FetchLine};
+use super::rights::{self, Right, Target};
+use super::{Action, Change, Enabled, Op, Pending, Session, State, Tagged, View, changes};
+use crate::print::{self, Code, FetchLine, Naming};
 use crate::types::{Fetch, FetchItem, NumSet, Store};
 
 /// FETCH. RFC 9051 §6.4.5.
@@ -17,11 +18,16 @@ pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action 
     if asks_modseq || since.is_some() {
         session.enable_condstore();
     }
+    let cmd = match rights::permit(session, cmd, Target::Selected, Right::Read) {
+        Ok(cmd) => cmd,
+        Err(action) => return action,
+    };
+    let may_mark = rights::has(&session.state, Right::WriteFlags);
     let State::Selected(view) = &session.state else { return session.done(cmd) };
     let Ok(targets) = view.targets(&fetch.set, by_uid) else {
         return session.bad(cmd, None, "no such message number");
     };
-    let mark_seen = !view.read_only && fetch.items.iter().any(FetchItem::marks_seen);
+    let mark_seen = may_mark && fetch.items.iter().any(FetchItem::marks_seen);
     let op = FetchOp {
         mailbox: view.mailbox,
         uidnext: view.uidnext,
@@ -32,6 +38,10 @@ pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action 
         // RFC 7162 §3.2.4: with QRESYNC every UID FETCH answer has it.
         with_modseq: asks_modseq || since.is_some() || (by_uid && session.enabled.qresync),
         mark_seen,
+        naming: match session.enabled.naming() {
+            Naming::Number => Naming::Number,
+            Naming::Uid { .. } => Naming::Uid { with_item: fetch.items.contains(&FetchItem::Uid) },
+        },
         utf8: session.enabled.rev2,
         items: fetch.items.into_iter().filter(|item| !is_implied(item)).collect(),
     };
@@ -71,10 +81,11 @@ pub(super) fn store(session: &mut Session, cmd: Tagged, store: Store) -> Action 
     if store.unchanged_since.is_some() {
         session.enable_condstore();
     }
+    let cmd = match rights::permit(session, cmd, Target::Selected, Right::WriteFlags) {
+        Ok(cmd) => cmd,
+        Err(action) => return action,
+    };
     let State::Selected(view) = &session.state else { return session.done(cmd) };
-    if view.read_only {
-        return session.no(cmd, None, "mailbox open in read-only mode");
-    }
     let Ok(targets) = view.targets(&store.set, cmd.name.is_uid()) else {
         return session.bad(cmd, None, "no such message number");
     };
@@ -90,20 +101,20 @@ pub(super) fn stored(
     storing: &Storing,
     stored: &Stored,
 ) -> Action {
-    let condstore = session.enabled.condstore;
+    let enabled = session.enabled;
     let mut modified = NumSet::new();
     if let State::Selected(view) = &mut session.state {
         let highest = stored.messages.iter().map(|message| message.modseq).max();
         view.modseq = view.modseq.max(highest.unwrap_or_default());
         for message in &stored.messages {
             if !storing.silent {
-                changes::print_state(&mut session.out, view, message, condstore);
-            } else if condstore {
-                print_modseq(&mut session.out, view, message);
+                changes::print_state(&mut session.out, view, message, enabled);
+            } else if enabled.condstore {
+                print_modseq(&mut session.out, view, message, enabled);
             }
         }
         for message in &stored.modified {
-            changes::print_state(&mut session.out, view, message, true);
+            changes::print_state(&mut session.out, view, message, enabled);
         }
         session.changes.supersede(&stored.messages, !storing.silent);
         modified = stored.modified.iter().map(|message| message.uid.get()).collect();
@@ -122,10 +133,10 @@ pub(super) fn stored(
 }
 
 /// RFC 7162 §3.1.3: the new mod-sequence comes even with .SILENT.
-fn print_modseq(out: &mut Vec<u8>, view: &super::View, message: &MessageState) {
-    let Some(seq) = view.uids.seq_of(message.uid.get()) else { return };
-    let mut line = FetchLine::start(out, seq);
-    line.uid(message.uid.get());
+fn print_modseq(out: &mut Vec<u8>, view: &View, message: &MessageState, enabled: Enabled) {
+    let uid = message.uid.get();
+    let Some(seq) = view.uids.seq_of(uid) else { return };
+    let mut line = FetchLine::start_named(out, enabled.naming(), seq, uid);
     line.modseq(message.modseq);
     line.finish();
 }

@@ -112,6 +112,9 @@ impl Session {
             Ok(cmd) => cmd,
             Err(action) => return action,
         };
+        if self.enabled.uidonly && cmd.name.uses_numbers() {
+            return self.uid_required(cmd);
+        }
         let text = self.reader.command();
         let arguments = parser::head(text)
             .map_err(|(_, error)| error)

@@ -2,6 +2,7 @@
 
 use mox_base::MailboxName;
 
+use super::rights::{self, Right, Target};
 use super::{Action, Op, Pending, Session, Tagged};
 use crate::print::{Code, ListLine};
 use crate::types::{Create, MailboxArg, Name, SEPARATOR, SpecialUse, StatusItem};
@@ -15,9 +16,10 @@ pub(super) fn create(session: &mut Session, cmd: Tagged, create: Create) -> Acti
         Ok(name) => name,
         Err(action) => return action,
     };
-    if name.is_inbox() {
-        return session.no(cmd, None, "not possible with inbox");
-    }
+    let cmd = match rights::permit(session, cmd, Target::Named(&name), Right::Create) {
+        Ok(cmd) => cmd,
+        Err(action) => return action,
+    };
     let mut special_use = Vec::new();
     for attribute in &create.special_use {
         match SpecialUse::from_name(attribute) {
@@ -59,10 +61,10 @@ pub(super) fn on_name(session: &mut Session, cmd: Tagged, mailbox: &MailboxArg) 
         Err(action) => return action,
     };
     let op = match cmd.name {
-        Name::Delete if name.is_inbox() => {
-            return session.no(cmd, None, "not possible with inbox");
-        }
-        Name::Delete => Op::Delete(name),
+        Name::Delete => match rights::permit(session, cmd, Target::Named(&name), Right::Delete) {
+            Ok(cmd) => return session.perform(cmd, Pending::Plain, Op::Delete(name)),
+            Err(action) => return action,
+        },
         Name::Subscribe => Op::Subscribe(name),
         _ => Op::Unsubscribe(name),
     };
@@ -84,9 +86,11 @@ pub(super) fn rename(
         Ok(name) => name,
         Err(action) => return action,
     };
-    if to.is_inbox() {
-        return session.no(cmd, None, "not possible with inbox");
-    }
+    // Of the inbox the messages are moved, so that only the new name matters.
+    let cmd = match rights::permit(session, cmd, Target::Named(&to), Right::Create) {
+        Ok(cmd) => cmd,
+        Err(action) => return action,
+    };
     session.perform(cmd, Pending::Plain, Op::Rename { from, to })
 }
 

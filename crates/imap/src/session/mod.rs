@@ -31,6 +31,7 @@ mod mailbox;
 mod move_messages;
 mod op;
 mod reply;
+mod rights;
 mod search;
 mod select;
 mod view;
@@ -48,7 +49,7 @@ pub use op::{
 pub use select::{ClientState, SAMPLE_NUMBERS_MAX, client_state};
 pub use view::View;
 
-use crate::print::{self, Code, Status};
+use crate::print::{self, Code, Naming, Status};
 use crate::types::{Command, Name};
 use crate::wire::{CommandReader, Event, Reading};
 
@@ -113,6 +114,20 @@ pub struct Enabled {
     pub condstore: bool,
     /// `QRESYNC`. RFC 7162 §3.2.3.
     pub qresync: bool,
+    /// `UIDONLY`: no message numbers in either direction. RFC 9586 §3.
+    pub uidonly: bool,
+}
+
+impl Enabled {
+    /// How FETCH responses that nobody asked for name their message.
+    pub(crate) fn naming(self) -> Naming {
+        if self.uidonly { Naming::Uid { with_item: false } } else { Naming::Number }
+    }
+
+    /// Whether removals are told by UID. RFC 7162 §3.2.10, RFC 9586 §3.
+    pub(crate) fn has_vanished(self) -> bool {
+        self.qresync || self.uidonly
+    }
 }
 
 /// RFC 9051 §3. What only exists in one state lives in it.
@@ -378,7 +393,7 @@ impl Session {
                 changes::exists(&mut self.out, view.uids.exists());
             }
             for message in &now.changed {
-                changes::print_state(&mut self.out, view, message, self.enabled.condstore);
+                changes::print_state(&mut self.out, view, message, self.enabled);
             }
             view.told(now.highest_modseq);
         }

@@ -1,6 +1,7 @@
 //! COPY, MOVE and EXPUNGE.
 
 use super::op::{Copied, CopyOp, Expunged};
+use super::rights::{self, Right, Target};
 use super::{Action, Op, Pending, Session, State, Tagged, changes};
 use crate::print::{self, Code};
 use crate::types::{MailboxArg, Name, SetArg};
@@ -16,11 +17,13 @@ pub(super) fn copy(
         Ok(name) => name,
         Err(action) => return action,
     };
-    let State::Selected(view) = &session.state else { return session.done(cmd) };
     let is_move = matches!(cmd.name, Name::Move | Name::UidMove);
-    if is_move && view.read_only {
-        return session.no(cmd, None, "mailbox open in read-only mode");
-    }
+    let right = rights::of_command(cmd.name);
+    let cmd = match rights::permit(session, cmd, Target::Selected, right) {
+        Ok(cmd) => cmd,
+        Err(action) => return action,
+    };
+    let State::Selected(view) = &session.state else { return session.done(cmd) };
     let Ok(targets) = view.targets(set, cmd.name.is_uid()) else {
         return session.bad(cmd, None, "no such message number");
     };
@@ -65,10 +68,11 @@ pub(super) fn moved(session: &mut Session, cmd: Tagged, copied: &Copied) -> Acti
 
 /// EXPUNGE and UID EXPUNGE. RFC 9051 §6.4.3, RFC 4315 §2.1.
 pub(super) fn expunge(session: &mut Session, cmd: Tagged, set: Option<&SetArg>) -> Action {
+    let cmd = match rights::permit(session, cmd, Target::Selected, Right::Expunge) {
+        Ok(cmd) => cmd,
+        Err(action) => return action,
+    };
     let State::Selected(view) = &session.state else { return session.done(cmd) };
-    if view.read_only {
-        return session.no(cmd, None, "mailbox open in read-only mode");
-    }
     let targets = match set.map(|set| view.targets(set, true)) {
         None => view.everything(),
         Some(Ok(targets)) => targets,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, Secret, Uid, UidValidity, UnixSeconds};
 
-use crate::print::MailboxStatus;
+use crate::print::{MailboxStatus, Naming};
 use crate::types::{
     FetchItem, FlagList, NumSet, Qresync, ResolvedKey, SpecialUse, StoreAction, UidMap, Wanted,
 };
@@ -331,6 +331,8 @@ pub struct FetchOp {
     pub with_modseq: bool,
     /// Set `\Seen` where it is not set: answer the new states in [`Fetched::seen`].
     pub mark_seen: bool,
+    /// How a response names its message.
+    pub naming: Naming,
     /// Whether strings may be UTF-8.
     pub utf8: bool,
     /// The UIDs below which all have been handed out to this session.

@@ -71,6 +71,12 @@ impl Session {
         self.next_command()
     }
 
+    /// BAD for message numbers of a client that has given them up. It goes on with UIDs, connected.
+    /// RFC 9586 §3.
+    pub(super) fn uid_required(&mut self, cmd: Tagged) -> Action {
+        self.bad(cmd, Some(Code::UidRequired), "message numbers after enable uidonly, use uids")
+    }
+
     /// A command whose arguments could not be parsed.
     pub(super) fn bad_syntax(&mut self, cmd: Tagged, error: ParseError) -> Action {
         if error.expected == Expected::Charset {

@@ -1,10 +1,12 @@
 //! SEARCH, with its old and its extended answer.
 
 use super::op::{Found, SearchOp};
+use super::rights::{self, Right, Target};
 use super::{Action, Op, Pending, Session, State, Tagged};
 use crate::print;
 use crate::types::{
-    NumSet, ParsedKey, ResolvedKey, ReturnOptions, Search, SearchKey, SequenceSetError, SetOf,
+    NumSet, ParsedKey, ResolvedKey, ReturnOptions, Search, SearchKey, SequenceSetError, SetArg,
+    SetOf,
 };
 
 /// Numbers in one line of an old answer.
@@ -28,6 +30,13 @@ pub(super) fn search(session: &mut Session, cmd: Tagged, search: Search) -> Acti
         session.enable_condstore();
     }
     let enabled = session.enabled;
+    if enabled.uidonly && has_numbers(&search.key) {
+        return session.uid_required(cmd);
+    }
+    let cmd = match rights::permit(session, cmd, Target::Selected, Right::Read) {
+        Ok(cmd) => cmd,
+        Err(action) => return action,
+    };
     let State::Selected(view) = &mut session.state else { return session.done(cmd) };
     let key = search.key.try_map(&mut |set| match set {
         SetOf::Uids(set) => view.resolve(&set, true),
@@ -50,6 +59,12 @@ pub(super) fn search(session: &mut Session, cmd: Tagged, search: Search) -> Acti
         with_modseq: asked_modseq,
     };
     session.perform(cmd, Pending::Search(Searching { options, asked_modseq }), Op::Search(op))
+}
+
+/// Whether a program has message numbers in it; `$` stands for messages without a number.
+/// RFC 9586 §3.
+pub(super) fn has_numbers(key: &ParsedKey) -> bool {
+    key.any(&|key: &ParsedKey| matches!(key, SearchKey::Seqs(SetArg::Set(_))))
 }
 
 pub(super) fn complete(

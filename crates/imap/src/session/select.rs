@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mox_base::ModSeq;
 
 use super::op::{QresyncData, SelectOp, Snapshot};
+use super::rights::{self, Right};
 use super::view::View;
 use super::{Action, Op, Outcome, Pending, Session, State, Tagged, changes};
 use crate::print::{self, Code, ListLine, Status};
@@ -34,6 +35,9 @@ pub(super) fn select(session: &mut Session, cmd: Tagged, select: Select) -> Acti
         Ok(name) => name,
         Err(action) => return action,
     };
+    if session.enabled.uidonly && select.qresync.as_ref().is_some_and(|q| q.sample.is_some()) {
+        return session.uid_required(cmd);
+    }
     if let Some((seqs, uids)) = select.qresync.as_ref().and_then(|q| q.sample.as_ref()) {
         let increasing = |set: &crate::types::SequenceSet| set.increasing(SAMPLE_NUMBERS_MAX);
         if increasing(seqs).is_none() || increasing(uids).is_none() {
@@ -97,7 +101,8 @@ fn describe(session: &mut Session, selecting: &Selecting, snapshot: &Snapshot) {
     }
     changes::exists(out, snapshot.uids.exists());
     let unseen = snapshot.first_unseen.and_then(|uid| snapshot.uids.seq_of(uid.get()));
-    if let Some(seq) = unseen.filter(|_| !enabled.rev2) {
+    // RFC 9586 §3: a message number says nothing to a client with UIDONLY.
+    if let Some(seq) = unseen.filter(|_| !enabled.rev2 && !enabled.uidonly) {
         print::untagged(out, &format!("OK [UNSEEN {seq}] x"));
     }
     print::untagged(out, &format!("OK [UIDVALIDITY {}] x", snapshot.uidvalidity));
@@ -165,7 +170,7 @@ fn catch_up(session: &mut Session, view: &View, data: &QresyncData) {
     }
     let is_known = |uid: u32| state.known_uids.as_ref().is_none_or(|known| known.contains(uid));
     for message in data.changed.iter().filter(|message| is_known(message.uid.get())) {
-        changes::print_state(&mut session.out, view, message, true);
+        changes::print_state(&mut session.out, view, message, session.enabled);
     }
     let last = u32::try_from(view.uidnext.saturating_sub(1)).unwrap_or(u32::MAX);
     let all = NumSet::range(1, last);
@@ -183,11 +188,11 @@ fn catch_up(session: &mut Session, view: &View, data: &QresyncData) {
 ///
 /// RFC 9051 §6.4.1, RFC 9051 §6.4.2.
 pub(super) fn close(session: &mut Session, cmd: Tagged) -> Action {
+    let expunges = cmd.name == Name::Close && rights::has(&session.state, Right::Expunge);
     let State::Selected(view) = std::mem::replace(&mut session.state, State::Authenticated) else {
         return session.done(cmd);
     };
     session.changes.clear_messages();
-    let expunges = cmd.name == Name::Close && !view.read_only;
     let expunge = expunges.then(|| view.everything());
     session.perform(cmd, Pending::Plain, Op::Unselect { mailbox: view.mailbox, expunge })
 }

@@ -138,6 +138,14 @@ impl Name {
         )
     }
 
+    /// Whether message numbers are in the command or its answer, whatever its arguments.
+    ///
+    /// RFC 9586 §3: a client that has enabled UIDONLY must use the UID form of these.
+    #[must_use]
+    pub const fn uses_numbers(self) -> bool {
+        matches!(self, Self::Search | Self::Fetch | Self::Store | Self::Copy | Self::Move)
+    }
+
     /// Whether sequence numbers must stay as they are while the command runs.
     ///
     /// RFC 9051 §7.5.1: no EXPUNGE response during FETCH, STORE or SEARCH.

@@ -2,7 +2,7 @@
 //!
 //! Options of a case: `greeting` (is shown), `tls`, `starttls`, `plain` (passwords without TLS), `binding`, `cert`,
 //! `preauth`, `login` (starts logged in), `selected` (with a mailbox of three messages, UIDs 1, 2
-//! and 5, as mailbox 1; without any output), `rev2`, `condstore`, `qresync` (enabled), `examine`.
+//! and 5, as mailbox 1; without any output), `rev2`, `condstore`, `qresync`, `uidonly` (enabled), `examine`.
 //!
 //! Answers, words separated by spaces, states written `uid/modseq/flag,flag`:
 //! `ok`, `no NAME`, `challenge TEXT`, `selected key=value…`, `created names…`,
@@ -22,7 +22,7 @@
 )]
 
 use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidValidity};
-use mox_imap::print::MailboxStatus;
+use mox_imap::print::{MailboxStatus, Naming};
 use mox_imap::session::{
     Action, Appended, Change, Copied, Expunged, Fetched, Found, MailboxInfo, MessageState, Op,
     Outcome, QresyncData, Refusal, Resync, Session, Settings, Snapshot, Stored, client_state,
@@ -72,7 +72,7 @@ impl Player {
 
     /// Brings the session to where the case starts.
     fn set_up(&mut self, case: &Case) {
-        for name in ["rev2", "condstore", "qresync"] {
+        for name in ["rev2", "condstore", "qresync", "uidonly"] {
             if case.has(name) {
                 let name = if name == "rev2" { "imap4rev2" } else { name };
                 let line = format!("x ENABLE {name}\r\n");
@@ -224,7 +224,7 @@ fn question(op: &Op) -> String {
         Op::Fetch(fetch) => {
             let on = |on: bool, word: &'static str| if on { word } else { "" };
             format!(
-                "fetch {} {:?}{}{}{}{}{}",
+                "fetch {} {:?}{}{}{}{}{}{}",
                 fetch.targets.exact(),
                 fetch.items,
                 on(fetch.with_flags, " flags"),
@@ -232,6 +232,11 @@ fn question(op: &Op) -> String {
                 on(fetch.mark_seen, " seen"),
                 fetch.changed_since.map_or(String::new(), |since| format!(" since {since}")),
                 on(fetch.with_vanished, " vanished"),
+                match fetch.naming {
+                    Naming::Number => "",
+                    Naming::Uid { with_item: false } => " uidonly",
+                    Naming::Uid { with_item: true } => " uidonly uid",
+                },
             )
         }
         Op::Store(store) => format!(

@@ -20,3 +20,5 @@ mod messages;
 mod pace;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod uidonly;

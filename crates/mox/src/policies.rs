@@ -48,6 +48,7 @@ impl Policies for ConfigPolicies {
             quota_bytes: snapshot.quota_bytes(account),
             junk_flags: junk_flags(settings),
             initial_mailboxes: initial_mailboxes(&snapshot.statics),
+            inboxes: inboxes(settings),
         });
         cache.policies.insert(account.to_owned(), Arc::clone(&policy));
         Some(policy)
@@ -66,6 +67,22 @@ fn junk_flags(settings: &Account) -> JunkFlags {
         neutral: regex(&rules.neutral_mailbox_regexp),
         not_junk: regex(&rules.not_junk_mailbox_regexp),
     }
+}
+
+/// Where the addresses of an account have their mail put. Mailing lists are left out: what they send
+/// is not mail to the user. RFC 5465 §6.4 leaves the choice to us.
+fn inboxes(settings: &Account) -> Vec<MailboxName> {
+    let destinations = settings.destinations.values();
+    let mut names: Vec<MailboxName> = destinations
+        .flat_map(|destination| {
+            let rules = destination.rulesets.iter().filter(|rule| rule.list_allow_domain.is_none());
+            let targets = rules.map(|rule| rule.mailbox.0.clone());
+            destination.mailbox.iter().map(|name| name.0.clone()).chain(targets)
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn initial_mailboxes(statics: &Static) -> Vec<(MailboxName, SpecialUse)> {
@@ -124,10 +141,24 @@ mod tests {
         assert!(Arc::ptr_eq(&policy, &policies.policy("mjl").unwrap()));
 
         let edit = |dynamic: &mut Dynamic| -> Result<(), std::convert::Infallible> {
-            dynamic.accounts.get_mut("mjl").unwrap().quota_message_size = -1;
+            let account = dynamic.accounts.get_mut("mjl").unwrap();
+            account.quota_message_size = -1;
+            let destination = account.destinations.values_mut().next().unwrap();
+            destination.mailbox = Some(Text(MailboxName::parse("Work").unwrap()));
+            for (target, list) in [("Shop", None), ("Lists", Some("lists.example"))] {
+                destination.rulesets.push(mox_config::Ruleset {
+                    verified_domain: Some(Text(Domain::parse("b.example").unwrap())),
+                    list_allow_domain: list.map(|domain| Text(Domain::parse(domain).unwrap())),
+                    mailbox: Text(MailboxName::parse(target).unwrap()),
+                    ..mox_config::Ruleset::default()
+                });
+            }
             Ok(())
         };
         live.edit(UnixSeconds(10), edit).unwrap();
-        assert_eq!(policies.policy("mjl").unwrap().quota_bytes, None);
+        let policy = policies.policy("mjl").unwrap();
+        assert_eq!(policy.quota_bytes, None);
+        let names: Vec<_> = policy.inboxes.iter().map(MailboxName::as_str).collect();
+        assert_eq!(names, ["Shop", "Work"]);
     }
 }

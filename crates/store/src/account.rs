@@ -225,6 +225,15 @@ impl Account {
         Ok(self.shared.policy()?.quota_bytes)
     }
 
+    /// What the configuration says of the account as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoAccount`] if the configuration no longer has the account.
+    pub fn policy(&self) -> Result<Arc<Policy>> {
+        self.shared.policy()
+    }
+
     /// The folder in which bodies can be spooled so that they are on the same file system.
     #[must_use]
     pub fn dir(&self) -> &Path {

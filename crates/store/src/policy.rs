@@ -16,9 +16,18 @@ pub struct Policy {
     pub junk_flags: JunkFlags,
     /// The mailboxes of a new account besides the Inbox, with their roles.
     pub initial_mailboxes: Vec<(MailboxName, SpecialUse)>,
+    /// The mailboxes besides the Inbox and those below it that new mail goes to, sorted.
+    pub inboxes: Vec<MailboxName>,
 }
 
 impl Policy {
+    /// Whether new mail goes to a mailbox of this name: what RFC 5465 §6.4 calls INBOXES.
+    #[must_use]
+    pub fn is_inbox(&self, name: &MailboxName) -> bool {
+        let inbox = MailboxName::inbox();
+        name.is_inbox() || name.is_below(&inbox) || self.inboxes.binary_search(name).is_ok()
+    }
+
     /// The mailboxes that a new account gets if the configuration does not say otherwise.
     #[must_use]
     pub fn default_mailboxes() -> Vec<(MailboxName, SpecialUse)> {
@@ -119,6 +128,19 @@ mod tests {
         check(["^junk", "", ""], "Lists", SpecialUse::NONE, Flags::NONE);
         check(["", "^inbox", "^lists"], "Else", SpecialUse::NONE, Flags::JUNK);
         check(["^junk", "", "^lists"], "Else", SpecialUse::NONE, Flags::NONE);
+    }
+
+    /// RFC 5465 §6.4.
+    #[test]
+    fn mail_goes_to_the_inbox_and_where_rules_say() {
+        let name = |text: &str| MailboxName::parse(text).unwrap();
+        let policy = Policy { inboxes: vec![name("a"), name("b/c")], ..Policy::default() };
+        for inbox in ["inbox", "Inbox/x/y", "a", "b/c"] {
+            assert!(policy.is_inbox(&name(inbox)), "{inbox}");
+        }
+        for other in ["b", "a/b", "b/c/d", "inboxes"] {
+            assert!(!policy.is_inbox(&name(other)), "{other}");
+        }
     }
 
     #[test]

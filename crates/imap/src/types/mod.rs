@@ -2,6 +2,7 @@
 
 mod command;
 mod fetch;
+mod filter;
 mod flag;
 mod mailbox;
 mod search;
@@ -18,6 +19,7 @@ pub use fetch::{
     BinarySection, BodySection, FETCH_ITEMS_MAX, FetchItem, FetchModifiers, Partial,
     SECTION_DEPTH_MAX, Section, SectionText,
 };
+pub use filter::{Candidate, FILTER_NAMES_MAX, MailboxFilter};
 pub use flag::{FlagList, is_atom_char};
 pub use mailbox::{ListPattern, SEPARATOR, SpecialUse};
 pub use mox_base::NumSet;

@@ -105,6 +105,10 @@ row_id! {
     MsgId
 }
 row_id! {
+    /// The content of a message, within an account: the same for its copies. RFC 8474 §5.1.
+    EmailId
+}
+row_id! {
     /// A thread within an account: the id of its first message.
     ThreadId
 }

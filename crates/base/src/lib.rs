@@ -33,7 +33,7 @@ mod time;
 pub use address::{Address, AddressError};
 pub use domain::{DOMAIN_BYTES_MAX, Domain, DomainError, Host, LABEL_BYTES_MAX};
 pub use flags::{Flags, KEYWORD_BYTES_MAX, Keyword, KeywordError};
-pub use ids::{MailboxId, ModSeq, MsgId, ThreadId, Uid, UidValidity};
+pub use ids::{EmailId, MailboxId, ModSeq, MsgId, ThreadId, Uid, UidValidity};
 pub use localpart::{LOCALPART_BYTES_MAX, Localpart, LocalpartError};
 pub use mailbox_name::{MAILBOX_DEPTH_MAX, MAILBOX_NAME_BYTES_MAX, MailboxName, MailboxNameError};
 pub use num_set::NumSet;

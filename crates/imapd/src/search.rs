@@ -4,7 +4,7 @@ use mox_base::Uid;
 use mox_imap::session::{Found, Outcome, SearchOp};
 use mox_imap::types::{DateOrder, NumSet, ResolvedKey, SearchKey};
 use mox_net::blocking;
-use mox_store::{Query, StoreError};
+use mox_store::{Needed, Query, StoreError};
 
 use crate::connection::{Connection, no_account};
 use crate::refusal;
@@ -18,7 +18,7 @@ pub(crate) async fn search(connection: &mut Connection, op: SearchOp) -> Outcome
     let searched = blocking(move || {
         let known: Vec<u32> = op.known.ranges().flat_map(|(first, last)| first..=last).collect();
         let reader = account.read()?;
-        reader.search(op.mailbox, &known, query(op.key), &mut |_| true)
+        reader.search(op.mailbox, &known, query(op.key), Needed::All, &mut |_| true)
     })
     .await;
     match searched {

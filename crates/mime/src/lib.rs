@@ -42,6 +42,7 @@
 mod address;
 mod blob;
 mod bytes;
+mod casemap;
 mod charset;
 mod compose;
 mod content;
@@ -64,12 +65,14 @@ mod stored;
 mod structure;
 mod subject;
 mod summary;
+mod threading;
 mod transfer;
 
 pub use address::{
     EnvelopeAddress, FromError, NamedAddress, decode_addresses, from_address, parse_address_list,
 };
 pub use blob::{BLOB_VERSION, BlobError};
+pub use casemap::{Folding, TextFinder, casemap, casemap_bare, casemap_into};
 pub use charset::{CharsetDecoder, charset, decode_charset, decode_unlabelled};
 pub use compose::{
     BodyPart, ComposeError, Composer, Transport, random_boundary, random_message_id,
@@ -94,4 +97,8 @@ pub use stored::{AddressRef, AddressesRef, EnvelopeRef, MessageRef, ParamsRef, P
 pub use structure::{EmbeddedMessage, Message, Part};
 pub use subject::{BaseSubject, base_subject};
 pub use summary::{Analysis, SUBJECT_BYTES_MAX, Summary, analyze};
+pub use threading::{
+    THREAD_REFERENCES_MAX, ThreadMessage, ThreadNode, text_hash, thread_by_references,
+    thread_by_subject,
+};
 pub use transfer::{DecodingReader, Encoding, TransferDecoder, decode_transfer};

@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mox_base::{Flags, Keyword, MailboxId, MailboxName, ModSeq, MsgId, Uid, UnixSeconds};
+use mox_base::{
+    EmailId, Flags, Keyword, MailboxId, MailboxName, ModSeq, MsgId, ThreadId, Uid, UnixSeconds,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::account::Shared;
@@ -57,6 +59,10 @@ pub struct Fetched<'a> {
     pub saved: UnixSeconds,
     /// The day of the Date header as written; days since 1970-01-01.
     pub sent_day: Option<i64>,
+    /// The same for all copies. RFC 8474 §5.1.
+    pub email_id: EmailId,
+    /// Its thread.
+    pub thread: ThreadId,
     /// Removed by another session since; shown one last time.
     pub is_expunged: bool,
     /// For [`mox_mime::MessageRef`]; its offsets do not count the prefix. Empty unless asked for.
@@ -258,36 +264,66 @@ impl Reader {
     ///
     /// [`StoreError::NoMessage`] if it is erased.
     pub fn content(&self, mailbox: MailboxId, uid: Uid) -> Result<Content> {
-        let sql = |table: &str| {
-            format!(
-                "SELECT b.codec, b.head_size, b.text_size, b.head, b.text, b.file, t.prefix, \
-                 t.structure FROM {table} m JOIN meta t ON t.id = m.id \
-                 JOIN body b ON b.id = m.body WHERE m.mailbox = ?1 AND m.uid = ?2"
-            )
-        };
-        for table in ["msg", "tomb"] {
-            let mut statement = self.db()?.prepare_cached(&sql(table))?;
-            let found = statement.query_row(params![mailbox.0, uid.get()], |row| {
-                let file: Option<String> = row.get(5)?;
-                let text = match file {
-                    Some(file) => Text::File(self.shared.blob_dir().join(file)),
-                    None => Text::Inline(row.get(4)?),
-                };
-                Ok(Content {
-                    codec: row.get(0)?,
-                    head_size: row.get(1)?,
-                    text_size: row.get(2)?,
-                    head: row.get(3)?,
-                    text,
-                    prefix: row.get(6)?,
-                    structure: row.get(7)?,
-                })
-            });
-            if let Some(content) = found.optional()? {
-                return Ok(content);
+        for sql in [
+            "SELECT id, body FROM msg WHERE mailbox = ?1 AND uid = ?2",
+            "SELECT id, body FROM tomb WHERE mailbox = ?1 AND uid = ?2",
+        ] {
+            let mut statement = self.db()?.prepare_cached(sql)?;
+            let found = statement
+                .query_row(params![mailbox.0, uid.get()], |row| Ok((row.get(0)?, row.get(1)?)));
+            if let Some((id, body)) = found.optional()? {
+                return self.content_of(id, body);
             }
         }
         Err(StoreError::NoMessage)
+    }
+
+    /// The content of a message, by its id and that of its body.
+    pub(crate) fn content_of(&self, id: i64, body: i64) -> Result<Content> {
+        let sql = "SELECT b.codec, b.head_size, b.text_size, b.head, b.text, b.file, t.prefix, \
+             t.structure FROM meta t, body b WHERE t.id = ?1 AND b.id = ?2";
+        let mut statement = self.db()?.prepare_cached(sql)?;
+        let found = statement.query_row(params![id, body], |row| {
+            let file: Option<String> = row.get(5)?;
+            let text = match file {
+                Some(file) => Text::File(self.shared.blob_dir().join(file)),
+                None => Text::Inline(row.get(4)?),
+            };
+            Ok(Content {
+                codec: row.get(0)?,
+                head_size: row.get(1)?,
+                text_size: row.get(2)?,
+                head: row.get(3)?,
+                text,
+                prefix: row.get(6)?,
+                structure: row.get(7)?,
+            })
+        });
+        found.optional()?.ok_or(StoreError::NoMessage)
+    }
+
+    /// The header section of a message with its prefix.
+    pub(crate) fn head_of(&self, id: i64, body: i64) -> Result<Vec<u8>> {
+        let sql = "SELECT t.prefix, b.codec, b.head_size, b.head FROM meta t, body b \
+             WHERE t.id = ?1 AND b.id = ?2";
+        let mut statement = self.db()?.prepare_cached(sql)?;
+        let mut rows = statement.query([id, body])?;
+        let row = rows.next()?.ok_or(StoreError::NoMessage)?;
+        let mut head: Vec<u8> = row.get(0)?;
+        add_head(&mut head, row, 1)?;
+        Ok(head)
+    }
+
+    /// The structure of a message, and its header section without the prefix.
+    pub(crate) fn structure_and_head_of(&self, id: i64, body: i64) -> Result<(Vec<u8>, Vec<u8>)> {
+        let sql = "SELECT t.structure, b.codec, b.head_size, b.head FROM meta t, body b \
+             WHERE t.id = ?1 AND b.id = ?2";
+        let mut statement = self.db()?.prepare_cached(sql)?;
+        let mut rows = statement.query([id, body])?;
+        let row = rows.next()?.ok_or(StoreError::NoMessage)?;
+        let mut head = Vec::new();
+        add_head(&mut head, row, 1)?;
+        Ok((row.get(0)?, head))
     }
 
     /// What changed after `since`, of the messages in `uids`. Walks index `msg_modseq` and table
@@ -378,7 +414,7 @@ impl Columns {
         let join_body = if self.head { "JOIN body b ON b.id = m.body" } else { "" };
         format!(
             "SELECT m.id, m.uid, m.modseq, m.flags, m.keywords, m.size, m.received, m.saved, \
-             m.sent_day, {}, {}, {}, {}, {}, {} FROM {table} m {join_meta} {join_body} \
+             m.sent_day, {}, {}, {}, {}, {}, {}, m.body, m.thread FROM {table} m {join_meta} {join_body} \
              WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid",
             column(self.structure, "t.structure"),
             column(self.preview, "t.preview"),
@@ -415,6 +451,8 @@ impl Columns {
             received: UnixSeconds(row.get(6)?),
             saved: UnixSeconds(row.get(7)?),
             sent_day: row.get(8)?,
+            email_id: EmailId(row.get(15)?),
+            thread: ThreadId(row.get(16)?),
             is_expunged,
             structure: blob(9)?,
             preview: text(10)?,
@@ -425,13 +463,20 @@ impl Columns {
     fn head(self, row: &Row<'_>) -> Result<Vec<u8>> {
         let damaged = |_| StoreError::Damaged { what: "head" };
         let mut head = row.get_ref(11)?.as_blob().map_err(damaged)?.to_vec();
-        let codec: u8 = row.get(12)?;
-        let stored = row.get_ref(14)?.as_blob().map_err(damaged)?;
-        if codec & crate::content::HEAD_ZSTD == 0 {
-            head.extend_from_slice(stored);
-        } else {
-            head.extend_from_slice(&crate::content::decompress(stored, row.get(13)?)?);
-        }
+        add_head(&mut head, row, 12)?;
         Ok(head)
     }
+}
+
+/// Adds the header section of a row: from column `at` on the codec, the size and the bytes.
+fn add_head(head: &mut Vec<u8>, row: &Row<'_>, at: usize) -> Result<()> {
+    let damaged = |_| StoreError::Damaged { what: "head" };
+    let codec: u8 = row.get(at)?;
+    let stored = row.get_ref(at + 2)?.as_blob().map_err(damaged)?;
+    if codec & crate::content::HEAD_ZSTD == 0 {
+        head.extend_from_slice(stored);
+    } else {
+        head.extend_from_slice(&crate::content::decompress(stored, row.get(at + 1)?)?);
+    }
+    Ok(())
 }

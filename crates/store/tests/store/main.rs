@@ -7,6 +7,8 @@ mod mailboxes;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod order;
+#[cfg(test)]
 mod search;
 #[cfg(test)]
 mod support;

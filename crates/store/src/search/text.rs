@@ -1,0 +1,150 @@
+//! Whether a message has a text, decoded and compared by `i;unicode-casemap`.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use mox_mime::{Folding, SearchText, TextFinder, decode_header, fields, text_for_search};
+
+use super::test::{SCORE_MAX, TestRow};
+use crate::read::Reader;
+use crate::{Result, StoreError};
+
+/// The most words of a fuzzy text that are looked for; a longer text is looked for by these.
+const FUZZY_WORDS_MAX: usize = 32;
+
+/// The score where all words are there, but not the text as it was written. RFC 6203 §4.
+const SCORE_WORDS: u8 = 60;
+
+/// How many pieces of a message are read between two questions whether to go on.
+const PIECES_PER_QUESTION: usize = 64;
+
+/// Where a text is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The value of a field of the message's own header.
+    Field(String),
+    /// All but the message's own header.
+    Body,
+    /// Everything.
+    Text,
+}
+
+/// A text to look for.
+pub(super) struct TextTest {
+    scope: Scope,
+    is_empty: bool,
+    /// The text as it was written.
+    whole: Sought,
+    /// In a fuzzy search, its words.
+    words: Vec<Sought>,
+}
+
+struct Sought {
+    finder: TextFinder,
+    is_found: bool,
+}
+
+impl Sought {
+    fn new(text: &str, folding: Folding) -> Self {
+        Self { finder: TextFinder::new(text, folding), is_found: false }
+    }
+}
+
+impl TextTest {
+    pub(super) fn new(scope: Scope, text: &str, is_fuzzy: bool) -> Self {
+        let folding = if is_fuzzy { Folding::Bare } else { Folding::Casemap };
+        let words = text.split_whitespace().take(FUZZY_WORDS_MAX).filter(|_| is_fuzzy);
+        Self {
+            scope,
+            is_empty: text.is_empty(),
+            words: words.map(|word| Sought::new(word, folding)).collect(),
+            whole: Sought::new(text, folding),
+        }
+    }
+
+    pub(super) fn cost(&self) -> u8 {
+        if matches!(self.scope, Scope::Field(_)) { 1 } else { 2 }
+    }
+
+    pub(super) fn score(
+        &mut self,
+        reader: &Reader,
+        row: &TestRow<'_>,
+        ask: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<u8>> {
+        self.sought().for_each(|sought| sought.is_found = false);
+        self.restart();
+        let read = match self.scope.clone() {
+            Scope::Field(name) => self.read_fields(reader, row, &name),
+            _ if self.is_empty => return Ok(Some(SCORE_MAX)),
+            scope => self.read_all(reader, row, scope == Scope::Text, ask),
+        };
+        match read {
+            // Erased since the session heard of it.
+            Err(StoreError::NoMessage) => return Ok(None),
+            read => read?,
+        }
+        let has_words = !self.words.is_empty() && self.words.iter().all(|word| word.is_found);
+        Ok(if self.whole.is_found { Some(SCORE_MAX) } else { has_words.then_some(SCORE_WORDS) })
+    }
+
+    fn sought(&mut self) -> impl Iterator<Item = &mut Sought> {
+        self.words.iter_mut().chain([&mut self.whole])
+    }
+
+    fn restart(&mut self) {
+        self.sought().for_each(|sought| sought.finder.restart());
+    }
+
+    /// Takes the next piece of a text. Whether the text as it was written is found.
+    fn push(&mut self, piece: &str) -> bool {
+        for sought in self.sought() {
+            sought.is_found = sought.is_found || sought.finder.push(piece);
+        }
+        self.whole.is_found
+    }
+
+    fn read_fields(&mut self, reader: &Reader, row: &TestRow<'_>, name: &str) -> Result<()> {
+        let head = reader.head_of(row.id, row.body)?;
+        for field in fields(&head).filter(|field| field.is(name)) {
+            self.restart();
+            if self.push(&decode_header(field.value)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_all(
+        &mut self,
+        reader: &Reader,
+        row: &TestRow<'_>,
+        with_header: bool,
+        ask: &mut dyn FnMut() -> bool,
+    ) -> Result<()> {
+        let content = Arc::new(reader.content_of(row.id, row.body)?);
+        let message = content.message()?;
+        let mut pieces = 0_usize;
+        let mut visit = |piece: SearchText<'_>| {
+            pieces += 1;
+            let is_over = match piece {
+                SearchText::Field { depth: 0, .. } if !with_header => false,
+                SearchText::Field { name, value, .. } => {
+                    self.restart();
+                    let is_over = self.push(name) || self.push(": ") || self.push(value);
+                    self.restart();
+                    is_over
+                }
+                SearchText::Body(piece) => self.push(piece),
+                SearchText::PartEnd => {
+                    self.restart();
+                    false
+                }
+            };
+            let is_over = is_over || (pieces.is_multiple_of(PIECES_PER_QUESTION) && !ask());
+            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let _flow = text_for_search(&mut content.seekable(), &message, &mut visit)?;
+        Ok(())
+    }
+}

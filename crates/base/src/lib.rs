@@ -28,6 +28,7 @@ mod mailbox_name;
 mod num_set;
 mod ports;
 mod secret;
+mod special_use;
 mod time;
 
 pub use address::{Address, AddressError};
@@ -39,4 +40,5 @@ pub use mailbox_name::{MAILBOX_DEPTH_MAX, MAILBOX_NAME_BYTES_MAX, MailboxName, M
 pub use num_set::NumSet;
 pub use ports::{Clock, Rng};
 pub use secret::Secret;
+pub use special_use::SpecialUse;
 pub use time::{DateTime, DateTimeError, UnixSeconds};

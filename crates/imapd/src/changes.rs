@@ -2,7 +2,7 @@
 
 use mox_base::ModSeq;
 use mox_imap::session::{Change, MessageState, Session};
-use mox_imap::types::{FlagList, NumSet, SpecialUse};
+use mox_imap::types::{FlagList, NumSet};
 use mox_store::{ChangeKind, SubscriberId, Subscription};
 
 /// Which of the session's own changes it gets to hear through the feed.
@@ -102,7 +102,7 @@ impl PushChange for Session {
                 self.push_change(Change::MailboxAdded {
                     name: name.clone(),
                     is_subscribed: *subscribed,
-                    special_use: special_uses(*special_use),
+                    special_use: *special_use,
                 });
             }
             ChangeKind::MailboxRemoved { name, .. } => {
@@ -113,7 +113,7 @@ impl PushChange for Session {
                     from: old.clone(),
                     to: new.clone(),
                     is_subscribed: *subscribed,
-                    special_use: special_uses(*special_use),
+                    special_use: *special_use,
                 });
             }
             ChangeKind::Subscription { name, subscribed, exists } => {
@@ -136,9 +136,4 @@ fn states(messages: &[mox_store::MessageState], modseq: ModSeq) -> Vec<MessageSt
         flags: FlagList { system: message.flags, keywords: message.keywords.clone() },
     };
     messages.iter().map(state).collect()
-}
-
-/// The roles of a mailbox in the session's terms.
-pub(crate) fn special_uses(roles: mox_store::SpecialUse) -> Vec<SpecialUse> {
-    roles.names().filter_map(|name| SpecialUse::from_name(name.as_bytes())).collect()
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use mox_base::MailboxName;
+use mox_base::{MailboxName, SpecialUse};
 use mox_imap::print::MailboxStatus;
 use mox_imap::session::{MailboxInfo, Op, Outcome, Refusal};
 use mox_net::blocking;
-use mox_store::{Account, Mailbox, SpecialUse, StoreError};
+use mox_store::{Account, Mailbox, StoreError};
 
-use crate::changes::special_uses;
 use crate::connection::{Connection, no_account};
 use crate::refusal;
 
@@ -21,9 +20,7 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
     let done = |result| refusal::outcome(cid, result, |()| Outcome::Done);
     match op {
         Op::Create { name, special_use } => {
-            let named = special_use.iter().filter_map(|role| SpecialUse::from_name(role.name()));
-            let roles = named.fold(SpecialUse::NONE, |roles, role| roles | role);
-            let created = account.create_mailbox(name, roles).await;
+            let created = account.create_mailbox(name, special_use).await;
             let names = |made: Vec<Mailbox>| made.into_iter().map(|mailbox| mailbox.name).collect();
             refusal::outcome(cid, created, |made| Outcome::Created(names(made)))
         }
@@ -59,7 +56,7 @@ fn list(account: &Account, with_status: bool) -> Result<Vec<MailboxInfo>, StoreE
             name: mailbox.name.clone(),
             exists: true,
             is_subscribed: false,
-            special_use: special_uses(mailbox.special_use),
+            special_use: mailbox.special_use,
             status: with_status.then(|| status(&mailbox)),
         };
         names.insert(mailbox.name, info);
@@ -69,7 +66,7 @@ fn list(account: &Account, with_status: bool) -> Result<Vec<MailboxInfo>, StoreE
             name,
             exists: false,
             is_subscribed: true,
-            special_use: Vec::new(),
+            special_use: SpecialUse::NONE,
             status: None,
         });
         info.is_subscribed = true;

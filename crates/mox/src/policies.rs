@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mox_base::MailboxName;
+use mox_base::{MailboxName, SpecialUse};
 use mox_config::{Account, Config, Live, Pattern, Static, Text};
-use mox_store::{JunkFlags, Policies, Policy, SpecialUse};
+use mox_store::{JunkFlags, Policies, Policy};
 use parking_lot::Mutex;
 use regex::Regex;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use mox_base::{Clock, MailboxId, MailboxName, ModSeq, UnixSeconds};
+use mox_base::{Clock, MailboxId, MailboxName, ModSeq, SpecialUse, UnixSeconds};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
@@ -15,7 +15,7 @@ use crate::copy::CopyOutcome;
 use crate::disk::{Disk, create_dirs};
 use crate::feed::{Hub, SubscriberId, Subscription};
 use crate::flag::{FlagChange, FlagOutcome};
-use crate::mailbox::{self, Mailbox, SpecialUse};
+use crate::mailbox::{self, Mailbox};
 use crate::message::{self, Added, Destination, NewMessage};
 use crate::pending::Pending;
 use crate::policy::{Policies, Policy};

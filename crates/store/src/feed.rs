@@ -8,10 +8,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use mox_base::{Flags, Keyword, MailboxId, MailboxName, ModSeq, Uid};
+use mox_base::{Flags, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid};
 use parking_lot::Mutex;
-
-use crate::mailbox::SpecialUse;
 
 /// The most changes, counted in messages, that wait for one subscriber. More and it is told that
 /// it lost track, and must read anew.

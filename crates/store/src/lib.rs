@@ -51,7 +51,7 @@ pub use feed::{
     Change, ChangeKind, Changes, MessageState, PENDING_CHANGES_MAX, SubscriberId, Subscription,
 };
 pub use flag::{FlagChange, FlagOp, FlagOutcome};
-pub use mailbox::{Counts, MAILBOX_KEYWORDS_MAX, MAILBOXES_MAX, Mailbox, SpecialUse};
+pub use mailbox::{Counts, MAILBOX_KEYWORDS_MAX, MAILBOXES_MAX, Mailbox};
 pub use maintain::LOG_BYTES_MAX;
 pub use message::{Added, Destination, Envelope, MESSAGE_KEYWORDS_MAX, NewMessage};
 pub use order::{SortBy, SortKey, ThreadAlgorithm, ThreadEntry};

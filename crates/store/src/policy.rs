@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use mox_base::{Flags, MailboxName};
+use mox_base::{Flags, MailboxName, SpecialUse};
 use regex::Regex;
-
-use crate::mailbox::SpecialUse;
 
 /// What the configuration says about one account.
 #[derive(Clone, Debug, Default)]

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use mox_base::{MailboxId, MailboxName, ModSeq, Uid};
+use mox_base::{MailboxId, MailboxName, ModSeq, SpecialUse, Uid};
 
 use super::Enabled;
 use super::op::MessageState;
 use super::view::View;
 use crate::print::{self, FetchLine, ListLine};
-use crate::types::{NumSet, SpecialUse};
+use crate::types::NumSet;
 
 /// The most changes kept for a session, counted in messages added or changed and in events.
 pub const PENDING_CHANGES_MAX: usize = 10_000;
@@ -48,7 +48,7 @@ pub enum Change {
         /// Whether the name is subscribed.
         is_subscribed: bool,
         /// Its special uses.
-        special_use: Vec<SpecialUse>,
+        special_use: SpecialUse,
     },
     /// A mailbox is gone.
     MailboxRemoved(MailboxName),
@@ -61,7 +61,7 @@ pub enum Change {
         /// Whether the new name is subscribed.
         is_subscribed: bool,
         /// Its special uses.
-        special_use: Vec<SpecialUse>,
+        special_use: SpecialUse,
     },
     /// A name is now subscribed, or no longer.
     Subscription {
@@ -302,10 +302,10 @@ fn print_mailbox(change: &Change, enabled: Enabled, out: &mut Vec<u8>) {
     };
     match change {
         Change::MailboxAdded { name, is_subscribed, special_use } => {
-            line(name, None, &attributes(*is_subscribed, special_use));
+            line(name, None, &attributes(*is_subscribed, *special_use));
         }
         Change::MailboxRenamed { from, to, is_subscribed, special_use } => {
-            line(to, Some(from), &attributes(*is_subscribed, special_use));
+            line(to, Some(from), &attributes(*is_subscribed, *special_use));
         }
         // RFC 9051 §7.3.1 has \NonExistent; an IMAP4rev1 client would take the line for a mailbox.
         Change::MailboxRemoved(name) if enabled.rev2 => line(name, None, &["\\NonExistent"]),
@@ -318,9 +318,9 @@ fn print_mailbox(change: &Change, enabled: Enabled, out: &mut Vec<u8>) {
     }
 }
 
-fn attributes(is_subscribed: bool, special_use: &[SpecialUse]) -> Vec<&'static str> {
+fn attributes(is_subscribed: bool, special_use: SpecialUse) -> Vec<&'static str> {
     let subscribed = is_subscribed.then_some("\\Subscribed");
-    subscribed.into_iter().chain(special_use.iter().map(|special| special.name())).collect()
+    subscribed.into_iter().chain(special_use.names()).collect()
 }
 
 #[cfg(test)]

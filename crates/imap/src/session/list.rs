@@ -105,7 +105,7 @@ fn attributes(list: &List, info: &MailboxInfo, tree: &Tree<'_>) -> Vec<&'static 
     if list.return_subscribed && info.is_subscribed && !list.select_subscribed {
         all.push("\\Subscribed");
     }
-    all.extend(info.special_use.iter().map(|special| special.name()));
+    all.extend(info.special_use.names());
     all
 }
 

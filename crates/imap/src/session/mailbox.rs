@@ -1,11 +1,11 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE and STATUS.
 
-use mox_base::MailboxName;
+use mox_base::{MailboxName, SpecialUse};
 
 use super::rights::{self, Right, Target};
 use super::{Action, Op, Pending, Session, Tagged};
 use crate::print::{Code, ListLine};
-use crate::types::{Create, MailboxArg, Name, SEPARATOR, SpecialUse, StatusItem};
+use crate::types::{Create, MailboxArg, Name, SEPARATOR, StatusItem};
 
 /// CREATE. RFC 9051 §6.3.4, RFC 6154 §3.
 pub(super) fn create(session: &mut Session, cmd: Tagged, create: Create) -> Action {
@@ -20,11 +20,11 @@ pub(super) fn create(session: &mut Session, cmd: Tagged, create: Create) -> Acti
         Ok(cmd) => cmd,
         Err(action) => return action,
     };
-    let mut special_use = Vec::new();
+    let mut special_use = SpecialUse::NONE;
     for attribute in &create.special_use {
-        match SpecialUse::from_name(attribute) {
-            Some(special) if special_use.contains(&special) => {}
-            Some(special) => special_use.push(special),
+        let named = std::str::from_utf8(attribute).ok().and_then(SpecialUse::from_name);
+        match named {
+            Some(role) => special_use = special_use | role,
             None => return session.no(cmd, Some(Code::UseAttr), "special use not supported"),
         }
     }

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, Secret, Uid, UidValidity, UnixSeconds};
+use mox_base::{
+    Keyword, MailboxId, MailboxName, ModSeq, Secret, SpecialUse, Uid, UidValidity, UnixSeconds,
+};
 
 use crate::print::{MailboxStatus, Naming};
 use crate::types::{
-    FetchItem, FlagList, NumSet, Qresync, ResolvedKey, SpecialUse, StoreAction, UidMap, Wanted,
+    FetchItem, FlagList, NumSet, Qresync, ResolvedKey, StoreAction, UidMap, Wanted,
 };
 
 /// A question to the driver.
@@ -52,7 +54,7 @@ pub enum Op {
         /// The name.
         name: MailboxName,
         /// Special uses, taken away from whoever had them.
-        special_use: Vec<SpecialUse>,
+        special_use: SpecialUse,
     },
     /// Delete a mailbox. Answered by `Done`.
     Delete(MailboxName),
@@ -278,7 +280,7 @@ pub struct MailboxInfo {
     /// Whether the name is subscribed.
     pub is_subscribed: bool,
     /// Special uses.
-    pub special_use: Vec<SpecialUse>,
+    pub special_use: SpecialUse,
     /// Its status, if asked for and it exists.
     pub status: Option<MailboxStatus>,
 }

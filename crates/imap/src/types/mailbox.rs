@@ -107,44 +107,6 @@ impl ListPattern {
     }
 }
 
-/// Special use of a mailbox. RFC 6154 §2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SpecialUse {
-    /// `\Archive`.
-    Archive,
-    /// `\Drafts`.
-    Drafts,
-    /// `\Junk`.
-    Junk,
-    /// `\Sent`.
-    Sent,
-    /// `\Trash`.
-    Trash,
-}
-
-impl SpecialUse {
-    /// All, in the order of printing.
-    pub const ALL: [Self; 5] = [Self::Archive, Self::Drafts, Self::Junk, Self::Sent, Self::Trash];
-
-    /// The attribute, with its backslash.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Archive => "\\Archive",
-            Self::Drafts => "\\Drafts",
-            Self::Junk => "\\Junk",
-            Self::Sent => "\\Sent",
-            Self::Trash => "\\Trash",
-        }
-    }
-
-    /// From an attribute with its backslash, in any case.
-    #[must_use]
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.name().as_bytes().eq_ignore_ascii_case(name))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

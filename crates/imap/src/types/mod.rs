@@ -21,7 +21,7 @@ pub use fetch::{
 };
 pub use filter::{Candidate, FILTER_NAMES_MAX, MailboxFilter};
 pub use flag::{FlagList, is_atom_char};
-pub use mailbox::{ListPattern, SEPARATOR, SpecialUse};
+pub use mailbox::{ListPattern, SEPARATOR};
 pub use mox_base::NumSet;
 pub use search::{
     DateOrder, ParsedKey, ResolvedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX,

@@ -1,7 +1,7 @@
 //! What must hold for any bytes a client may send. Used by a test and by the fuzz targets.
 #![expect(clippy::expect_used, reason = "a broken set-up should fail the test")]
 
-use mox_base::{MailboxId, ModSeq, Uid, UidValidity};
+use mox_base::{MailboxId, ModSeq, SpecialUse, Uid, UidValidity};
 use mox_imap::parser::{self, Options};
 use mox_imap::print::MailboxStatus;
 use mox_imap::session::{
@@ -175,7 +175,7 @@ fn outcome(op: &Op) -> Outcome {
             name: mox_base::MailboxName::inbox(),
             exists: true,
             is_subscribed: true,
-            special_use: Vec::new(),
+            special_use: SpecialUse::NONE,
             status: with_status.then(status),
         }]),
         Op::Status(_) => Outcome::Status(status()),

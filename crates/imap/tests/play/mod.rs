@@ -21,13 +21,13 @@
     reason = "a bad transcript should fail the test"
 )]
 
-use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidValidity};
+use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity};
 use mox_imap::print::{MailboxStatus, Naming};
 use mox_imap::session::{
     Action, Appended, Change, Copied, Expunged, Fetched, Found, MailboxInfo, MessageState, Op,
     Outcome, QresyncData, Refusal, Resync, Session, Settings, Snapshot, Stored, client_state,
 };
-use mox_imap::types::{FlagList, NumSet, SequenceSet, SpecialUse, StoreAction, UidMap};
+use mox_imap::types::{FlagList, NumSet, SequenceSet, StoreAction, UidMap};
 use mox_testkit::transcript::{Case, Input, Output};
 
 /// The mailbox that `selected` stands for.
@@ -203,7 +203,10 @@ fn question(op: &Op) -> String {
             Some(targets) => format!("unselect expunge {}", targets.exact()),
             None => "unselect".to_owned(),
         },
-        Op::Create { name, special_use } => format!("create {name} {special_use:?}"),
+        Op::Create { name, special_use } => {
+            let roles: Vec<_> = special_use.names().collect();
+            format!("create {name} [{}]", roles.join(" "))
+        }
         Op::Delete(name) => format!("delete {name}"),
         Op::Rename { from, to } => format!("rename {from} {to}"),
         Op::Subscribe(name) => format!("subscribe {name}"),
@@ -409,10 +412,10 @@ fn mailbox(op: &Op, word: &str) -> MailboxInfo {
         name: name(text),
         exists,
         is_subscribed: letters.contains('s'),
-        special_use: SpecialUse::ALL
+        special_use: SpecialUse::NAMES
             .into_iter()
-            .filter(|special| marks.contains(special.name()))
-            .collect(),
+            .filter(|(_, name)| marks.contains(name))
+            .fold(SpecialUse::NONE, |roles, (role, _)| roles | role),
         status: (with_status && exists).then(status),
     }
 }
@@ -446,12 +449,17 @@ fn change(text: &str) -> Change {
 fn mailbox_change(text: &str) -> Change {
     if let Some((from, to)) = text.split_once('>') {
         let (from, to) = (name(from), name(to));
-        return Change::MailboxRenamed { from, to, is_subscribed: true, special_use: Vec::new() };
+        return Change::MailboxRenamed {
+            from,
+            to,
+            is_subscribed: true,
+            special_use: SpecialUse::NONE,
+        };
     }
     let (kind, text) = text.split_at(text.find(['+', '-']).unwrap() + 1);
     match kind {
         "+" => {
-            let special_use = vec![SpecialUse::Sent];
+            let special_use = SpecialUse::SENT;
             Change::MailboxAdded { name: name(text), is_subscribed: true, special_use }
         }
         "-" => Change::MailboxRemoved(name(text)),

@@ -1,8 +1,9 @@
 //! Creating, renaming, deleting and subscribing to mailboxes.
 
 use crate::support::{Fixture, kinds, name};
+use mox_base::SpecialUse;
 use mox_base::{MailboxName, ModSeq};
-use mox_store::{ChangeKind, SpecialUse, StoreError};
+use mox_store::{ChangeKind, StoreError};
 
 fn names(fixture: &Fixture) -> Vec<String> {
     let mailboxes = fixture.account.read().unwrap().mailboxes().unwrap();

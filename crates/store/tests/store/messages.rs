@@ -145,7 +145,7 @@ fn several_messages_are_added_together_or_not_at_all() {
         fixture.account.copy(fixture.id("Inbox"), set(&[1]), name("Inbox")).wait(),
         Err(StoreError::SameMailbox)
     ));
-    fixture.account.create_mailbox(name("x"), mox_store::SpecialUse::NONE).wait().unwrap();
+    fixture.account.create_mailbox(name("x"), mox_base::SpecialUse::NONE).wait().unwrap();
     assert!(matches!(
         fixture.account.copy(fixture.id("Inbox"), set(&[1]), name("x")).wait(),
         Err(StoreError::OverQuota { .. })

@@ -129,6 +129,8 @@ impl Client {
 }
 
 struct World {
+    /// A NOTIFY command that is in force.
+    notify: Option<&'static str>,
     mailbox: Mailbox,
     session: Session,
     client: Client,
@@ -171,19 +173,26 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn is_overflow(step: &Step) -> bool {
+    matches!(step, Step::Overflow)
+}
+
 impl World {
-    fn new(extensions: &[&str]) -> Self {
+    fn new(extensions: &[&str], notify: Option<&'static str>) -> Self {
         let mut session = Session::new(Settings::default());
         session.greet(Some("x"));
         let mailbox = Mailbox { uidnext: 1, modseq: 1, ..Mailbox::default() };
         let (client, reader) = (Client::default(), ResponseReader::default());
-        let mut world = Self { mailbox, session, client, reader };
+        let mut world = Self { notify, mailbox, session, client, reader };
         world.mailbox.add(5);
         for name in extensions {
             world.command(&format!("ENABLE {name}"), None);
         }
         world.command("SELECT x", None);
         world.command("UID FETCH 1:* UID", None);
+        if let Some(command) = notify {
+            world.command(command, None);
+        }
         world
     }
 
@@ -200,14 +209,35 @@ impl World {
                 Change::Overflow
             }
         };
+        let is_overflow = change == Change::Overflow;
         self.session.push_change(change);
+        if self.session.is_listening() {
+            let action = self.session.poll();
+            self.follow(action, None, false);
+            // RFC 5465 §5.8: the client has to ask again.
+            if let Some(command) = self.notify.filter(|_| is_overflow) {
+                self.command(command, None);
+            }
+        }
     }
 
     fn command(&mut self, command: &str, meanwhile: Option<&Step>) {
         let line = format!("t {command}\r\n");
         let frozen = ["FETCH", "STORE", "SEARCH"].iter().any(|name| command.starts_with(name));
-        let mut action = self.session.receive(&mut line.as_bytes());
-        let mut meanwhile = meanwhile;
+        let action = self.session.receive(&mut line.as_bytes());
+        self.follow(action, meanwhile, frozen);
+        // As the driver does before it waits.
+        while self.session.is_listening() && self.session.has_news() {
+            let action = self.session.poll();
+            self.follow(action, None, false);
+        }
+        if let Some(command) = self.notify.filter(|_| meanwhile.is_some_and(is_overflow)) {
+            self.command(command, None);
+        }
+    }
+
+    /// Does what the session asks for, until it waits for the client.
+    fn follow(&mut self, mut action: Action, mut meanwhile: Option<&Step>, frozen: bool) {
         while let Action::Perform(op) = action {
             let outcome = self.perform(&op);
             if let Some(step) = meanwhile.take() {
@@ -292,8 +322,8 @@ impl World {
     }
 }
 
-fn play(steps: &[Step], extensions: &[&str]) {
-    let mut world = World::new(extensions);
+fn play(steps: &[Step], extensions: &[&str], notify: Option<&'static str>) {
+    let mut world = World::new(extensions, notify);
     for step in steps {
         match step {
             Step::Command(command) => world.command(command, None),
@@ -312,17 +342,25 @@ fn play(steps: &[Step], extensions: &[&str]) {
 proptest! {
     #[test]
     fn the_client_knows_what_the_session_thinks(
-        steps in proptest::collection::vec(step(), 1..40), with in 0_usize..4
+        steps in proptest::collection::vec(step(), 1..40),
+        with in 0_usize..4,
+        notify in 0_usize..4,
     ) {
         const WITH: [&[&str]; 4] = [&[], &["QRESYNC"], &["UIDONLY"], &["UIDONLY", "CONDSTORE"]];
-        play(&steps, WITH[with]);
+        const NOTIFY: [Option<&str>; 4] = [
+            None,
+            Some("NOTIFY SET (SELECTED (MessageNew MessageExpunge FlagChange))"),
+            Some("NOTIFY SET (SELECTED-DELAYED (MessageNew (UID) MessageExpunge))"),
+            Some("NOTIFY SET (SELECTED (MessageNew (FLAGS) MessageExpunge)) (PERSONAL (MailboxName))"),
+        ];
+        play(&steps, WITH[with], NOTIFY[notify]);
     }
 }
 
 /// 1,000 of 100,000 messages removed by another session: one pass, not one per message.
 #[test]
 fn many_removals_at_once_are_one_pass() {
-    let mut world = World::new(&[]);
+    let mut world = World::new(&[], None);
     let add = world.mailbox.add(9_990);
     world.session.push_change(add);
     world.command("NOOP", None);
@@ -336,7 +374,7 @@ fn many_removals_at_once_are_one_pass() {
 /// More changes than are kept turn into one comparison with the mailbox.
 #[test]
 fn too_many_changes_are_made_up_for() {
-    let mut world = World::new(&["QRESYNC"]);
+    let mut world = World::new(&["QRESYNC"], None);
     for _ in 0..=mox_imap::session::PENDING_CHANGES_MAX {
         let change = world.mailbox.touch(&[1]);
         world.session.push_change(change);

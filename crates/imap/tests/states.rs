@@ -15,7 +15,7 @@ enum At {
 use At::{Authenticated, NotAuthenticated, Selected};
 
 /// A command with good arguments, and the states it is legal in.
-const COMMANDS: [(&str, &[At]); 36] = [
+const COMMANDS: [(&str, &[At]); 37] = [
     ("CAPABILITY", &[NotAuthenticated, Authenticated, Selected]),
     ("NOOP", &[NotAuthenticated, Authenticated, Selected]),
     ("LOGOUT", &[NotAuthenticated, Authenticated, Selected]),
@@ -36,6 +36,7 @@ const COMMANDS: [(&str, &[At]); 36] = [
     ("NAMESPACE", &[Authenticated, Selected]),
     ("STATUS x (MESSAGES)", &[Authenticated, Selected]),
     ("APPEND x {1}", &[Authenticated, Selected]),
+    ("NOTIFY NONE", &[Authenticated, Selected]),
     ("IDLE", &[Authenticated, Selected]),
     ("CHECK", &[Selected]),
     ("CLOSE", &[Selected]),

@@ -123,8 +123,17 @@ impl PushChange for Session {
                     exists: *exists,
                 });
             }
-            // RFC 9051 has no untagged response for these outside of LIST and SELECT.
-            ChangeKind::Keywords { .. } | ChangeKind::SpecialUse { .. } => {}
+            ChangeKind::Keywords { mailbox, keywords } => {
+                let keywords = keywords.clone();
+                self.push_change(Change::Keywords { mailbox: *mailbox, keywords });
+            }
+            ChangeKind::SpecialUse { name, special_use, subscribed, .. } => {
+                self.push_change(Change::SpecialUse {
+                    name: name.clone(),
+                    is_subscribed: *subscribed,
+                    special_use: *special_use,
+                });
+            }
         }
     }
 }

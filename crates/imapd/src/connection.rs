@@ -6,12 +6,13 @@ use mox_net::trace::{Kind, TraceLevel, Tracer};
 use mox_net::{Conn, ConnError, Incoming, OpenPermit};
 use mox_sasl::ChannelBindings;
 use mox_store::{Account, NewMessage};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::{Feed, OwnChanges};
 use crate::pace::{AUTHENTICATED_WAIT, COMMAND_WAIT, Pace};
 use crate::record::{self, Record};
-use crate::{Imapd, Port, append, fetch, mailboxes, messages, search, select, sign_in};
+use crate::{Imapd, Port, append, fetch, mailboxes, messages, notify, search, select, sign_in};
 
 const SHUTTING_DOWN: &str = "mox shutting down";
 
@@ -43,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) staged: Vec<NewMessage>,
     pub(crate) failed_logins: u32,
     pub(crate) pace: Pace,
+    /// Until when changes may come together before NOTIFY tells of them.
+    pub(crate) quiet_until: Option<Instant>,
     record: Record,
     stopping: CancellationToken,
 }
@@ -90,6 +93,7 @@ pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port) {
         staged: Vec::new(),
         failed_logins: 0,
         pace: Pace::default(),
+        quiet_until: None,
         record: Record::default(),
         stopping,
     };
@@ -264,16 +268,23 @@ impl Connection {
         Ok(action)
     }
 
-    /// Waits for input, or for changes to tell in IDLE. An action ends the waiting.
+    /// Waits for input, or for changes to tell in IDLE and for NOTIFY. An action ends the waiting.
     async fn wait(&mut self) -> Result<Option<Action>, End> {
         let is_authenticated = self.session.is_authenticated();
         let wait = if is_authenticated { AUTHENTICATED_WAIT } else { COMMAND_WAIT };
-        let idle_feed =
-            self.user.as_ref().filter(|_| self.session.is_idle()).map(|user| &user.feed);
+        // A line that is half there is a command whose numbers mean what the client knew.
+        let is_listening = self.session.is_listening() && self.conn.buffered().is_empty();
+        let feed = self.user.as_ref().filter(|_| is_listening).map(|user| &user.feed);
+        let has_news = self.session.has_news();
+        let quiet_until = self.quiet_until;
         let changed = async {
-            match idle_feed {
-                Some(feed) => feed.ready().await,
-                None => std::future::pending().await,
+            let Some(feed) = feed else { return std::future::pending().await };
+            if let Some(end) = quiet_until {
+                sleep_until(end).await;
+            }
+            // What came while a command was under way is told now.
+            if !has_news {
+                feed.ready().await;
             }
         };
         // Only waiting happens in the arms; `fill` loses nothing when it is dropped.
@@ -295,6 +306,7 @@ impl Connection {
         if !is_changed {
             return Ok(None);
         }
+        self.quiet_until = None;
         self.pump(OwnChanges::Ignored);
         if self.is_account_closed() {
             return Ok(Some(self.session.bye(ACCOUNT_CLOSED)));
@@ -365,6 +377,7 @@ impl Connection {
             Op::AppendMessage(op) => append::message(self, op).await?,
             Op::Fetch(op) => fetch::fetch(self, op).await?,
             Op::Search(op) => search::search(self, op).await,
+            Op::Facts(of) => notify::facts(self, of).await,
             Op::Store(_) | Op::Copy(_) | Op::Move(_) | Op::Expunge { .. } | Op::Unselect { .. } => {
                 messages::perform(self, op).await
             }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mox_base::{Flags, Uid};
-use mox_imap::print::{self, FetchLine};
+use mox_imap::print::{self, FetchLine, Naming};
 use mox_imap::session::{Change, FetchOp, Fetched, Outcome, Refusal};
 use mox_imap::types::{FetchItem, NumSet, Section, SectionText};
 use mox_mime::{Encoding, MessageRef};
@@ -264,6 +264,11 @@ impl Plan {
                     page.rest = Some(rest);
                     return Ok(Some(index + 1));
                 }
+                Piece::Refused(refusal) if op.keeps_going && first_item == 0 => {
+                    page.out.truncate(start);
+                    self.give_up(&mut page.out, &refusal, seq, uid);
+                    return Ok(None);
+                }
                 Piece::Refused(refusal) => {
                     // A line that is begun cannot be taken back once a part of it is sent.
                     if first_item == 0 {
@@ -287,6 +292,22 @@ impl Plan {
             page.unseen.push(uid);
         }
         Ok(None)
+    }
+
+    /// Tells of a message that what was asked of it cannot be had. RFC 5465 §5.2.
+    fn give_up(&self, out: &mut Vec<u8>, refusal: &Refusal, seq: u32, uid: u32) {
+        let why = match refusal {
+            Refusal::NoSuchPart => "no such part",
+            Refusal::UnknownEncoding => "unknown content-transfer-encoding",
+            _ => "internal error",
+        };
+        let text = format!("generating notify fetch response: {why}");
+        print::tagged(out, "*", print::Status::No, None, &text);
+        let naming = match self.op.naming {
+            Naming::Uid { .. } => Naming::Uid { with_item: true },
+            naming @ Naming::Number => naming,
+        };
+        FetchLine::start_named(out, naming, seq, uid).finish();
     }
 
     fn item(

@@ -16,6 +16,7 @@ mod connection;
 mod fetch;
 mod mailboxes;
 mod messages;
+mod notify;
 mod pace;
 mod record;
 mod refusal;
@@ -35,6 +36,7 @@ use mox_net::{ConnectionLimits, Incoming};
 pub use append::STAGED_BYTES_MAX;
 pub use connection::SLOW_AFTER_FAILURES;
 pub use fetch::{PAGE_BYTES, PAGE_MESSAGES};
+pub use notify::NOTIFY_PAUSE;
 pub use pace::{
     AUTHENTICATED_WAIT, BYTES_PER_SEC_MIN, CLOSING_WAIT, COMMAND_OUTPUT_WAITS, COMMAND_WAIT,
     FIRST_COMMANDS_WAIT, FLUSH_WAIT, LITERAL_WAIT,

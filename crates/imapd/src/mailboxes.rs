@@ -74,7 +74,8 @@ fn list(account: &Account, with_status: bool) -> Result<Vec<MailboxInfo>, StoreE
     Ok(names.into_values().collect())
 }
 
-fn status(mailbox: &Mailbox) -> MailboxStatus {
+/// What STATUS tells of a mailbox.
+pub(crate) fn status(mailbox: &Mailbox) -> MailboxStatus {
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     MailboxStatus {
         messages: count(mailbox.counts.messages()),

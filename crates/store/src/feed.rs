@@ -112,6 +112,8 @@ pub enum ChangeKind {
         name: MailboxName,
         /// Its roles now.
         special_use: SpecialUse,
+        /// Whether its name is subscribed to.
+        subscribed: bool,
     },
     /// A name was subscribed to, or no longer is.
     Subscription {

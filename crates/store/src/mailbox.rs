@@ -264,7 +264,9 @@ pub(crate) fn set_special_use(
             mailbox.special_use = wanted;
             mailbox.modseq = tx.modseq()?;
             save(tx, &mailbox)?;
+            let subscribed = is_subscribed(tx, &mailbox.name)?;
             tx.publish(ChangeKind::SpecialUse {
+                subscribed,
                 mailbox: mailbox.id,
                 name: mailbox.name,
                 special_use: wanted,

@@ -75,7 +75,7 @@ fn fetch_modifier(lexer: &mut Lexer<'_>, modifiers: &mut FetchModifiers) -> Pars
 }
 
 /// `fetch-att = "ENVELOPE" / "FLAGS" / … / "BODY" section ["<" number "." nz-number ">"] / …`
-fn fetch_att(lexer: &mut Lexer<'_>) -> Parsed<FetchItem> {
+pub(super) fn fetch_att(lexer: &mut Lexer<'_>) -> Parsed<FetchItem> {
     let name = lexer
         .run(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
         .to_ascii_uppercase();

@@ -6,10 +6,12 @@
 mod append;
 mod auth;
 mod fetch;
+mod filter;
 mod lexer;
 mod list;
 mod mailbox;
 mod messages;
+mod notify;
 mod search;
 mod select;
 
@@ -53,7 +55,9 @@ pub enum Expected {
     NonZeroNumber,
     SequenceSet,
     SetWithoutLast,
+    MailboxFilter,
     MailboxName,
+    NotifyAction,
     Flag,
     Date,
     DateTime,
@@ -93,6 +97,8 @@ impl fmt::Display for ParseError {
             Expected::NonZeroNumber => "expected number that is not zero",
             Expected::SequenceSet => "expected sequence set",
             Expected::SetWithoutLast => "expected numbers without * or $",
+            Expected::MailboxFilter => "unknown filter of mailboxes",
+            Expected::NotifyAction => "expected SET or NONE",
             Expected::MailboxName => "bad encoding of mailbox name",
             Expected::Flag => "unknown flag",
             Expected::Date => "expected date",
@@ -202,6 +208,7 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
         Name::List => list::list(lexer)?,
         Name::Lsub => list::lsub(lexer)?,
         Name::Status => mailbox::status(lexer)?,
+        Name::Notify => notify::notify(lexer)?,
         Name::Append => return lexer.fail(Expected::Message),
         Name::UidExpunge => lexer.sequence_set().map(Command::UidExpunge)?,
         Name::Search | Name::UidSearch => search::search(lexer)?,
@@ -293,7 +300,7 @@ mod tests {
 
         #[test]
         fn any_text_after_a_command_is_survived(
-            name in "(UID )?(FETCH|SEARCH|STORE|LIST|SELECT|STATUS|ID|LOGIN|CREATE|APPEND) ",
+            name in "(UID )?(FETCH|SEARCH|STORE|LIST|SELECT|STATUS|ID|LOGIN|CREATE|APPEND|NOTIFY) ",
             rest in "[ ()\\[\\]<>{}\"\\\\a-zA-Z0-9.:,*$%+-]{0,60}",
         ) {
             let line = format!("a {name}{rest}");

@@ -3,6 +3,7 @@
 //! Source: RFC 9051 §7.1.
 
 use super::text::number;
+use crate::types::EventSet;
 
 /// How a command went. RFC 9051 §7.1.1 to §7.1.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Code {
     AuthenticationFailed,
     AuthorizationFailed,
     BadCharset,
+    /// With the events there are. RFC 5465 §5.
+    BadEvent,
     Cannot,
     ContactAdmin,
     ExpungeIssued,
@@ -43,6 +46,8 @@ pub enum Code {
     InUse,
     Limit,
     NonExistent,
+    /// RFC 5465 §5.8.
+    NotificationOverflow,
     OverQuota,
     PrivacyRequired,
     ReadOnly,
@@ -65,6 +70,14 @@ impl Code {
             Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Self::AuthorizationFailed => "AUTHORIZATIONFAILED",
             Self::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+            Self::BadEvent => {
+                out.extend_from_slice(b"BADEVENT (");
+                for (index, name) in EventSet::names().enumerate() {
+                    out.extend_from_slice(if index == 0 { b"" } else { b" " });
+                    out.extend_from_slice(name.as_bytes());
+                }
+                return out.push(b')');
+            }
             Self::Cannot => "CANNOT",
             Self::ContactAdmin => "CONTACTADMIN",
             Self::ExpungeIssued => "EXPUNGEISSUED",
@@ -76,6 +89,7 @@ impl Code {
             Self::InUse => "INUSE",
             Self::Limit => "LIMIT",
             Self::NonExistent => "NONEXISTENT",
+            Self::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Self::OverQuota => "OVERQUOTA",
             Self::PrivacyRequired => "PRIVACYREQUIRED",
             Self::ReadOnly => "READ-ONLY",
@@ -138,6 +152,13 @@ mod tests {
         check(Status::No, Some(Code::TryCreate), "x", "a1 NO [TRYCREATE] x\r\n");
         check(Status::Bad, Some(Code::TooBig), "", "a1 BAD [TOOBIG] x\r\n");
         check(Status::Ok, Some(Code::HighestModSeq(9)), "x", "a1 OK [HIGHESTMODSEQ 9] x\r\n");
+        check(
+            Status::No,
+            Some(Code::BadEvent),
+            "x",
+            "a1 NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName \
+             SubscriptionChange MailboxMetadataChange ServerMetadataChange)] x\r\n",
+        );
         check(Status::No, None, "a\r\n* BYE", "a1 NO a??* BYE\r\n");
     }
 }

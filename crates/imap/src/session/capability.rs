@@ -29,6 +29,7 @@ const ALWAYS: &[&str] = &[
     "STATUS=SIZE",
     "NAMESPACE",
     "MULTIAPPEND",
+    "NOTIFY",
     "UIDONLY",
 ];
 

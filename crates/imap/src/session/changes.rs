@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use mox_base::{MailboxId, MailboxName, ModSeq, SpecialUse, Uid};
+use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid};
 
 use super::Enabled;
 use super::op::MessageState;
 use super::view::View;
 use crate::print::{self, FetchLine, ListLine};
-use crate::types::NumSet;
+use crate::types::{EventSet, NumSet};
 
 /// The most changes kept for a session, counted in messages added or changed and in events.
 pub const PENDING_CHANGES_MAX: usize = 10_000;
@@ -72,8 +72,31 @@ pub enum Change {
         /// Whether there is such a mailbox.
         exists: bool,
     },
+    /// New keywords are in use. Told only after NOTIFY.
+    Keywords {
+        /// Where.
+        mailbox: MailboxId,
+        /// All of them now.
+        keywords: Vec<Keyword>,
+    },
+    /// A mailbox has other special uses. Told only after NOTIFY.
+    SpecialUse {
+        /// Its name.
+        name: MailboxName,
+        /// Whether the name is subscribed.
+        is_subscribed: bool,
+        /// Its special uses now.
+        special_use: SpecialUse,
+    },
     /// There were more changes than the sender could keep; some are lost.
     Overflow,
+}
+
+impl Change {
+    /// Whether a client hears of it only if it has asked for it.
+    pub(super) fn is_for_notify(&self) -> bool {
+        matches!(self, Self::Keywords { .. } | Self::SpecialUse { .. })
+    }
 }
 
 /// The queue of one session.
@@ -84,6 +107,8 @@ pub(super) struct ChangeQueue {
     flags: Vec<(MailboxId, MessageState)>,
     removed: Vec<(MailboxId, NumSet, ModSeq)>,
     mailboxes: VecDeque<Change>,
+    /// All keywords of the mailbox, if there are new ones.
+    keywords: Option<(MailboxId, Vec<Keyword>)>,
     /// Changes of messages were lost: the view must be compared with the mailbox.
     lost: bool,
 }
@@ -107,6 +132,11 @@ impl ChangeQueue {
             Change::Removed { mailbox, uids, modseq } => {
                 if of.wants(mailbox) && self.has_room(1) {
                     self.removed.push((mailbox, uids, modseq));
+                }
+            }
+            Change::Keywords { mailbox, keywords } => {
+                if of.wants(mailbox) {
+                    self.keywords = Some((mailbox, keywords));
                 }
             }
             Change::Overflow => self.lose(),
@@ -156,7 +186,8 @@ impl ChangeQueue {
         true
     }
 
-    fn lose(&mut self) {
+    /// Gives up on changes of messages: the view must be compared with the mailbox.
+    pub(super) fn lose(&mut self) {
         self.clear_messages();
         self.lost = true;
     }
@@ -171,7 +202,64 @@ impl ChangeQueue {
         self.added = Vec::new();
         self.flags = Vec::new();
         self.removed = Vec::new();
+        self.keywords = None;
         self.lost = false;
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Drops what the client does not want of the mailbox just selected. Returns whether it misses
+    /// something by that.
+    pub(super) fn keep_only(&mut self, mailbox: MailboxId, events: EventSet) -> bool {
+        let is_missed = |of: &MailboxId| *of == mailbox;
+        let mut misses = false;
+        if !events.contains(EventSet::MESSAGE_NEW) {
+            misses |= self.added.iter().any(|(of, ..)| is_missed(of));
+            misses |= self.removed.iter().any(|(of, ..)| is_missed(of));
+            (self.added, self.removed) = (Vec::new(), Vec::new());
+        }
+        if !events.contains(EventSet::FLAG_CHANGE) {
+            misses |= self.flags.iter().any(|(of, _)| is_missed(of));
+            (self.flags, self.keywords) = (Vec::new(), None);
+        }
+        misses
+    }
+
+    /// Whether names of mailboxes changed.
+    pub(super) fn has_mailboxes(&self) -> bool {
+        !self.mailboxes.is_empty()
+    }
+
+    /// Whether there are changes of messages, `without_removals` other than those.
+    pub(super) fn has_messages(&self, without_removals: bool) -> bool {
+        self.lost
+            || !self.added.is_empty()
+            || !self.flags.is_empty()
+            || self.keywords.is_some()
+            || (!self.removed.is_empty() && !without_removals)
+    }
+
+    /// Whether messages came that the client has not been told of.
+    pub(super) fn has_added(&self) -> bool {
+        !self.added.is_empty()
+    }
+
+    /// How many removals wait.
+    pub(super) fn removals(&self) -> usize {
+        self.removed.len()
+    }
+
+    /// Whether there is no room for another name that changed.
+    pub(super) fn is_full(&self) -> bool {
+        self.mailboxes.len() >= PENDING_CHANGES_MAX
+    }
+
+    /// The changes of mailboxes, to be told.
+    pub(super) fn take_mailboxes(&mut self) -> VecDeque<Change> {
+        std::mem::take(&mut self.mailboxes)
     }
 
     /// The mod-sequence of the first removal the client has not been told of.
@@ -179,39 +267,42 @@ impl ChangeQueue {
         self.removed.iter().map(|(_, _, modseq)| *modseq).min()
     }
 
-    /// Tells the client everything, in the order additions, flags, removals, mailboxes.
+    /// Tells the client of new messages: their number, then each, unless they are to be fetched: then
+    /// they come back.
     ///
-    /// Numbers in the first two are those before the removals, so the client's view stays right at
-    /// each line. One pass over the queue and the view, whatever the mixture.
-    pub(super) fn flush(&mut self, view: Option<&mut View>, enabled: Enabled, out: &mut Vec<u8>) {
-        if let Some(view) = view.filter(|_| !self.lost) {
-            self.flush_added(view, enabled, out);
-            self.flush_flags(view, enabled, out);
-            self.flush_removed(view, enabled, out);
-        }
-        for change in std::mem::take(&mut self.mailboxes) {
-            print_mailbox(&change, enabled, out);
-        }
-    }
-
-    fn flush_added(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
+    /// To be told before flags and removals: the numbers in all three are those before the removals,
+    /// so that the client's view is right at each line.
+    pub(super) fn flush_added(
+        &mut self,
+        view: &mut View,
+        enabled: Enabled,
+        to_fetch: bool,
+        out: &mut Vec<u8>,
+    ) -> NumSet {
         let mut added = std::mem::take(&mut self.added);
         // Our own messages were queued after those of others that may have come later.
         added.sort_by_key(|(_, message, _)| message.uid);
         added.retain(|(mailbox, message, _)| *mailbox == view.mailbox && view.add(message.uid));
         if added.is_empty() {
-            return;
+            return NumSet::new();
         }
         exists(out, view.uids.exists());
-        for (_, message, by_others) in &added {
-            view.told(message.modseq);
-            if *by_others {
-                print_state(out, view, message, enabled);
-            }
+        let by_others = added.iter().filter(|(.., by_others)| *by_others);
+        for (_, message, _) in by_others.clone().filter(|_| !to_fetch) {
+            print_state(out, view, message, enabled);
         }
+        let new = by_others.filter(|_| to_fetch).map(|(_, message, _)| message.uid.get()).collect();
+        for (_, message, _) in &added {
+            view.told(message.modseq);
+        }
+        new
     }
 
-    fn flush_flags(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
+    /// Tells the client of flags, and of the keywords in them.
+    pub(super) fn flush_flags(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
+        if let Some((_, keywords)) = self.keywords.take().filter(|(of, _)| *of == view.mailbox) {
+            print::flags_line(out, &keywords);
+        }
         let mut flags = std::mem::take(&mut self.flags);
         // What this session marked as seen was queued after changes that may be later.
         flags.sort_by_key(|(_, message)| message.modseq);
@@ -223,7 +314,8 @@ impl ChangeQueue {
         }
     }
 
-    fn flush_removed(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
+    /// Tells the client of removals: one pass over the queue and the view.
+    pub(super) fn flush_removed(&mut self, view: &mut View, enabled: Enabled, out: &mut Vec<u8>) {
         let removed = std::mem::take(&mut self.removed);
         let ours = removed.iter().filter(|(mailbox, ..)| *mailbox == view.mailbox);
         let highest = ours.clone().map(|(_, _, modseq)| *modseq).max();
@@ -294,21 +386,25 @@ pub(super) fn print_state(
     line.finish();
 }
 
-fn print_mailbox(change: &Change, enabled: Enabled, out: &mut Vec<u8>) {
+/// The LIST response for a name that changed.
+///
+/// - `extended`: whether the client knows what RFC 9051 has more than RFC 3501.
+pub(super) fn print_mailbox(change: &Change, extended: bool, enabled: Enabled, out: &mut Vec<u8>) {
     let mut line = |name: &MailboxName, old: Option<&MailboxName>, attributes: &[&'static str]| {
-        let old_name = old.filter(|_| enabled.rev2).map(MailboxName::as_str);
+        let old_name = old.filter(|_| extended).map(MailboxName::as_str);
         let line = ListLine { attributes, name: name.as_str(), old_name, child_subscribed: false };
         line.print(out, enabled.rev2);
     };
     match change {
-        Change::MailboxAdded { name, is_subscribed, special_use } => {
+        Change::MailboxAdded { name, is_subscribed, special_use }
+        | Change::SpecialUse { name, is_subscribed, special_use } => {
             line(name, None, &attributes(*is_subscribed, *special_use));
         }
         Change::MailboxRenamed { from, to, is_subscribed, special_use } => {
             line(to, Some(from), &attributes(*is_subscribed, *special_use));
         }
         // RFC 9051 §7.3.1 has \NonExistent; an IMAP4rev1 client would take the line for a mailbox.
-        Change::MailboxRemoved(name) if enabled.rev2 => line(name, None, &["\\NonExistent"]),
+        Change::MailboxRemoved(name) if extended => line(name, None, &["\\NonExistent"]),
         Change::Subscription { name, is_subscribed, exists } => {
             let flags = [(*is_subscribed, "\\Subscribed"), (!*exists, "\\NonExistent")];
             let set: Vec<_> = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();

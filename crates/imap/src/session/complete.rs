@@ -5,7 +5,7 @@ use mox_base::MailboxName;
 use super::op::{Outcome, Refusal};
 use super::{
     Action, Session, Tagged, Waiting, append, auth, capability, fetch, list, mailbox,
-    move_messages, search, select,
+    move_messages, notify, search, select,
 };
 use crate::print;
 
@@ -30,6 +30,7 @@ pub(super) enum Pending {
     Move,
     Expunge,
     Search(search::Searching),
+    Notify,
 }
 
 impl Session {
@@ -37,7 +38,7 @@ impl Session {
     pub fn complete(&mut self, outcome: Outcome) -> Action {
         let (cmd, pending) = match std::mem::replace(&mut self.waiting, Waiting::Closed) {
             Waiting::Outcome(cmd, pending) => (cmd, pending),
-            Waiting::Resync(resume) => return self.resynced(resume, outcome),
+            Waiting::Telling(telling, resume) => return self.told(telling, resume, outcome),
             _ => return self.driver_fault("an outcome nobody asked for"),
         };
         match (pending, outcome) {
@@ -96,6 +97,7 @@ impl Session {
             (Pending::Search(searching), Outcome::Found(found)) => {
                 search::complete(self, cmd, &searching, &found)
             }
+            (Pending::Notify, Outcome::Facts(facts)) => notify::print_all(self, cmd, facts),
             _ => self.driver_fault("an outcome of another kind"),
         }
     }

@@ -38,6 +38,7 @@ pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action 
         // RFC 7162 §3.2.4: with QRESYNC every UID FETCH answer has it.
         with_modseq: asks_modseq || since.is_some() || (by_uid && session.enabled.qresync),
         mark_seen,
+        keeps_going: false,
         naming: match session.enabled.naming() {
             Naming::Number => Naming::Number,
             Naming::Uid { .. } => Naming::Uid { with_item: fetch.items.contains(&FetchItem::Uid) },
@@ -49,7 +50,7 @@ pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action 
 }
 
 /// Items that have a field of their own in [`FetchOp`].
-fn is_implied(item: &FetchItem) -> bool {
+pub(super) fn is_implied(item: &FetchItem) -> bool {
     matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq)
 }
 
@@ -59,8 +60,10 @@ pub(super) fn fetched(session: &mut Session, cmd: Tagged, fetched: Fetched) -> A
     if let State::Selected(view) = &session.state
         && !fetched.seen.is_empty()
     {
-        let change = Change::Flags { mailbox: view.mailbox, messages: fetched.seen };
-        session.push_change(change);
+        // Not by `push_change`: it is this client's own doing, whatever NOTIFY says of others'.
+        let mailbox = view.mailbox;
+        let change = Change::Flags { mailbox, messages: fetched.seen };
+        session.changes.push(change, changes::MessagesOf::One(mailbox));
     }
     if fetched.expunge_issued {
         // RFC 5530 §3: the client should ask what is gone.

@@ -6,7 +6,7 @@ use mox_base::MailboxName;
 
 use super::{
     Action, Answered, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability,
-    fetch, list, mailbox, move_messages, search, select,
+    fetch, list, mailbox, move_messages, notify, search, select,
 };
 use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
@@ -26,7 +26,7 @@ impl Session {
             }
             Waiting::AppendText(cmd, append) => append::text(self, cmd, append),
             // In IDLE anything but DONE: client and server are out of step.
-            Waiting::Idle(_) | Waiting::Outcome(..) | Waiting::Resync(_) | Waiting::Closed => {
+            Waiting::Idle(_) | Waiting::Outcome(..) | Waiting::Telling(..) | Waiting::Closed => {
                 self.close()
             }
         }
@@ -142,6 +142,7 @@ impl Session {
                 self.perform(cmd, Pending::Lsub(reference, pattern), op)
             }
             Command::Status { mailbox, items } => mailbox::status(self, cmd, &mailbox, items),
+            Command::Notify(notify) => notify::notify(self, cmd, notify),
             Command::UidExpunge(set) => move_messages::expunge(self, cmd, Some(&set)),
             Command::Search(search) => search::search(self, cmd, search),
             Command::Fetch(fetch) => fetch::fetch(self, cmd, fetch),

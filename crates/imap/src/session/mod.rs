@@ -29,24 +29,28 @@ mod input;
 mod list;
 mod mailbox;
 mod move_messages;
+mod notify;
 mod op;
 mod reply;
 mod rights;
 mod search;
 mod select;
+mod tell;
 mod view;
 
 use mox_base::ModSeq;
 
+use changes::ChangeQueue;
 pub use changes::{Change, PENDING_CHANGES_MAX};
-use changes::{ChangeQueue, MessagesOf};
 use complete::Pending;
+pub use notify::{DELAYED_REMOVALS_MAX, NOTIFY_MAILBOXES_MAX};
 pub use op::{
-    AppendOp, Appended, Copied, CopyOp, Expunged, FetchOp, Fetched, Found, MailboxInfo,
-    MessageState, Op, Outcome, QresyncData, Refusal, Resync, SearchOp, SelectOp, Snapshot, StoreOp,
-    Stored, Targets,
+    AppendOp, Appended, Copied, CopyOp, Expunged, Facts, FactsOf, FetchOp, Fetched, Found,
+    MailboxInfo, MessageState, Op, Outcome, QresyncData, Refusal, Resync, SearchOp, SelectOp,
+    Snapshot, StoreOp, Stored, Targets,
 };
 pub use select::{ClientState, SAMPLE_NUMBERS_MAX, client_state};
+use tell::{Resume, Telling};
 pub use view::View;
 
 use crate::print::{self, Code, Naming, Status};
@@ -164,17 +168,9 @@ enum Waiting {
     /// What follows a message of APPEND on its line.
     AppendText(Tagged, append::Append),
     Outcome(Tagged, Pending),
-    /// What is in the mailbox now, because changes were lost.
-    Resync(Resume),
+    /// What must be known to tell the client of changes.
+    Telling(Telling, Resume),
     Closed,
-}
-
-/// What comes after a resync.
-#[derive(Debug)]
-enum Resume {
-    /// The reply to the command that was carried out.
-    Reply(Vec<u8>),
-    Idle(Tagged),
 }
 
 /// The session of one connection.
@@ -187,6 +183,8 @@ pub struct Session {
     enabled: Enabled,
     waiting: Waiting,
     changes: ChangeQueue,
+    /// What NOTIFY asks for. Boxed, as most sessions have none.
+    notifier: Option<Box<notify::Notifier>>,
     /// A mailbox is being selected: messages of any may be of interest.
     is_selecting: bool,
     /// Whether the client has sent anything that looks like IMAP.
@@ -206,6 +204,7 @@ impl Session {
             enabled: Enabled::default(),
             waiting: Waiting::Command,
             changes: ChangeQueue::default(),
+            notifier: None,
             is_selecting: false,
             has_spoken: false,
             answered: None,
@@ -302,42 +301,12 @@ impl Session {
         lost.or_else(|| self.changes.oldest_removal())
     }
 
-    /// Takes a change made by others. It goes out when the RFC allows, at the latest with
-    /// [`Session::poll`] in IDLE.
-    ///
-    /// All changes committed before an outcome must be given before that outcome.
-    pub fn push_change(&mut self, change: Change) {
-        let of = match &self.state {
-            _ if self.is_selecting => MessagesOf::All,
-            State::Selected(view) => MessagesOf::One(view.mailbox),
-            _ => MessagesOf::None,
-        };
-        if self.state.is_authenticated() {
-            self.changes.push(change, of);
-        }
-    }
-
-    /// In IDLE: writes the changes pushed since. RFC 9051 §6.3.13.
-    pub fn poll(&mut self) -> Action {
-        if !self.is_idle() {
-            return Action::Read;
-        }
-        if let Some(op) = self.resync_op()
-            && let Waiting::Idle(cmd) = std::mem::replace(&mut self.waiting, Waiting::Closed)
-        {
-            self.waiting = Waiting::Resync(Resume::Idle(cmd));
-            return Action::Perform(op);
-        }
-        self.flush();
-        Action::Read
-    }
-
     /// Takes bytes of the client from the front of `input`, up to the end of a command.
     pub fn receive(&mut self, input: &mut &[u8]) -> Action {
         let literals = match self.waiting {
             Waiting::Command | Waiting::AppendText(..) => true,
             Waiting::AuthLine(_) | Waiting::Idle(_) => false,
-            Waiting::Outcome(..) | Waiting::Resync(_) => {
+            Waiting::Outcome(..) | Waiting::Telling(..) => {
                 return self.driver_fault("input before the outcome");
             }
             Waiting::Closed => return Action::Close,
@@ -362,62 +331,6 @@ impl Session {
         Action::Perform(op)
     }
 
-    /// What to ask if changes of the selected mailbox were lost.
-    fn resync_op(&mut self) -> Option<Op> {
-        let State::Selected(view) = &self.state else { return None };
-        if !self.changes.is_lost() {
-            return None;
-        }
-        // From here on changes are kept again: what happens while the driver looks must not be
-        // lost. What it sees as well is told once, see `View::add`.
-        self.changes.clear_messages();
-        Some(Op::Resync { mailbox: view.mailbox, since: view.told })
-    }
-
-    /// Turns the difference between mailbox and view into changes, then goes on.
-    ///
-    /// Deviation: RFC 5465 §5.8 and our specification answer lost changes with
-    /// NOTIFICATIONOVERFLOW and silence from then on; we compare with the mailbox instead, so that
-    /// clients without NOTIFY stay right too, as RFC 9051 §5.5 asks.
-    fn resynced(&mut self, resume: Resume, outcome: Outcome) -> Action {
-        if let (State::Selected(view), Outcome::Resynced(now)) = (&mut self.state, outcome) {
-            let gone = view.uids.to_set().difference(&now.uids.to_set());
-            changes::remove(view, &gone, self.enabled, &mut self.out);
-            let count = view.uids.exists();
-            let new = now.uids.ranges().flat_map(|(first, last)| first..=last);
-            let known = view.uidnext;
-            for uid in new.filter(|uid| u64::from(*uid) >= known) {
-                mox_base::Uid::new(uid).map(|uid| view.add(uid));
-            }
-            if view.uids.exists() > count {
-                changes::exists(&mut self.out, view.uids.exists());
-            }
-            for message in &now.changed {
-                changes::print_state(&mut self.out, view, message, self.enabled);
-            }
-            view.told(now.highest_modseq);
-        }
-        self.flush();
-        match resume {
-            Resume::Reply(reply) => {
-                self.out.extend_from_slice(&reply);
-                self.next_command()
-            }
-            Resume::Idle(cmd) => {
-                self.waiting = Waiting::Idle(cmd);
-                Action::Read
-            }
-        }
-    }
-
-    fn flush(&mut self) {
-        let view = match &mut self.state {
-            State::Selected(view) => Some(view),
-            _ => None,
-        };
-        self.changes.flush(view, self.enabled, &mut self.out);
-    }
-
     /// RFC 7162 §3.1: a client that becomes aware of CONDSTORE is told the HIGHESTMODSEQ of the
     /// mailbox it has selected.
     fn enable_condstore(&mut self) {
@@ -433,7 +346,7 @@ impl Session {
 
     fn close(&mut self) -> Action {
         let waiting = std::mem::replace(&mut self.waiting, Waiting::Closed);
-        if let Waiting::Resync(Resume::Reply(reply)) = waiting {
+        if let Waiting::Telling(_, Resume::Reply(reply)) = waiting {
             // The reply is owed, the changes are not any more.
             self.out.extend_from_slice(&reply);
         }

@@ -113,6 +113,9 @@ pub enum Op {
     },
     /// Search. Answered by `Found`.
     Search(SearchOp),
+    /// What NOTIFY must know of mailboxes. Answered by `Facts`, in any order; what is not there is
+    /// left out.
+    Facts(FactsOf),
     /// The session lost changes: what is in the mailbox now, and what changed since? Answered by
     /// `Resynced`, or `Refused` if the mailbox is gone.
     Resync {
@@ -142,6 +145,7 @@ pub enum Outcome {
     Copied(Copied),
     Expunged(Expunged),
     Found(Found),
+    Facts(Vec<Facts>),
     Resynced(Box<Resync>),
 }
 
@@ -285,6 +289,35 @@ pub struct MailboxInfo {
     pub status: Option<MailboxStatus>,
 }
 
+/// Of which mailboxes [`Facts`] are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FactsOf {
+    /// All there are.
+    All,
+    /// These.
+    Some {
+        /// By their ids.
+        mailboxes: Vec<MailboxId>,
+        /// By their names, which need not be of mailboxes.
+        names: Vec<MailboxName>,
+    },
+}
+
+/// What filters of mailboxes look at, and STATUS. RFC 5465 §6.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The mailbox; `None` for a name that none has.
+    pub mailbox: Option<MailboxId>,
+    /// Its name.
+    pub name: MailboxName,
+    /// Whether the name is subscribed.
+    pub is_subscribed: bool,
+    /// Whether new mail goes there.
+    pub is_inbox: bool,
+    /// Its status, if it is asked for by its id or all are.
+    pub status: Option<MailboxStatus>,
+}
+
 /// A message of an APPEND.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendOp {
@@ -331,6 +364,9 @@ pub struct FetchOp {
     pub with_flags: bool,
     /// Write the mod-sequence.
     pub with_modseq: bool,
+    /// A message of which an item cannot be written is told by its UID alone, after an untagged NO:
+    /// nobody waits for a tagged one. RFC 5465 §5.2.
+    pub keeps_going: bool,
     /// Set `\Seen` where it is not set: answer the new states in [`Fetched::seen`].
     pub mark_seen: bool,
     /// How a response names its message.

@@ -1,7 +1,8 @@
 //! Tagged replies: what they say, and when changes go out before them.
 
 use super::op::Refusal;
-use super::{Action, Answered, Resume, Session, Tagged, Waiting};
+use super::tell::Resume;
+use super::{Action, Answered, Session, Tagged, Waiting};
 use crate::parser::{Expected, ParseError};
 use crate::print::{self, Code, Status};
 use crate::types::Name;
@@ -58,14 +59,11 @@ impl Session {
     /// SELECT there is nothing to tell.
     fn reply(&mut self, name: Name, status: Status, print: impl FnOnce(&mut Vec<u8>)) -> Action {
         self.answered = Some(Answered { name: Some(name), status });
-        if !name.freezes_numbers() && !matches!(name, Name::Select | Name::Examine) {
-            if let Some(op) = self.resync_op() {
-                let mut reply = Vec::new();
-                print(&mut reply);
-                self.waiting = Waiting::Resync(Resume::Reply(reply));
-                return Action::Perform(op);
-            }
-            self.flush();
+        let may_tell = !name.freezes_numbers() && !matches!(name, Name::Select | Name::Examine);
+        if may_tell && self.has_changes(false) {
+            let mut reply = Vec::new();
+            print(&mut reply);
+            return self.tell(Resume::Reply(reply));
         }
         print(&mut self.out);
         self.next_command()

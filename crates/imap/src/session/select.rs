@@ -7,7 +7,7 @@ use mox_base::ModSeq;
 use super::op::{QresyncData, SelectOp, Snapshot};
 use super::rights::{self, Right};
 use super::view::View;
-use super::{Action, Op, Outcome, Pending, Session, State, Tagged, changes};
+use super::{Action, Op, Outcome, Pending, Session, State, Tagged, changes, notify};
 use crate::print::{self, Code, ListLine, Status};
 use crate::types::{Name, NumSet, Qresync, Select, UidMap};
 
@@ -84,6 +84,7 @@ pub(super) fn complete(
         catch_up(session, &view, data);
     }
     session.state = State::Selected(view);
+    notify::selected(session);
     let code = if read_only { Code::ReadOnly } else { Code::ReadWrite };
     session.ok(cmd, Some(code), "x")
 }

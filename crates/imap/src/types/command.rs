@@ -5,8 +5,8 @@
 use mox_base::{ModSeq, Secret, UidValidity, UnixSeconds};
 
 use super::{
-    FetchItem, FetchModifiers, FlagList, NumSet, ParsedKey, ReturnOptions, SequenceSet, SetArg,
-    StatusItem,
+    FetchItem, FetchModifiers, FlagList, Notify, NumSet, ParsedKey, ReturnOptions, SequenceSet,
+    SetArg, StatusItem,
 };
 
 /// The commands known here, `UID x` being one of its own.
@@ -34,6 +34,7 @@ pub enum Name {
     Status,
     Append,
     Idle,
+    Notify,
     Check,
     Close,
     Unselect,
@@ -86,6 +87,7 @@ const NAMES: &[(&str, Name, LegalIn)] = &[
     ("STATUS", Name::Status, LegalIn::Authenticated),
     ("APPEND", Name::Append, LegalIn::Authenticated),
     ("IDLE", Name::Idle, LegalIn::Authenticated),
+    ("NOTIFY", Name::Notify, LegalIn::Authenticated),
     ("CHECK", Name::Check, LegalIn::Selected),
     ("CLOSE", Name::Close, LegalIn::Selected),
     ("UNSELECT", Name::Unselect, LegalIn::Selected),
@@ -197,6 +199,8 @@ pub enum Command {
         /// What.
         items: Vec<StatusItem>,
     },
+    /// NOTIFY.
+    Notify(Notify),
     /// UID EXPUNGE.
     UidExpunge(SetArg),
     /// SEARCH.

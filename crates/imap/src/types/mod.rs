@@ -5,6 +5,7 @@ mod fetch;
 mod filter;
 mod flag;
 mod mailbox;
+mod notify;
 mod search;
 mod sequence_set;
 mod status;
@@ -23,6 +24,7 @@ pub use filter::{Candidate, FILTER_NAMES_MAX, MailboxFilter};
 pub use flag::{FlagList, is_atom_char};
 pub use mailbox::{ListPattern, SEPARATOR};
 pub use mox_base::NumSet;
+pub use notify::{EventGroup, EventSet, NOTIFY_EVENTS_MAX, NOTIFY_GROUPS_MAX, Notify};
 pub use search::{
     DateOrder, ParsedKey, ResolvedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX,
     SearchDate, SearchKey, SetOf, Wanted,

@@ -11,8 +11,10 @@
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq]`,
 //! `resynced uids modseq states…`.
 //! An answer `write TEXT` sends a line of the driver's own and answers nothing.
-//! `change …` at any time is a change by another session: `added|flags states…`,
-//! `removed uids modseq`, `mailbox +name|-name|old>new|s+name|s-name`, `overflow`.
+//! `facts id/name/letters…` (s subscribed, i inbox; `-` for no mailbox).
+//! `change …` at any time is a change by another session, `in ID` in another mailbox:
+//! `added|flags states…`, `removed uids modseq`, `keywords words…`,
+//! `mailbox +name|-name|old>new|s+name|s-name|u+name`, `overflow`.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,8 +26,9 @@
 use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity};
 use mox_imap::print::{MailboxStatus, Naming};
 use mox_imap::session::{
-    Action, Appended, Change, Copied, Expunged, Fetched, Found, MailboxInfo, MessageState, Op,
-    Outcome, QresyncData, Refusal, Resync, Session, Settings, Snapshot, Stored, client_state,
+    Action, Appended, Change, Copied, Expunged, Facts, FactsOf, Fetched, Found, MailboxInfo,
+    MessageState, Op, Outcome, QresyncData, Refusal, Resync, Session, Settings, Snapshot, Stored,
+    client_state,
 };
 use mox_imap::types::{FlagList, NumSet, SequenceSet, StoreAction, UidMap};
 use mox_testkit::transcript::{Case, Input, Output};
@@ -125,6 +128,15 @@ impl Player {
             all.push(Output::Server(sent));
         }
         match action {
+            // As the driver does before it waits.
+            Action::Read
+                if self.pending.is_empty()
+                    && self.session.is_listening()
+                    && self.session.has_news() =>
+            {
+                let action = self.session.poll();
+                all.extend(self.outputs(action));
+            }
             Action::Read => {}
             Action::Perform(op) => {
                 all.push(Output::Question(question(&op)));
@@ -227,7 +239,7 @@ fn question(op: &Op) -> String {
         Op::Fetch(fetch) => {
             let on = |on: bool, word: &'static str| if on { word } else { "" };
             format!(
-                "fetch {} {:?}{}{}{}{}{}{}",
+                "fetch {} {:?}{}{}{}{}{}{}{}",
                 fetch.targets.exact(),
                 fetch.items,
                 on(fetch.with_flags, " flags"),
@@ -235,6 +247,7 @@ fn question(op: &Op) -> String {
                 on(fetch.mark_seen, " seen"),
                 fetch.changed_since.map_or(String::new(), |since| format!(" since {since}")),
                 on(fetch.with_vanished, " vanished"),
+                on(fetch.keeps_going, " notify"),
                 match fetch.naming {
                     Naming::Number => "",
                     Naming::Uid { with_item: false } => " uidonly",
@@ -257,6 +270,12 @@ fn question(op: &Op) -> String {
         Op::Move(copy) => format!("move {} {}", copy.targets.exact(), copy.to),
         Op::Expunge { targets, .. } => format!("expunge {}", targets.exact()),
         Op::Search(search) => format!("search {:?} {:?}", search.wanted, search.key),
+        Op::Facts(FactsOf::All) => "facts of all".to_owned(),
+        Op::Facts(FactsOf::Some { mailboxes, names }) => {
+            let ids = mailboxes.iter().map(|id| id.0.to_string());
+            let words: Vec<_> = ids.chain(names.iter().map(ToString::to_string)).collect();
+            format!("facts of {}", words.join(" "))
+        }
         Op::Resync { since, .. } => format!("resync since {since}"),
     }
 }
@@ -309,6 +328,7 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
             uids: set(word_at(0)),
             highest_modseq: words.get(1).map(|word| modseq(word)),
         }),
+        "facts" => Outcome::Facts(words.iter().map(|word| facts(word)).collect()),
         "resynced" => Outcome::Resynced(Box::new(Resync {
             uids: UidMap::from(set(word_at(0))),
             highest_modseq: modseq(word_at(1)),
@@ -420,6 +440,20 @@ fn mailbox(op: &Op, word: &str) -> MailboxInfo {
     }
 }
 
+/// `id/name/letters`
+fn facts(word: &str) -> Facts {
+    let (id, rest) = word.split_once('/').unwrap();
+    let (text, letters) = rest.rsplit_once('/').unwrap();
+    let mailbox = (id != "-").then(|| MailboxId(id.parse().unwrap()));
+    Facts {
+        mailbox,
+        name: name(text),
+        is_subscribed: letters.contains('s'),
+        is_inbox: letters.contains('i'),
+        status: mailbox.map(|_| status()),
+    }
+}
+
 fn status() -> MailboxStatus {
     MailboxStatus {
         messages: 3,
@@ -434,8 +468,20 @@ fn status() -> MailboxStatus {
 
 fn change(text: &str) -> Change {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let mailbox = MAILBOX;
+    if let ["in", id, ..] = words[..] {
+        let rest = text.split_once(id).unwrap().1;
+        return change_in(MailboxId(id.parse().unwrap()), rest.trim_start());
+    }
+    change_in(MAILBOX, text)
+}
+
+fn change_in(mailbox: MailboxId, text: &str) -> Change {
+    let words: Vec<&str> = text.split_whitespace().collect();
     match words[0] {
+        "keywords" => {
+            let keywords = words[1..].iter().map(|word| Keyword::parse(word).unwrap()).collect();
+            Change::Keywords { mailbox, keywords }
+        }
         "added" => Change::Added { mailbox, messages: states(words[1..].iter()) },
         "flags" => Change::Flags { mailbox, messages: states(words[1..].iter()) },
         "removed" => Change::Removed { mailbox, uids: set(words[1]), modseq: modseq(words[2]) },
@@ -463,6 +509,10 @@ fn mailbox_change(text: &str) -> Change {
             Change::MailboxAdded { name: name(text), is_subscribed: true, special_use }
         }
         "-" => Change::MailboxRemoved(name(text)),
+        "u+" => {
+            let special_use = SpecialUse::ARCHIVE;
+            Change::SpecialUse { name: name(text), is_subscribed: false, special_use }
+        }
         "s+" => Change::Subscription { name: name(text), is_subscribed: true, exists: false },
         "s-" => Change::Subscription { name: name(text), is_subscribed: false, exists: true },
         other => panic!("unknown change {other}"),

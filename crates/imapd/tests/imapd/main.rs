@@ -17,6 +17,8 @@ mod mailboxes;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod notify;
+#[cfg(test)]
 mod pace;
 #[cfg(test)]
 mod support;

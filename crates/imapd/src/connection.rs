@@ -139,6 +139,7 @@ impl Connection {
             has_channel_binding: !self.peer().bindings.is_empty(),
             has_client_certificate: tls.is_some_and(|tls| tls.client_key.is_some()),
             is_pedantic: self.imapd.services.is_pedantic,
+            message_limit: None,
             version: self.imapd.services.version.clone(),
         }
     }

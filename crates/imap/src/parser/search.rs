@@ -6,8 +6,8 @@ use super::lexer::{Lexer, Parsed};
 use super::messages::mod_sequence_valzer;
 use super::{Expected, ParseError};
 use crate::types::{
-    Command, DateOrder, ParsedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX, Search,
-    SearchDate, SearchKey,
+    Command, DateOrder, NumSet, ParsedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX,
+    Search, SearchDate, SearchKey, SequenceSet, SetArg,
 };
 
 /// `search = "SEARCH" [search-return-opts] SP search-program`
@@ -117,6 +117,8 @@ impl Keys {
                 SearchKey::Or(first, Box::new(self.search_key(lexer, depth + 1)?))
             }
             b"UID" => SearchKey::Uids(lexer.sequence_set()?),
+            b"UIDAFTER" => uid_range(lexer.nz_number()?.checked_add(1), Some(u32::MAX)),
+            b"UIDBEFORE" => uid_range(Some(1), lexer.nz_number()?.checked_sub(1)),
             b"KEYWORD" => keyword(lexer)?,
             b"UNKEYWORD" => SearchKey::Not(Box::new(keyword(lexer)?)),
             b"BCC" => header("Bcc", lexer)?,
@@ -145,10 +147,12 @@ impl Keys {
     }
 }
 
-const KEYS_WITH_ARGUMENT: [&[u8]; 22] = [
+const KEYS_WITH_ARGUMENT: [&[u8]; 24] = [
     b"NOT",
     b"OR",
     b"UID",
+    b"UIDAFTER",
+    b"UIDBEFORE",
     b"KEYWORD",
     b"UNKEYWORD",
     b"BCC",
@@ -188,6 +192,18 @@ fn key_without_argument(word: &[u8]) -> Option<ParsedKey> {
         b"UNSEEN" => not(Flags::SEEN),
         _ => return None,
     })
+}
+
+/// `"UIDAFTER" SP uniqueid / "UIDBEFORE" SP uniqueid`: above, or below, and not the UID itself.
+/// RFC 9738 §3.2. An end that there is not, or that is beyond the other, leaves nothing.
+fn uid_range(first: Option<u32>, last: Option<u32>) -> ParsedKey {
+    match (first, last) {
+        (Some(first), Some(last)) if 0 < first && first <= last => {
+            let set = SequenceSet::from(&NumSet::range(first, last));
+            SearchKey::Uids(SetArg::Set(set))
+        }
+        _ => SearchKey::Never,
+    }
 }
 
 fn header(field: &str, lexer: &mut Lexer<'_>) -> Parsed<ParsedKey> {
@@ -259,7 +275,6 @@ fn date_text(text: &str) -> Option<SearchDate> {
 mod tests {
     use super::*;
     use crate::parser::testing::{check_bad, parse};
-    use crate::types::{SequenceSet, SetArg};
 
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "the cases are values")]
@@ -302,6 +317,10 @@ mod tests {
         check("1:3,5", SearchKey::Seqs(set("1:3,5")));
         check("$", SearchKey::Seqs(SetArg::Saved));
         check("UID *", SearchKey::Uids(set("*")));
+        check("UIDAFTER 5", SearchKey::Uids(set("6:4294967295")));
+        check("UIDAFTER 4294967295", SearchKey::Never);
+        check("uidbefore 5", SearchKey::Uids(set("1:4")));
+        check("UIDBEFORE 1", SearchKey::Never);
         check("FROM \"a b\"", header("From", "a b"));
         check("HEADER Message-ID \"\"", header("Message-ID", ""));
         check("BODY {3}\r\nxyz", SearchKey::Body("xyz".to_owned()));
@@ -364,6 +383,8 @@ mod tests {
             ("SEARCH KEYWORD \\Seen", Expected::Atom),
             ("SEARCH MODSEQ \"/x/y\" all 1", Expected::SearchKey),
             ("SEARCH LARGER -1", Expected::Number),
+            ("SEARCH UIDAFTER 0", Expected::NonZeroNumber),
+            ("SEARCH UIDBEFORE *", Expected::NonZeroNumber),
         ]);
     }
 }

@@ -45,6 +45,11 @@ pub enum Code {
     HighestModSeq(u64),
     InUse,
     Limit,
+    /// How many messages a command may work on, and the lowest UID it did work on. RFC 9738 §5.
+    MessageLimit {
+        limit: u32,
+        lowest: Option<u32>,
+    },
     NonExistent,
     /// RFC 5465 §5.8.
     NotificationOverflow,
@@ -88,6 +93,15 @@ impl Code {
             }
             Self::InUse => "INUSE",
             Self::Limit => "LIMIT",
+            Self::MessageLimit { limit, lowest } => {
+                out.extend_from_slice(b"MESSAGELIMIT ");
+                number(out, limit);
+                if let Some(uid) = lowest {
+                    out.push(b' ');
+                    number(out, uid);
+                }
+                return;
+            }
             Self::NonExistent => "NONEXISTENT",
             Self::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Self::OverQuota => "OVERQUOTA",
@@ -151,6 +165,9 @@ mod tests {
         check(Status::Ok, None, "NOOP done", "a1 OK NOOP done\r\n");
         check(Status::No, Some(Code::TryCreate), "x", "a1 NO [TRYCREATE] x\r\n");
         check(Status::Bad, Some(Code::TooBig), "", "a1 BAD [TOOBIG] x\r\n");
+        let limit = |lowest| Some(Code::MessageLimit { limit: 1_000, lowest });
+        check(Status::Ok, limit(Some(7)), "x", "a1 OK [MESSAGELIMIT 1000 7] x\r\n");
+        check(Status::No, limit(None), "x", "a1 NO [MESSAGELIMIT 1000] x\r\n");
         check(Status::Ok, Some(Code::HighestModSeq(9)), "x", "a1 OK [HIGHESTMODSEQ 9] x\r\n");
         check(
             Status::No,

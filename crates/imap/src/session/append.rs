@@ -13,7 +13,8 @@ use crate::print::Code;
 use crate::types::{AppendMessage, FlagList, MailboxArg};
 use crate::wire::Literal;
 
-/// The most messages in one APPEND. Ours; each is staged until the command ends.
+/// The most messages in one APPEND. Ours; each is staged until the command ends. RFC 9738 §3.1: the
+/// refusal tells the limit, and nothing is appended.
 const APPEND_MESSAGES_MAX: u32 = 1_000;
 
 /// An APPEND under way.
@@ -95,7 +96,7 @@ fn announce(
 ) -> Action {
     append.messages += 1;
     if append.messages > APPEND_MESSAGES_MAX {
-        append.failed.get_or_insert(Refusal::Limit("too many messages in one command"));
+        append.failed.get_or_insert(Refusal::TooManyMessages(APPEND_MESSAGES_MAX));
     }
     // RFC 9051 §6.3.12: an empty message cannot be appended.
     if literal.size == 0 {

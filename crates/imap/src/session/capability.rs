@@ -45,6 +45,8 @@ pub(super) fn capabilities(settings: &Settings) -> String {
         all.push_str(" AUTH=SCRAM-SHA-1-PLUS");
     }
     all.push_str(" AUTH=SCRAM-SHA-1");
+    // RFC 9738 §3.
+    all.push_str(&format!(" MESSAGELIMIT={}", settings.message_limit()));
     if settings.can_start_tls {
         all.push_str(" STARTTLS");
     }

@@ -2,7 +2,7 @@
 
 use super::op::{FetchOp, Fetched, MessageState, StoreOp, Stored};
 use super::rights::{self, Right, Target};
-use super::{Action, Change, Enabled, Op, Pending, Session, State, Tagged, View, changes};
+use super::{Action, Change, Enabled, Op, Pending, Session, State, Tagged, View, changes, limit};
 use crate::print::{self, Code, FetchLine, Naming};
 use crate::types::{Fetch, FetchItem, NumSet, Store};
 
@@ -18,15 +18,16 @@ pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action 
     if asks_modseq || since.is_some() {
         session.enable_condstore();
     }
-    let cmd = match rights::permit(session, cmd, Target::Selected, Right::Read) {
+    let mut cmd = match rights::permit(session, cmd, Target::Selected, Right::Read) {
         Ok(cmd) => cmd,
         Err(action) => return action,
     };
     let may_mark = rights::has(&session.state, Right::WriteFlags);
     let State::Selected(view) = &session.state else { return session.done(cmd) };
-    let Ok(targets) = view.targets(&fetch.set, by_uid) else {
+    let Ok(mut targets) = view.targets(&fetch.set, by_uid) else {
         return session.bad(cmd, None, "no such message number");
     };
+    limit::cut(session.settings.message_limit(), &mut cmd, &mut targets);
     let mark_seen = may_mark && fetch.items.iter().any(FetchItem::marks_seen);
     let op = FetchOp {
         mailbox: view.mailbox,
@@ -84,14 +85,15 @@ pub(super) fn store(session: &mut Session, cmd: Tagged, store: Store) -> Action 
     if store.unchanged_since.is_some() {
         session.enable_condstore();
     }
-    let cmd = match rights::permit(session, cmd, Target::Selected, Right::WriteFlags) {
+    let mut cmd = match rights::permit(session, cmd, Target::Selected, Right::WriteFlags) {
         Ok(cmd) => cmd,
         Err(action) => return action,
     };
     let State::Selected(view) = &session.state else { return session.done(cmd) };
-    let Ok(targets) = view.targets(&store.set, cmd.name.is_uid()) else {
+    let Ok(mut targets) = view.targets(&store.set, cmd.name.is_uid()) else {
         return session.bad(cmd, None, "no such message number");
     };
+    limit::cut(session.settings.message_limit(), &mut cmd, &mut targets);
     let Store { unchanged_since, action, flags, silent, .. } = store;
     let op = StoreOp { mailbox: view.mailbox, targets, unchanged_since, action, flags };
     session.perform(cmd, Pending::Store(Storing { silent }), Op::Store(op))

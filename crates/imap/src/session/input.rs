@@ -53,7 +53,7 @@ impl Session {
         };
         let (tag, spelling, Some(name)) = head else { return Err(self.unknown(&head.0, &head.1)) };
         self.has_spoken = true;
-        let cmd = Tagged { tag, spelling, name };
+        let cmd = Tagged { tag, spelling, name, cut_at: None };
         if self.is_legal(name) {
             Ok(cmd)
         } else {

@@ -26,6 +26,7 @@ mod changes;
 mod complete;
 mod fetch;
 mod input;
+mod limit;
 mod list;
 mod mailbox;
 mod move_messages;
@@ -43,6 +44,7 @@ use mox_base::ModSeq;
 use changes::ChangeQueue;
 pub use changes::{Change, PENDING_CHANGES_MAX};
 use complete::Pending;
+pub use limit::MESSAGES_MAX;
 pub use notify::{DELAYED_REMOVALS_MAX, NOTIFY_MAILBOXES_MAX};
 pub use op::{
     AppendOp, Appended, Copied, CopyOp, Expunged, Facts, FactsOf, FetchOp, Fetched, Found,
@@ -75,6 +77,8 @@ pub struct Settings {
     pub has_client_certificate: bool,
     /// Refuse what the RFC forbids even where it does no harm.
     pub is_pedantic: bool,
+    /// The most messages one command works on; [`MESSAGES_MAX`] if `None`. RFC 9738 §3.
+    pub message_limit: Option<u32>,
     /// Shown to logged-in clients by ID.
     pub version: String,
 }
@@ -155,6 +159,8 @@ struct Tagged {
     /// As the client spelled it.
     spelling: String,
     name: Name,
+    /// The lowest UID worked on, where there were more than one command may work on.
+    cut_at: Option<u32>,
 }
 
 /// What the session waits for.

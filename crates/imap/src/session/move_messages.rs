@@ -2,7 +2,7 @@
 
 use super::op::{Copied, CopyOp, Expunged};
 use super::rights::{self, Right, Target};
-use super::{Action, Op, Pending, Session, State, Tagged, changes};
+use super::{Action, Op, Pending, Session, State, Tagged, changes, limit};
 use crate::print::{self, Code};
 use crate::types::{MailboxArg, Name, SetArg};
 
@@ -19,14 +19,22 @@ pub(super) fn copy(
     };
     let is_move = matches!(cmd.name, Name::Move | Name::UidMove);
     let right = rights::of_command(cmd.name);
-    let cmd = match rights::permit(session, cmd, Target::Selected, right) {
+    let mut cmd = match rights::permit(session, cmd, Target::Selected, right) {
         Ok(cmd) => cmd,
         Err(action) => return action,
     };
     let State::Selected(view) = &session.state else { return session.done(cmd) };
-    let Ok(targets) = view.targets(set, cmd.name.is_uid()) else {
+    let Ok(mut targets) = view.targets(set, cmd.name.is_uid()) else {
         return session.bad(cmd, None, "no such message number");
     };
+    let most = session.settings.message_limit();
+    if is_move {
+        limit::cut(most, &mut cmd, &mut targets);
+    } else if limit::is_over(most, &targets) {
+        // RFC 9738 §3.1: a copy is all or nothing (RFC 9051 §6.4.7).
+        let code = Code::MessageLimit { limit: most, lowest: None };
+        return session.no(cmd, Some(code), "too many messages to copy, try fewer at a time");
+    }
     let op = CopyOp { mailbox: view.mailbox, targets, to };
     if is_move {
         session.perform(cmd, Pending::Move, Op::Move(op))
@@ -68,17 +76,20 @@ pub(super) fn moved(session: &mut Session, cmd: Tagged, copied: &Copied) -> Acti
 
 /// EXPUNGE and UID EXPUNGE. RFC 9051 §6.4.3, RFC 4315 §2.1.
 pub(super) fn expunge(session: &mut Session, cmd: Tagged, set: Option<&SetArg>) -> Action {
-    let cmd = match rights::permit(session, cmd, Target::Selected, Right::Expunge) {
+    let mut cmd = match rights::permit(session, cmd, Target::Selected, Right::Expunge) {
         Ok(cmd) => cmd,
         Err(action) => return action,
     };
     let State::Selected(view) = &session.state else { return session.done(cmd) };
-    let targets = match set.map(|set| view.targets(set, true)) {
+    let mut targets = match set.map(|set| view.targets(set, true)) {
         None => view.everything(),
         Some(Ok(targets)) => targets,
         Some(Err(_)) => return session.bad(cmd, None, "no such message"),
     };
     let mailbox = view.mailbox;
+    if set.is_some() {
+        limit::cut(session.settings.message_limit(), &mut cmd, &mut targets);
+    }
     session.perform(cmd, Pending::Expunge, Op::Expunge { mailbox, targets })
 }
 

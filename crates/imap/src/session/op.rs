@@ -187,6 +187,8 @@ pub enum Refusal {
     EmptyMessage,
     /// More of something than there may be, such as keywords or mailboxes.
     Limit(&'static str),
+    /// More messages than one command may work on. RFC 9738 §3.1.
+    TooManyMessages(u32),
     /// A part that the message does not have, or that has not what was asked for.
     NoSuchPart,
     /// A part in an encoding that is not known. RFC 3516 §4.3.

@@ -16,6 +16,7 @@ impl Session {
 
     /// `tag OK [CODE] text`, after the changes of others where the command allows them.
     pub(super) fn ok(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
+        let code = self.code_or_cut(&cmd, code);
         let Tagged { tag, name, .. } = cmd;
         self.reply(name, Status::Ok, |out| print::tagged(out, &tag, Status::Ok, code, text))
     }
@@ -27,6 +28,7 @@ impl Session {
         code: impl FnOnce(&mut Vec<u8>),
         text: &str,
     ) -> Action {
+        self.print_cut(&cmd);
         let Tagged { tag, name, .. } = cmd;
         self.reply(name, Status::Ok, |out| {
             out.extend_from_slice(tag.as_bytes());
@@ -40,14 +42,14 @@ impl Session {
 
     /// `tag NO [CODE] CMD text`.
     pub(super) fn no(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
-        let Tagged { tag, spelling, name } = cmd;
+        let Tagged { tag, spelling, name, .. } = cmd;
         let text = format!("{spelling} {text}");
         self.reply(name, Status::No, |out| print::tagged(out, &tag, Status::No, code, &text))
     }
 
     /// `tag BAD [CODE] CMD unrecognized syntax/command: text`.
     pub(super) fn bad(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
-        let Tagged { tag, spelling, name } = cmd;
+        let Tagged { tag, spelling, name, .. } = cmd;
         let text = format!("{spelling} unrecognized syntax/command: {text}");
         self.reply(name, Status::Bad, |out| print::tagged(out, &tag, Status::Bad, code, &text))
     }
@@ -129,6 +131,10 @@ fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
         Refusal::OverQuota => (Some(Code::OverQuota), "account over maximum total message size"),
         Refusal::EmptyMessage => (None, "empty message, cancelling append"),
         Refusal::Limit(what) => (Some(Code::Limit), what),
+        Refusal::TooManyMessages(limit) => {
+            let code = Code::MessageLimit { limit: *limit, lowest: None };
+            (Some(code), "too many messages in one command")
+        }
         Refusal::NoSuchPart => (None, "processing fetch attribute: no such part"),
         Refusal::UnknownEncoding => (Some(Code::UnknownCte), "unknown content-transfer-encoding"),
         Refusal::Unavailable => (Some(Code::Unavailable), "try again later"),

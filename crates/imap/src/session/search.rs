@@ -2,7 +2,7 @@
 
 use super::op::{Found, SearchOp};
 use super::rights::{self, Right, Target};
-use super::{Action, Op, Pending, Session, State, Tagged};
+use super::{Action, Op, Pending, Session, State, Tagged, limit};
 use crate::print;
 use crate::types::{
     NumSet, ParsedKey, ResolvedKey, ReturnOptions, Search, SearchKey, SequenceSetError, SetArg,
@@ -33,7 +33,7 @@ pub(super) fn search(session: &mut Session, cmd: Tagged, search: Search) -> Acti
     if enabled.uidonly && has_numbers(&search.key) {
         return session.uid_required(cmd);
     }
-    let cmd = match rights::permit(session, cmd, Target::Selected, Right::Read) {
+    let mut cmd = match rights::permit(session, cmd, Target::Selected, Right::Read) {
         Ok(cmd) => cmd,
         Err(action) => return action,
     };
@@ -50,7 +50,8 @@ pub(super) fn search(session: &mut Session, cmd: Tagged, search: Search) -> Acti
         view.saved = NumSet::new();
     }
     let key: Result<ResolvedKey, SequenceSetError> = key;
-    let Ok(key) = key else { return session.bad(cmd, None, "no such message number") };
+    let Ok(mut key) = key else { return session.bad(cmd, None, "no such message number") };
+    limit::cut_search(session.settings.message_limit(), &mut cmd, &view.uids, &mut key);
     let op = SearchOp {
         mailbox: view.mailbox,
         known: std::sync::Arc::clone(&view.uids),

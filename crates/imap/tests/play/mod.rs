@@ -2,7 +2,8 @@
 //!
 //! Options of a case: `greeting` (is shown), `tls`, `starttls`, `plain` (passwords without TLS), `binding`, `cert`,
 //! `preauth`, `login` (starts logged in), `selected` (with a mailbox of three messages, UIDs 1, 2
-//! and 5, as mailbox 1; without any output), `rev2`, `condstore`, `qresync`, `uidonly` (enabled), `examine`.
+//! and 5, as mailbox 1; without any output), `rev2`, `condstore`, `qresync`, `uidonly` (enabled), `examine`,
+//! `limit` (two messages a command).
 //!
 //! Answers, words separated by spaces, states written `uid/modseq/flag,flag`:
 //! `ok`, `no NAME`, `challenge TEXT`, `selected key=value…`, `created names…`,
@@ -54,6 +55,8 @@ impl Player {
             has_channel_binding: case.has("binding"),
             has_client_certificate: case.has("cert"),
             is_pedantic: false,
+            // Few, so that a transcript can have more.
+            message_limit: case.has("limit").then_some(2),
             version: "0.1".to_owned(),
         };
         let logged_in = case.has("login") || case.has("selected");

@@ -74,3 +74,23 @@ async fn a_client_that_forgets_stays_connected() {
     assert_eq!(client.ok("UID FETCH 1:* FLAGS").await, ["* 2 UIDFETCH (FLAGS ())"]);
     server.check();
 }
+
+/// RFC 9738 §3.2, and that the limit is announced but far away.
+#[tokio::test]
+async fn searches_go_up_or_down_from_a_uid() {
+    let server = filled(4);
+    let mut client = server.inbox().await;
+    assert_eq!(client.ok("UID SEARCH UIDAFTER 2").await, ["* SEARCH 3 4"]);
+    assert_eq!(client.ok("SEARCH UIDBEFORE 3 UIDAFTER 1").await, ["* SEARCH 2"]);
+    assert_eq!(client.ok("UID SEARCH UIDAFTER 4").await, ["* SEARCH"]);
+    assert_eq!(client.ok("UID SEARCH UIDBEFORE 1").await, ["* SEARCH"]);
+    assert_eq!(client.ok("UID SEARCH NOT UIDBEFORE 4").await, ["* SEARCH 4"]);
+    let lines = client.ok("CAPABILITY").await;
+    let limit = format!(" MESSAGELIMIT={}", mox_imap::session::MESSAGES_MAX);
+    assert!(lines[0].contains(&limit), "{lines:?}");
+    // An APPEND of more than one may have appends nothing, and says how many there may be.
+    let many = " {1+}\r\nx".repeat(1_001);
+    client.fails(&format!("APPEND Inbox{many}"), "NO [MESSAGELIMIT 1000] APPEND too many").await;
+    assert_eq!(client.ok("STATUS Inbox (MESSAGES)").await, ["* STATUS Inbox (MESSAGES 4)"]);
+    server.check();
+}

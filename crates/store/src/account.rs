@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use mox_base::{Clock, MailboxId, MailboxName, ModSeq, SpecialUse, UnixSeconds};
 use parking_lot::Mutex;
@@ -29,6 +29,10 @@ use mox_base::NumSet;
 
 /// The most idle connections for reading that an account keeps.
 const READERS_KEPT_MAX: usize = 8;
+
+/// After so many commits since a tick, filling the search index waits for the next tick: while
+/// mail streams in, delivering it comes first.
+const INDEX_PATIENCE: u32 = 3;
 
 /// An open account. Cheap to clone; the account stays open while a clone exists.
 #[derive(Clone)]
@@ -54,6 +58,10 @@ pub(crate) struct Shared {
     pub(crate) recover: AtomicBool,
     /// Removed messages wait for erasure.
     pub(crate) tombs: AtomicBool,
+    /// There may be contents that are not in the search index.
+    index_behind: AtomicBool,
+    /// How many more commits may come before filling the index is put off to the next tick.
+    index_patience: AtomicU32,
     /// The modseq of the last commit.
     committed: AtomicU64,
     last_used: AtomicI64,
@@ -87,6 +95,8 @@ impl Shared {
             poisoned: AtomicBool::new(false),
             recover: AtomicBool::new(recover),
             tombs: AtomicBool::new(true),
+            index_behind: AtomicBool::new(true),
+            index_patience: AtomicU32::new(0),
             committed: AtomicU64::new(0),
             last_used: AtomicI64::new(now.0),
             opened_at: now.0,
@@ -118,6 +128,33 @@ impl Shared {
     /// Notes the modseq of a commit, before it is published.
     pub(crate) fn committed(&self, modseq: ModSeq) {
         self.committed.store(modseq.get(), Ordering::Release);
+    }
+
+    /// There is something to be indexed.
+    pub(crate) fn index_is_behind(&self) {
+        self.index_behind.store(true, Ordering::Release);
+    }
+
+    /// Nothing is left to be indexed; asked for before looking.
+    pub(crate) fn take_index_behind(&self) -> bool {
+        self.index_behind.swap(false, Ordering::AcqRel)
+    }
+
+    /// The account was quiet, or another tick has passed: the index may be filled for a while.
+    /// Returns whether there is anything to fill it with.
+    pub(crate) fn allow_indexing(&self) -> bool {
+        self.index_patience.store(INDEX_PATIENCE, Ordering::Release);
+        self.index_behind.load(Ordering::Acquire)
+    }
+
+    /// A commit came: those who write go first.
+    pub(crate) fn was_busy(&self) {
+        let less = |patience: u32| patience.checked_sub(1);
+        let _was = self.index_patience.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+    }
+
+    pub(crate) fn may_index(&self) -> bool {
+        self.index_patience.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {
@@ -363,15 +400,22 @@ impl Account {
         self.write(move |tx| secret::set(tx, kind, value.as_deref()))
     }
 
+    /// Empties the search index. It is filled anew, from the next tick of the store on;
+    /// [`Reader::index_progress`] tells how far it is. Searches find what they found before.
+    pub fn rebuild_search_index(&self) -> Pending<()> {
+        self.write(crate::index::clear)
+    }
+
     /// Whether no removed message waits for its erasure, but for those that a subscriber may
-    /// still read.
+    /// still read, and everything is in the search index.
     ///
     /// # Errors
     ///
     /// If the database cannot be read.
     pub fn is_tidy(&self) -> Result<bool> {
         let applied = self.shared.hub.applied_by_all().unwrap_or(ModSeq::MAX);
-        Ok(!self.read()?.has_tombs(applied)?)
+        let reader = self.read()?;
+        Ok(!reader.has_tombs(applied)? && !reader.index_is_behind()?)
     }
 
     /// Looks for contradictions in all the account holds; see `docs/store-format.md`. Empty if

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use mox_base::MailboxId;
 use rusqlite::Connection;
 
-use crate::Result;
 use crate::account::Shared;
 use crate::content::{Content, Text};
 use crate::mailbox::{Counts, Mailbox};
@@ -17,6 +16,7 @@ use crate::read::Reader;
 use crate::row::MessageRow;
 use crate::stage::blob_files;
 use crate::thread::parse_parents;
+use crate::{Result, index};
 
 /// The most faults that are reported.
 const FAULTS_MAX: usize = 1_000;
@@ -53,6 +53,7 @@ pub(crate) fn check(shared: &Arc<Shared>) -> Result<Vec<String>> {
     references(db, &mut faults)?;
     threads(db, &mut faults)?;
     bodies(shared, &reader, &mailboxes, &mut faults)?;
+    index::check(&reader, &mut |fault| faults.add(|| fault, true))?;
     Ok(faults.0)
 }
 

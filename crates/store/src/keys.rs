@@ -31,6 +31,14 @@ pub(crate) struct ThreadKeys {
     pub(crate) is_reply: bool,
 }
 
+impl ThreadKeys {
+    /// The stored form of the references.
+    pub(crate) fn refs(&self) -> Option<Vec<u8>> {
+        let bytes: Vec<u8> = self.references.iter().flat_map(|id| id.to_le_bytes()).collect();
+        (!bytes.is_empty()).then_some(bytes)
+    }
+}
+
 /// Reads both from the structure and header section of a message.
 pub(crate) fn keys_of(structure: &[u8], head: &[u8]) -> Result<(SortValues, ThreadKeys)> {
     let damaged = |_| StoreError::Damaged { what: "message structure" };

@@ -20,6 +20,7 @@ mod disk;
 mod error;
 mod feed;
 mod flag;
+mod index;
 mod keys;
 mod mailbox;
 mod maintain;
@@ -51,6 +52,7 @@ pub use feed::{
     Change, ChangeKind, Changes, MessageState, PENDING_CHANGES_MAX, SubscriberId, Subscription,
 };
 pub use flag::{FlagChange, FlagOp, FlagOutcome};
+pub use index::{INDEXED_BYTES_MAX, IndexProgress};
 pub use mailbox::{Counts, MAILBOX_KEYWORDS_MAX, MAILBOXES_MAX, Mailbox};
 pub use maintain::LOG_BYTES_MAX;
 pub use message::{Added, Destination, Envelope, MESSAGE_KEYWORDS_MAX, NewMessage};

@@ -1,12 +1,15 @@
 //! Work put off until the account is quiet: erasing, checkpoints, giving space back.
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mox_base::ModSeq;
 use rusqlite::params;
 
 use crate::account::Shared;
+use crate::index::{self, Batch};
+use crate::read::Reader;
 use crate::tx::Tx;
 use crate::writer::Writer;
 use crate::{Result, StoreError};
@@ -24,7 +27,7 @@ const FREE_PAGES_MAX: i64 = 4_096;
 const VACUUM_PAGES: u32 = 1_024;
 
 /// Does one step of what is due. Returns whether more is.
-pub(crate) fn step(shared: &Shared) -> bool {
+pub(crate) fn step(shared: &Arc<Shared>) -> bool {
     if shared.is_poisoned() {
         return false;
     }
@@ -32,13 +35,43 @@ pub(crate) fn step(shared: &Shared) -> bool {
     if slot.is_none() {
         return false;
     }
-    match shared.with_writer(&mut slot, |writer| due(shared, writer)) {
+    let done = shared.with_writer(&mut slot, |writer| due(shared, writer));
+    drop(slot);
+    match done.and_then(|more| Ok(fill_index(shared)? || more)) {
         Ok(more) => more,
         Err(error) => {
             tracing::warn!(account = %shared.name, %error, "account maintenance");
+            // The next tick tries again.
+            shared.index_is_behind();
+            shared.was_busy();
             false
         }
     }
+}
+
+/// Brings a few more messages into the search index. Returns whether there may be more.
+fn fill_index(shared: &Arc<Shared>) -> Result<bool> {
+    if !shared.may_index() || !shared.take_index_behind() {
+        return Ok(false);
+    }
+    let batch = Batch::read(&Reader::begin(Arc::clone(shared))?)?;
+    if batch.is_empty() {
+        return Ok(false);
+    }
+    let mut slot = shared.writer.lock();
+    shared.with_writer(&mut slot, |writer| {
+        let db = &writer.db;
+        db.execute_batch("BEGIN IMMEDIATE")?;
+        if let Err(error) = batch.insert(db) {
+            if !db.is_autocommit() {
+                db.execute_batch("ROLLBACK")?;
+            }
+            return Err(error);
+        }
+        shared.finish_commit(db, &writer.state, writer.state)
+    })?;
+    shared.index_is_behind();
+    Ok(true)
 }
 
 fn due(shared: &Shared, writer: &mut Writer) -> Result<bool> {
@@ -143,6 +176,9 @@ fn erase_one(tx: &mut Tx<'_>, tomb: &Tomb) -> Result<Option<String>> {
     let mut unused =
         db.prepare_cached("DELETE FROM body WHERE id = ?1 AND refs <= 0 RETURNING file")?;
     let mut rows = unused.query([tomb.body])?;
-    let file = rows.next()?.map(|row| row.get(0)).transpose()?;
+    let file: Option<Option<String>> = rows.next()?.map(|row| row.get(0)).transpose()?;
+    if file.is_some() {
+        index::forget(db, tomb.body)?;
+    }
     Ok(file.flatten())
 }

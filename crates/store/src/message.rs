@@ -173,5 +173,6 @@ fn add_one(
         facts.preview,
     ])?;
     content.insert_body(tx, id.0)?;
+    tx.shared.index_is_behind();
     Ok(MessageState { uid, flags, keywords })
 }

@@ -62,7 +62,7 @@ pub struct ThreadEntry {
 }
 
 /// The columns of a message that are sorted by.
-const COLUMNS: &str = "uid, received, sent, size, id, body";
+const COLUMNS: &str = "m.uid, m.received, m.sent, m.size, m.id, m.body";
 
 struct Entry {
     uid: Uid,
@@ -102,6 +102,19 @@ impl SortBy {
         }
     }
 
+    /// Its column in `sort_key`, to be added to others.
+    fn column(self) -> &'static str {
+        match self {
+            Self::Arrival | Self::Date | Self::Size => "",
+            Self::Cc => ", k.cc",
+            Self::From => ", k.\"from\"",
+            Self::Subject => ", k.subject",
+            Self::To => ", k.\"to\"",
+            Self::DisplayFrom => ", k.display_from",
+            Self::DisplayTo => ", k.display_to",
+        }
+    }
+
     fn is_text(self) -> bool {
         !matches!(self, Self::Arrival | Self::Date | Self::Size)
     }
@@ -120,14 +133,24 @@ impl Reader {
     pub fn sort(&self, mailbox: MailboxId, uids: &[u32], keys: &[SortKey]) -> Result<Vec<Uid>> {
         let texts: Vec<SortBy> = keys.iter().map(|key| key.by).filter(|by| by.is_text()).collect();
         let mut entries = Vec::with_capacity(uids.len());
-        self.scan_keys(mailbox, uids, &mut |row| {
+        let mut columns = COLUMNS.to_owned();
+        let mut join = "";
+        if !texts.is_empty() {
+            columns.push_str(", k.body");
+            texts.iter().for_each(|by| columns.push_str(by.column()));
+            join = "LEFT JOIN sort_key k ON k.body = m.body";
+        }
+        self.scan_keys(mailbox, uids, (&columns, join), &mut |row| {
             let (mut entry, id, body) = Entry::from_row(row)?;
-            if !texts.is_empty() {
-                let values = self.sort_values(id, body)?;
-                entry.texts = texts
-                    .iter()
-                    .map(|by| by.text(&values).map(|text| text.as_str().into()).unwrap_or_default())
-                    .collect();
+            let is_indexed = !texts.is_empty() && row.get::<_, Option<i64>>(6)?.is_some();
+            if is_indexed {
+                let texts =
+                    (7..).take(texts.len()).map(|column| Ok(row.get::<_, Box<str>>(column)?));
+                entry.texts = texts.collect::<Result<_>>()?;
+            } else if !texts.is_empty() {
+                let values = self.read_keys(id, body)?.0;
+                let texts = texts.iter().filter_map(|by| by.text(&values));
+                entry.texts = texts.map(|text| text.as_str().into()).collect();
             }
             entries.push(entry);
             Ok(true)
@@ -149,9 +172,12 @@ impl Reader {
     ) -> Result<Vec<ThreadEntry>> {
         let mut entries = Vec::with_capacity(uids.len());
         let mut references = Vec::new();
-        self.scan_keys(mailbox, uids, &mut |row| {
+        let columns = format!("{COLUMNS}, k.body, k.message_id, k.refs, k.subject, k.is_reply");
+        let join = "LEFT JOIN thread_key k ON k.body = m.body";
+        self.scan_keys(mailbox, uids, (&columns, join), &mut |row| {
             let (entry, id, body) = Entry::from_row(row)?;
-            let keys = self.thread_keys(id, body)?;
+            let is_indexed = row.get::<_, Option<i64>>(6)?.is_some();
+            let keys = if is_indexed { thread_keys(row)? } else { self.read_keys(id, body)?.1 };
             let all = keys.references.as_slice();
             let kept = match algorithm {
                 ThreadAlgorithm::OrderedSubject => &[],
@@ -195,19 +221,12 @@ impl Reader {
         &self,
         mailbox: MailboxId,
         uids: &[u32],
+        (columns, join): (&str, &str),
         visit: &mut dyn FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
         let scan =
-            Scan { mailbox, columns: COLUMNS, condition: "", params: &[], is_descending: false };
+            Scan { mailbox, join, columns, condition: "", params: &[], is_descending: false };
         self.scan(uids, &scan, visit)
-    }
-
-    fn sort_values(&self, id: i64, body: i64) -> Result<SortValues> {
-        Ok(self.read_keys(id, body)?.0)
-    }
-
-    fn thread_keys(&self, id: i64, body: i64) -> Result<ThreadKeys> {
-        Ok(self.read_keys(id, body)?.1)
     }
 
     /// Of a message that is erased there is nothing to compare.
@@ -217,6 +236,19 @@ impl Reader {
             read => read.and_then(|(structure, head)| keys_of(&structure, &head)),
         }
     }
+}
+
+/// From column 7 on.
+fn thread_keys(row: &Row<'_>) -> Result<ThreadKeys> {
+    let damaged = |_| StoreError::Damaged { what: "thread key" };
+    let refs = row.get_ref(8)?.as_blob_or_null().map_err(damaged)?.unwrap_or_default();
+    let (refs, _) = refs.as_chunks::<8>();
+    Ok(ThreadKeys {
+        id: row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
+        references: refs.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect(),
+        subject: row.get::<_, Option<i64>>(9)?.map(i64::cast_unsigned),
+        is_reply: row.get(10)?,
+    })
 }
 
 fn compare(keys: &[SortKey], one: &Entry, two: &Entry) -> Ordering {

@@ -13,6 +13,8 @@ const GAP_MAX: u32 = 64;
 /// Which rows to read, and what of them.
 pub(crate) struct Scan<'a> {
     pub(crate) mailbox: MailboxId,
+    /// Joined to the row, which is `m`; may be empty.
+    pub(crate) join: &'a str,
     /// Of `msg` and `tomb` alike; the UID comes first.
     pub(crate) columns: &'a str,
     /// More conditions; empty, or from ` AND ` on. Its parameters begin at `?4`.
@@ -41,9 +43,9 @@ impl Reader {
         for table in ["msg", "tomb"] {
             let order = if scan.is_descending { "DESC" } else { "ASC" };
             let sql = format!(
-                "SELECT {} FROM {table} WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3{} \
-                 ORDER BY uid {order}",
-                scan.columns, scan.condition
+                "SELECT {} FROM {table} m {} WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3{} \
+                 ORDER BY m.uid {order}",
+                scan.columns, scan.join, scan.condition
             );
             let mut statement = self.db()?.prepare(&sql)?;
             for run in &runs {

@@ -145,7 +145,8 @@ fn create_tables(db: &Connection) -> rusqlite::Result<()> {
 }
 
 fn to_version_2(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(TABLES_2)
+    db.execute_batch(TABLES_2)?;
+    db.execute_batch(crate::index::TABLES)
 }
 
 /// Opens the connection that writes, creating and upgrading the tables as needed.

@@ -121,10 +121,12 @@ impl Store {
             // One that is being opened is in use.
             let Some(open) = slot.try_lock() else { continue };
             let Some(shared) = open.as_ref() else { continue };
-            if Arc::strong_count(shared) == 1 {
-                unused.push((shared.last_used(), Arc::clone(slot)));
-            } else {
+            let is_unused = Arc::strong_count(shared) == 1;
+            if shared.allow_indexing() || !is_unused {
                 shared.wake();
+            }
+            if is_unused {
+                unused.push((shared.last_used(), Arc::clone(slot)));
             }
         }
         unused.sort_by_key(|(last_used, _)| *last_used);

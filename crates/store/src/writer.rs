@@ -150,6 +150,7 @@ impl Shared {
             let batch = self.next_batch();
             if !batch.is_empty() {
                 self.commit(batch);
+                self.was_busy();
                 continue;
             }
             let more = maintain::step(&self);

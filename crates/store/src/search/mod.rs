@@ -10,6 +10,7 @@ mod text;
 
 use mox_base::{EmailId, Flags, Keyword, MailboxId, ModSeq, NumSet, ThreadId, Uid, UnixSeconds};
 
+use crate::index::Candidates;
 use crate::read::Reader;
 use crate::scan::Scan;
 use crate::{Result, StoreError};
@@ -161,6 +162,8 @@ struct Search<'s> {
     condition: Condition,
     /// What SQLite cannot decide.
     test: Option<Test>,
+    /// Where the texts can be; anywhere if absent.
+    candidates: Option<Candidates>,
     keep_going: KeepGoing<'s>,
     progress: Progress,
     is_abandoned: bool,
@@ -191,13 +194,24 @@ impl Reader {
         }
         let is_fuzzy = query.has_fuzzy();
         let (condition, rest) = Condition::of(query);
+        let test = rest.map(Test::of);
+        let total = uids.len();
+        let candidates = self.index_candidates(uids, test.as_ref())?;
+        let narrowed = match &candidates {
+            Some(candidates) if candidates.len() <= uids.len() / LOOK_UPS_PART => {
+                Some(self.narrow(mailbox, uids, candidates)?)
+            }
+            _ => None,
+        };
+        let uids = narrowed.as_deref().unwrap_or(uids);
         let mut search = Search {
             reader: self,
             mailbox,
             condition,
-            test: rest.map(Test::of),
+            test,
+            candidates,
             keep_going,
-            progress: Progress { done: 0, total: uids.len() },
+            progress: Progress { done: total - uids.len(), total },
             is_abandoned: false,
         };
         let mut hits = match needed {
@@ -226,6 +240,37 @@ impl Reader {
         })
     }
 }
+
+impl Reader {
+    /// What the index does not rule out; `None` if it has nothing to say.
+    fn index_candidates(&self, uids: &[u32], test: Option<&Test>) -> Result<Option<Candidates>> {
+        let expression = test.and_then(Test::expression).filter(|_| uids.len() > SCANNED_UIDS_MAX);
+        expression.map(|expression| self.candidates(&expression)).transpose()
+    }
+
+    /// Those of the UIDs that have one of the bodies.
+    fn narrow(
+        &self,
+        mailbox: MailboxId,
+        uids: &[u32],
+        candidates: &Candidates,
+    ) -> Result<Vec<u32>> {
+        let mut known = uids;
+        let mut narrowed = self.uids_of(mailbox, candidates)?;
+        narrowed.retain(|uid| {
+            known = known.get(known.partition_point(|known| known < uid)..).unwrap_or_default();
+            known.first() == Some(uid)
+        });
+        Ok(narrowed)
+    }
+}
+
+/// So few messages are looked at without asking the index.
+const SCANNED_UIDS_MAX: usize = 4;
+
+/// Up to this part of the messages, candidates are looked up one by one; more are picked out while
+/// the other conditions are tested.
+const LOOK_UPS_PART: usize = 16;
 
 /// How many messages are looked at between two questions whether to go on.
 const CHUNK_UIDS: usize = 8_192;
@@ -285,12 +330,13 @@ impl Search<'_> {
         let columns = if self.test.is_some() { TestRow::COLUMNS } else { "uid, modseq" };
         let scan = Scan {
             mailbox: self.mailbox,
+            join: "",
             columns,
             condition: &self.condition.sql,
             params: &self.condition.params,
             is_descending: needed == Needed::Last,
         };
-        let Self { reader, test, keep_going, progress, is_abandoned, .. } = self;
+        let Self { reader, test, candidates, keep_going, progress, is_abandoned, .. } = self;
         let mut ask = || {
             *is_abandoned = *is_abandoned || !keep_going(*progress);
             !*is_abandoned
@@ -298,7 +344,11 @@ impl Search<'_> {
         reader.scan(uids, &scan, &mut |row| {
             let score = match test {
                 None => Some(test::SCORE_MAX),
-                Some(test) => test.score(reader, &TestRow::from_row(row)?, &mut ask)?,
+                Some(test) => {
+                    let row = TestRow::from_row(row)?;
+                    let is_ruled_out = candidates.as_ref().is_some_and(|c| !c.contains(row.body));
+                    if is_ruled_out { None } else { test.score(reader, &row, &mut ask)? }
+                }
             };
             if let Some(score) = score {
                 let damaged = |what| StoreError::Damaged { what };

@@ -11,6 +11,12 @@ use crate::{Result, StoreError};
 /// The score of a message that matches exactly. RFC 6203 §4.
 pub(super) const SCORE_MAX: u8 = 100;
 
+/// The most conditions on texts that must all hold for which the index is asked.
+const EXPRESSIONS_MAX: usize = 4;
+
+/// The longest expression for the index. A query with more alternatives is not narrowed.
+const EXPRESSION_BYTES_MAX: usize = 16 << 10;
+
 /// The columns of a message that tests need.
 pub(super) struct TestRow<'r> {
     pub(super) uid: Uid,
@@ -126,6 +132,26 @@ impl Test {
             Self::All(tests) => tests.iter().map(Self::cost).max().unwrap_or_default(),
             Self::Any(pair) => pair.0.cost().max(pair.1.cost()),
             Self::Not(test) => test.cost(),
+        }
+    }
+
+    /// What must hold in the index of every message that matches; `None` if that can be anything.
+    ///
+    /// Nothing follows from a text that must not be there: the index may name a message that does
+    /// not have it.
+    pub(super) fn expression(&self) -> Option<String> {
+        match self {
+            Self::Row(_) | Self::Not(_) => None,
+            Self::Text(test) => test.expression(),
+            Self::All(tests) => {
+                let all: Vec<String> =
+                    tests.iter().filter_map(Self::expression).take(EXPRESSIONS_MAX).collect();
+                (!all.is_empty()).then(|| format!("({})", all.join(" AND ")))
+            }
+            Self::Any(pair) => {
+                let (one, two) = (pair.0.expression()?, pair.1.expression()?);
+                (one.len() + two.len() <= EXPRESSION_BYTES_MAX).then(|| format!("({one} OR {two})"))
+            }
         }
     }
 

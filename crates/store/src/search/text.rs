@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mox_mime::{Folding, SearchText, TextFinder, decode_header, fields, text_for_search};
 
 use super::test::{SCORE_MAX, TestRow};
+use crate::index::{Place, expression};
 use crate::read::Reader;
 use crate::{Result, StoreError};
 
@@ -32,6 +33,8 @@ pub(super) enum Scope {
 /// A text to look for.
 pub(super) struct TextTest {
     scope: Scope,
+    /// What the index is asked for.
+    text: String,
     is_empty: bool,
     /// The text as it was written.
     whole: Sought,
@@ -50,15 +53,42 @@ impl Sought {
     }
 }
 
+/// What a message must have in any case: in a fuzzy search the words that are looked for.
+fn sought_words(text: &str, is_fuzzy: bool) -> String {
+    if is_fuzzy {
+        let words: Vec<&str> = text.split_whitespace().take(FUZZY_WORDS_MAX).collect();
+        return words.join(" ");
+    }
+    text.to_owned()
+}
+
 impl TextTest {
     pub(super) fn new(scope: Scope, text: &str, is_fuzzy: bool) -> Self {
         let folding = if is_fuzzy { Folding::Bare } else { Folding::Casemap };
         let words = text.split_whitespace().take(FUZZY_WORDS_MAX).filter(|_| is_fuzzy);
         Self {
             scope,
+            text: sought_words(text, is_fuzzy),
             is_empty: text.is_empty(),
             words: words.map(|word| Sought::new(word, folding)).collect(),
             whole: Sought::new(text, folding),
+        }
+    }
+
+    /// See [`super::test::Test::expression`]. Holds for a fuzzy search too: the index knows no
+    /// diacritics, and asks for the words of a text in any order.
+    pub(super) fn expression(&self) -> Option<String> {
+        match &self.scope {
+            Scope::Field(name) => expression(&self.text, &[Place::of_field(name)]),
+            Scope::Body => expression(&self.text, &[Place::Body]),
+            Scope::Text if self.words.len() < 2 => expression(&self.text, &Place::ALL),
+            // The words may be in different places.
+            Scope::Text => {
+                let words = self.text.split_whitespace();
+                let all: Vec<String> =
+                    words.filter_map(|word| expression(word, &Place::ALL)).take(4).collect();
+                (!all.is_empty()).then(|| format!("({})", all.join(" AND ")))
+            }
         }
     }
 

@@ -3,18 +3,22 @@
 use std::io::{self, Cursor, Read, Seek};
 use std::ops::ControlFlow;
 
+use memchr::memmem;
+
 use crate::bytes::as_u64;
+use crate::content::param;
 use crate::encoded_word::decode_header;
 use crate::header::fields;
 use crate::html::HtmlText;
 use crate::limits::{EMBEDDED_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX};
 use crate::section::{PartAt, read_span};
-use crate::structure::Message;
+use crate::structure::{Message, Part};
 
 /// Piece of the text of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchText<'a> {
-    /// A header field, unfolded and decoded.
+    /// A header field, unfolded and decoded; and the name of a file, if it stands in the header in
+    /// another form, as a field `filename` or `name`.
     Field {
         /// How many messages and parts the header is inside of: 0 for that of the message itself,
         /// which `BODY` does not search and `TEXT` does.
@@ -90,6 +94,29 @@ fn visit_header<R: Read + Seek>(
             return Ok(ControlFlow::Break(()));
         }
     }
+    visit_file_names(at.part, depth, &header, visit)
+}
+
+/// Gives the names of a file that do not stand in the header as people read them: encoded or in
+/// segments (RFC 2231 §3, §4).
+fn visit_file_names(
+    part: &Part,
+    depth: usize,
+    header: &[u8],
+    visit: SearchVisitor<'_>,
+) -> io::Result<ControlFlow<()>> {
+    let disposition = part.disposition.as_ref().map(|disposition| disposition.params.as_slice());
+    let names = [(disposition, "filename"), (Some(part.params.as_slice()), "name")];
+    for (params, name) in names {
+        let Some(value) = params.and_then(|params| param(params, name)) else { continue };
+        let value = decode_header(value.as_bytes());
+        if memmem::find(header, value.as_bytes()).is_some() {
+            continue;
+        }
+        if visit(SearchText::Field { depth, name, value: &value }).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
     Ok(ControlFlow::Continue(()))
 }
 
@@ -128,7 +155,7 @@ mod tests {
     const MESSAGE: &str = "Subject: =?utf-8?q?caf=C3=A9?=\r\n\
         Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\
         Content-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: base64\r\n\r\n\
-        PGI+Y2Fm6TwvYj4=\r\n--x\r\nContent-Type: image/png\r\n\r\nnot text\r\n--x--\r\n";
+        PGI+Y2Fm6TwvYj4=\r\n--x\r\nContent-Type: image/png; name*=utf-8''%E2%98%95.png\r\n\r\nnot text\r\n--x--\r\n";
 
     fn pieces(stop_after: usize) -> (Vec<String>, ControlFlow<()>) {
         let message = parse_bytes(MESSAGE.as_bytes(), &Limits::default());
@@ -160,7 +187,8 @@ mod tests {
             "café",
             "\n",
             "end",
-            "1 Content-Type image/png",
+            "1 Content-Type image/png; name*=utf-8''%E2%98%95.png",
+            "1 name ☕.png",
         ];
         assert_eq!(got, want);
     }

@@ -58,6 +58,7 @@ pub(crate) fn check(shared: &Arc<Shared>) -> Result<Vec<String>> {
 }
 
 fn integrity(db: &Connection, faults: &mut Faults) -> Result<()> {
+    index::refresh(db)?;
     let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -47,7 +47,7 @@ impl Reader {
                  ORDER BY m.uid {order}",
                 scan.columns, scan.join, scan.condition
             );
-            let mut statement = self.db()?.prepare(&sql)?;
+            let mut statement = self.db()?.prepare_cached(&sql)?;
             for run in &runs {
                 let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
                 let is_dense = (last - first) as usize + 1 == run.len();

@@ -84,6 +84,13 @@ pub(crate) fn clear(tx: &mut Tx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Makes the connection look at the index as it is now. A query does so by itself; SQLite's own
+/// check of the database does not, and takes what it remembers for damage.
+pub(crate) fn refresh(db: &Connection) -> Result<()> {
+    db.prepare_cached("SELECT 1 FROM gram WHERE gram MATCH '\"none\"'")?.exists([])?;
+    Ok(())
+}
+
 /// Forgets a body that is erased.
 pub(crate) fn forget(db: &Connection, body: i64) -> Result<()> {
     if body > mark(db)? {

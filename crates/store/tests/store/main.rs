@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod index;
+#[cfg(test)]
 mod mailboxes;
 #[cfg(test)]
 mod messages;

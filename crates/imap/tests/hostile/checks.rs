@@ -5,8 +5,8 @@ use mox_base::{MailboxId, ModSeq, SpecialUse, Uid, UidValidity};
 use mox_imap::parser::{self, Options};
 use mox_imap::print::MailboxStatus;
 use mox_imap::session::{
-    Action, Appended, Change, Copied, Expunged, Fetched, Found, MailboxInfo, MessageState, Op,
-    Outcome, Resync, Session, Settings, Snapshot, Stored,
+    Action, Appended, Change, Copied, Expunged, Facts, Fetched, Found, MailboxInfo, MessageState,
+    Op, Outcome, Resync, Session, Settings, Snapshot, Stored,
 };
 use mox_imap::types::{Command, FlagList, NumSet, UidMap, utf7};
 use mox_imap::wire::redact;
@@ -60,6 +60,10 @@ fn answers(input: &[u8], state: u8, piece: usize) -> Vec<u8> {
         let start: &[u8] = match state & 12 {
             0 => b"x SELECT x\r\n",
             4 => b"x ENABLE QRESYNC\r\nx SELECT x\r\n",
+            8 => {
+                b"x ENABLE UIDONLY\r\nx SELECT x\r\nx NOTIFY SET (SELECTED (MessageNew (UID) \
+                MessageExpunge)) (SUBSCRIBED (MessageNew MessageExpunge))\r\n"
+            }
             _ => b"x ENABLE IMAP4rev2\r\nx SELECT x\r\n",
         };
         driver.feed(start);
@@ -128,6 +132,7 @@ impl Driver {
                 uids: NumSet::range(3, 3),
                 modseq: modseq(30),
             });
+            self.session.push_change(Change::Added { mailbox: MailboxId(2), messages: states() });
             action = self.session.complete(outcome);
         }
         action == Action::Read
@@ -200,6 +205,13 @@ fn outcome(op: &Op) -> Outcome {
             let uids = search.known.to_set();
             Outcome::Found(Found { uids, highest_modseq: Some(modseq(9)) })
         }
+        Op::Facts(_) => Outcome::Facts(vec![Facts {
+            mailbox: Some(MailboxId(2)),
+            name: mox_base::MailboxName::inbox(),
+            is_subscribed: true,
+            is_inbox: true,
+            status: Some(status()),
+        }]),
         Op::Resync { .. } => Outcome::Resynced(Box::new(Resync {
             uids: UidMap::from(uids()),
             changed: states(),

@@ -18,6 +18,7 @@ struct Member {
     client: Client,
     rng: TestRng,
     with_qresync: bool,
+    with_uidonly: bool,
     /// The selected mailbox.
     mailbox: &'static str,
     /// UIDs by number; 0 for those it was not told.
@@ -35,9 +36,20 @@ impl Member {
         if with_qresync {
             client.ok("ENABLE QRESYNC").await;
         }
+        let with_uidonly = seed % 4 == 2;
+        if with_uidonly {
+            client.ok("ENABLE UIDONLY").await;
+        }
         let rng = TestRng::new(seed);
         let (uids, flags, story) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let mut member = Self { client, rng, with_qresync, mailbox: "Inbox", uids, flags, story };
+        if seed % 4 == 1 {
+            // Told of new messages and flags at any time, of removals when it allows it.
+            let events = "MessageNew MessageExpunge FlagChange";
+            client.ok(&format!("NOTIFY SET (SELECTED-DELAYED ({events}))")).await;
+        }
+        let mailbox = "Inbox";
+        let mut member =
+            Self { client, rng, with_qresync, with_uidonly, mailbox, uids, flags, story };
         member.select().await;
         member
     }
@@ -47,11 +59,9 @@ impl Member {
     }
 
     async fn select(&mut self) {
-        self.uids.clear();
-        self.flags.clear();
         let command = format!("SELECT {}", self.mailbox);
         self.run(&command).await;
-        self.run("FETCH 1:* (UID FLAGS)").await;
+        self.run("UID FETCH 1:* (UID FLAGS)").await;
         // Nobody tells the UIDs of messages that came before, but the answer above.
         assert!(!self.uids.contains(&0), "{:?}", self.story);
     }
@@ -73,20 +83,32 @@ impl Member {
         let words: Vec<&str> = line.split(' ').collect();
         let number = words[1].parse::<usize>();
         match (words[1], words.get(2).copied().unwrap_or_default()) {
+            ("OK", "[CLOSED]") => {
+                self.uids.clear();
+                self.flags.clear();
+            }
             (_, "EXISTS") => {
                 let count = number.unwrap();
                 assert!(count >= self.uids.len(), "{line}: {:?}", self.story);
                 self.uids.resize(count, 0);
             }
             (_, "EXPUNGE") => {
-                assert!(!frozen && !self.with_qresync, "{line}: {:?}", self.story);
+                assert!(
+                    !frozen && !self.with_qresync && !self.with_uidonly,
+                    "{line}: {:?}",
+                    self.story
+                );
                 let number = number.unwrap();
                 assert!((1..=self.uids.len()).contains(&number), "{line}: {:?}", self.story);
                 let uid = self.uids.remove(number - 1);
                 self.flags.remove(&uid);
             }
             ("VANISHED", set) => {
-                assert!(!frozen && self.with_qresync, "{line}: {:?}", self.story);
+                assert!(
+                    !frozen && (self.with_qresync || self.with_uidonly),
+                    "{line}: {:?}",
+                    self.story
+                );
                 let gone = mox_imap::types::SequenceSet::parse(set.as_bytes()).unwrap();
                 let gone = gone.numbers().unwrap();
                 let before = self.uids.len() as u64;
@@ -94,7 +116,14 @@ impl Member {
                 assert_eq!(before - self.uids.len() as u64, gone.len(), "{:?}", self.story);
                 self.flags.retain(|uid, _| !gone.contains(*uid));
             }
-            (_, "FETCH") => self.hear_fetch(line, number.unwrap()),
+            (_, "FETCH") => {
+                assert!(!self.with_uidonly, "{line}: {:?}", self.story);
+                self.hear_fetch(line, number.unwrap());
+            }
+            (_, "UIDFETCH") => {
+                assert!(self.with_uidonly, "{line}: {:?}", self.story);
+                self.hear_uid_fetch(line, u32::try_from(number.unwrap()).unwrap());
+            }
             _ => {}
         }
     }
@@ -105,19 +134,47 @@ impl Member {
         let known = self.uids.get_mut(number - 1).unwrap_or_else(|| panic!("{line}"));
         assert!(*known == 0 || *known == uid, "{line} but was {known}: {:?}", self.story);
         *known = uid;
+        self.hear_flags(line, uid);
+    }
+
+    /// Of messages it has not heard of such a client only knows how many there are: those are last.
+    fn hear_uid_fetch(&mut self, line: &str, uid: u32) {
+        if !self.uids.contains(&uid) {
+            let new = self.uids.iter().position(|known| *known == 0);
+            self.uids[new.unwrap_or_else(|| panic!("{line}: {:?}", self.story))] = uid;
+            self.uids.sort_by_key(|uid| uid.wrapping_sub(1));
+        }
+        self.hear_flags(line, uid);
+    }
+
+    fn hear_flags(&mut self, line: &str, uid: u32) {
         if let Some((_, flags)) = line.split_once("FLAGS (") {
             let flags = flags.split(')').next().unwrap().to_owned();
             self.flags.insert(uid, flags);
         }
     }
 
+    /// A few messages, as its commands name them.
+    fn some(&self) -> String {
+        let count = self.uids.len();
+        let (a, b) = (1 + self.below(count), 1 + self.below(count));
+        if !self.with_uidonly {
+            return format!("{a},{a}:{}", b.min(a + 2));
+        }
+        format!("{},{}", self.uids[a - 1].max(1), self.uids[b - 1].max(1))
+    }
+
+    /// One message, likewise.
+    fn one(&self) -> String {
+        let at = self.below(self.uids.len());
+        if self.with_uidonly { self.uids[at].max(1).to_string() } else { (at + 1).to_string() }
+    }
+
     /// One command that a client might send.
     async fn step(&mut self, number: usize) {
         let count = self.uids.len();
-        let some = |member: &Self| {
-            let (a, b) = (1 + member.below(count), 1 + member.below(count));
-            format!("{a},{a}:{}", b.min(a + 2))
-        };
+        // The form of a command that takes what `some` and `one` say.
+        let form = if self.with_uidonly { "UID " } else { "" };
         let other = if self.mailbox == "Inbox" { "work" } else { "Inbox" };
         let reply = match self.below(20) {
             0 | 1 => {
@@ -149,8 +206,8 @@ impl Member {
             4 | 5 | 14..=19 => {
                 let flag = ["\\Seen", "\\Flagged", "one", "two"][self.below(4)];
                 let sign = ["+", "-"][self.below(2)];
-                let uid = ["", "UID "][self.below(2)];
-                let set = if uid.is_empty() { some(self) } else { "1:*".to_owned() };
+                let uid = [form, "UID "][self.below(2)];
+                let set = if uid == form { self.some() } else { "1:*".to_owned() };
                 let command = format!("{uid}STORE {set} {sign}FLAGS ({flag})");
                 self.run(&command).await
             }
@@ -158,15 +215,18 @@ impl Member {
                 let command = format!("UID STORE {} FLAGS (\\Draft)", self.uids[self.below(count)]);
                 self.run(&command).await
             }
-            7 => self.run(&format!("FETCH {} (UID FLAGS BODY.PEEK[TEXT]<0.1>)", some(self))).await,
-            8 => self.run(&format!("FETCH {} (BODY[TEXT]<0.1>)", some(self))).await,
+            7 => {
+                self.run(&format!("{form}FETCH {} (UID FLAGS BODY.PEEK[TEXT]<0.1>)", self.some()))
+                    .await
+            }
+            8 => self.run(&format!("{form}FETCH {} (BODY[TEXT]<0.1>)", self.some())).await,
             9 => {
                 let uid = self.uids[self.below(count)];
                 self.run(&format!("UID STORE {uid} +FLAGS (\\Deleted)")).await;
                 self.run("EXPUNGE").await
             }
-            10 => self.run(&format!("MOVE {} {other}", 1 + self.below(count))).await,
-            11 => self.run(&format!("COPY {} {other}", 1 + self.below(count))).await,
+            10 => self.run(&format!("{form}MOVE {} {other}", self.one())).await,
+            11 => self.run(&format!("{form}COPY {} {other}", self.one())).await,
             12 => self.run("UID SEARCH UNSEEN NOT TEXT nothing").await,
             _ => self.run("STATUS Inbox (MESSAGES)").await,
         };
@@ -184,23 +244,18 @@ impl Member {
 
     /// The numbers that the server uses are those of the client.
     async fn compare(&mut self) {
-        let known = self.uids.clone();
         self.client.send("c UID FETCH 1:* (UID)\r\n").await;
         let (lines, reply) = self.client.finish("c").await;
         assert!(reply.starts_with("OK"), "{reply}: {:?}", self.story);
-        let is_answer = |line: &&String| line.contains(" FETCH ") && !line.contains("FLAGS");
-        let mut at = 0;
-        for line in lines.iter().filter(is_answer) {
-            let number: usize = line.split(' ').nth(1).unwrap().parse().unwrap();
-            let uid = line.split_once("(UID ").unwrap().1;
-            let uid: u32 = uid.split([' ', ')']).next().unwrap().parse().unwrap();
-            assert!(number > at && number <= known.len(), "{line}: {:?}", self.story);
-            assert!(known[number - 1] == uid || known[number - 1] == 0, "{line}: {:?}", self.story);
-            at = number;
-        }
         self.story.push("C: compare".to_owned());
+        let mut at = 0;
         for line in &lines {
             self.story.push(format!("S: {line}"));
+            if line.contains("FETCH (UID ") && !line.contains("FLAGS") {
+                let number: usize = line.split(' ').nth(1).unwrap().parse().unwrap();
+                assert!(number > at, "{line}: {:?}", self.story);
+                at = number;
+            }
             self.hear(line, false);
         }
     }

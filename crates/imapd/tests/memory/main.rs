@@ -71,8 +71,18 @@ mod memory {
         }
         let mut clients = Vec::new();
         let mut idle = async |count: u64| {
-            for _ in 0..count {
+            for number in 0..count {
                 let mut client = server.inbox().await;
+                if number % 2 == 1 {
+                    // One that listens without IDLE, to everything there is.
+                    client
+                        .ok("NOTIFY SET (SELECTED (MessageNew (UID FLAGS ENVELOPE) MessageExpunge \
+                        FlagChange)) (PERSONAL (MessageNew MessageExpunge FlagChange MailboxName))")
+                        .await;
+                    client.ok("FETCH 1:* (FLAGS ENVELOPE)").await;
+                    clients.push(client);
+                    continue;
+                }
                 client.ok("FETCH 1:* (FLAGS ENVELOPE)").await;
                 client.send("a IDLE\r\n").await;
                 assert_eq!(client.line().await, "+ waiting");

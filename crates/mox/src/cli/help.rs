@@ -143,6 +143,7 @@ mod tests {
             "mox config tlspubkey rm fingerprint",
             "mox message parse file",
             "mox verifydata datadir",
+            "mox rebuildsearch [account]",
             "mox version",
             "mox help [words]",
         ];

@@ -11,6 +11,7 @@ mod help;
 mod localserve;
 mod loglevels;
 mod message_parse;
+mod rebuildsearch;
 mod serve;
 mod setaccountpassword;
 mod stop;
@@ -87,6 +88,7 @@ enum Command {
     #[command(subcommand)]
     Message(MessageCommand),
     Verifydata(verifydata::VerifyData),
+    Rebuildsearch(rebuildsearch::RebuildSearch),
     Deliver(deliver::Deliver),
     Version(version::Version),
     Help(help::Help),
@@ -146,6 +148,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Config(ConfigCommand::DescribeDomains(command)) => command.run()?,
         Command::Config(ConfigCommand::Tlspubkey(command)) => command.run(&global)?,
         Command::Message(MessageCommand::Parse(command)) => command.run()?,
+        Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Deliver(command) => command.run(&global)?,
         Command::Version(command) => command.run()?,
     }

@@ -13,7 +13,7 @@ use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
 use crate::services::Services;
 
 /// All commands, as [`Handler::command`] knows them.
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 11] = [
     "stop",
     "setaccountpassword",
     "loglevels",
@@ -23,6 +23,8 @@ const COMMANDS: [&str; 9] = [
     "tlspubkeyadd",
     "tlspubkeyrm",
     "deliver",
+    "rebuildsearch",
+    "searchprogress",
 ];
 
 /// How a connection goes on.
@@ -136,6 +138,8 @@ impl Handler {
             "tlspubkeyadd" => self.add_key(wire).await?,
             "tlspubkeyrm" => self.remove_key(wire).await?,
             "deliver" => self.deliver(wire).await?,
+            "rebuildsearch" => self.rebuild_search(wire).await?,
+            "searchprogress" => self.search_progress(wire).await?,
             _ => return Err(CommandError::Refused("unrecognized command".to_owned())),
         }
         Ok(Next::Command)

@@ -7,12 +7,13 @@
 //! piece answered by `ok`; a count of 0 ends it and is not answered.
 //!
 //! Known commands: `stop`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
-//! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`.
+//! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`.
 
 mod client;
 mod commands;
 mod deliver;
 mod keys;
+mod search;
 mod socket;
 #[cfg(test)]
 mod tests;

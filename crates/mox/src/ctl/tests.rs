@@ -88,6 +88,36 @@ async fn log_levels_are_told_and_set() {
     server.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_search_index_is_made_anew() {
+    let (server, _dir) = server().await;
+    let store = server.services().store.clone();
+    let account = store.account("mox").unwrap();
+    let mut content = std::io::Cursor::new("Subject: hello\r\n\r\n");
+    let content = account.stage(Vec::new(), &mut content).unwrap();
+    let message = mox_store::NewMessage {
+        content,
+        flags: mox_base::Flags::NONE,
+        keywords: Vec::new(),
+        received: None,
+        envelope: None,
+    };
+    let inbox = mox_store::Destination { mailbox: MailboxName::inbox(), create: false };
+    account.add(inbox, vec![message]).wait().unwrap();
+    let mut control = client(&server).await;
+    // The server's own ticks may come at any time.
+    let progress = control.text("searchprogress", &["mox"]).await.unwrap();
+    assert!(["0\t1\tmox\n", "1\t1\tmox\n"].contains(&&*progress), "{progress:?}");
+    while control.text("searchprogress", &[""]).await.unwrap() != "1\t1\tmox\n" {
+        store.tick();
+        tokio::task::yield_now().await;
+    }
+    control.run("rebuildsearch", &["mox"]).await.unwrap();
+    control.run("rebuildsearch", &[""]).await.unwrap();
+    check_refused(control.run("rebuildsearch", &["other"]).await, "no such account");
+    server.shutdown().await;
+}
+
 fn certificate() -> Vec<u8> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, "laptop");

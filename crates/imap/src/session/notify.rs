@@ -12,7 +12,8 @@ use super::tell::Resume;
 use super::{Action, Change, Op, Pending, Session, State, Tagged};
 use crate::print::{self, Code, MailboxStatus, Naming};
 use crate::types::{
-    Candidate, EventGroup, EventSet, FetchItem, MailboxFilter, Notify, NumSet, StatusItem,
+    Candidate, EventGroup, EventSet, FILTER_NAMES_MAX, FetchItem, MailboxFilter, Notify, NumSet,
+    StatusItem,
 };
 
 /// The most mailboxes that a session keeps in mind as changed.
@@ -195,6 +196,8 @@ pub(super) fn selected(session: &mut Session) {
 enum Fault {
     /// NO \[BADEVENT\]: an event that is not known here. RFC 5465 §5.
     UnknownEvent,
+    /// NO \[LIMIT\]: more than is kept for a session. RFC 5530 §3.
+    TooManyNames,
     /// BAD.
     Bad(&'static str),
 }
@@ -203,6 +206,10 @@ enum Fault {
 fn check_groups(groups: &[EventGroup]) -> Result<(), Fault> {
     if groups.iter().any(|group| group.has_unknown) {
         return Err(Fault::UnknownEvent);
+    }
+    let names = groups.iter().map(|group| group.filter.name_count()).sum::<usize>();
+    if names > FILTER_NAMES_MAX {
+        return Err(Fault::TooManyNames);
     }
     if groups.iter().filter(|group| group.filter.is_of_selected()).count() > 1 {
         return Err(Fault::Bad("more than one group for the selected mailbox"));
@@ -238,11 +245,16 @@ pub(super) fn notify(session: &mut Session, cmd: Tagged, notify: Notify) -> Acti
         Err(Fault::UnknownEvent) => {
             return session.no(cmd, Some(Code::BadEvent), "unknown event");
         }
+        Err(Fault::TooManyNames) => {
+            return session.no(cmd, Some(Code::Limit), "too many mailbox names");
+        }
         Err(Fault::Bad(text)) => return session.bad(cmd, None, text),
         Ok(()) => {}
     }
-    let (selected, groups): (Vec<_>, Vec<_>) =
+    // RFC 5465 §5.2: of other mailboxes nothing can be fetched.
+    let (selected, mut groups): (Vec<_>, Vec<_>) =
         groups.into_iter().partition(|group| group.filter.is_of_selected());
+    groups.iter_mut().for_each(|group| group.items = Vec::new());
     let selected = selected.into_iter().next();
     let items = selected.as_ref().map(|group| group.items.as_slice()).unwrap_or_default();
     if items.contains(&FetchItem::ModSeq) {
@@ -407,6 +419,12 @@ mod tests {
             &[group(Selected, &[NEW, GONE, NAME])],
             Some(Fault::Bad("only message events for the selected mailbox")),
         );
+        let named = |count: usize| {
+            let name = MailboxName::inbox();
+            group(MailboxFilter::Subtree(vec![name; count]), &[])
+        };
+        check(&[named(FILTER_NAMES_MAX - 1), named(1)], None);
+        check(&[named(FILTER_NAMES_MAX), named(1)], Some(Fault::TooManyNames));
         let unknown = EventGroup { has_unknown: true, ..group(Personal, &[NEW]) };
         check(&[unknown], Some(Fault::UnknownEvent));
     }

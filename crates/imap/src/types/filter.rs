@@ -4,7 +4,7 @@
 
 use mox_base::MailboxName;
 
-/// The most names in one filter. Ours; a command line holds few more.
+/// The most names in the filters of one command. Ours; a command line holds few more.
 pub const FILTER_NAMES_MAX: usize = 1_000;
 
 /// `filter-mailboxes`. Lists of names are sorted and without duplicates: make them with
@@ -49,6 +49,15 @@ impl MailboxFilter {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// How many names it holds.
+    #[must_use]
+    pub fn name_count(&self) -> usize {
+        match self {
+            Self::Subtree(names) | Self::SubtreeOne(names) | Self::Mailboxes(names) => names.len(),
+            _ => 0,
+        }
     }
 
     /// Whether the filter is about the selected mailbox, whatever its name.

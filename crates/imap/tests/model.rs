@@ -285,7 +285,7 @@ impl World {
             }
             Op::Search(search) => {
                 let uids = search.known.to_set();
-                Outcome::Found(Found { uids, highest_modseq: None })
+                Outcome::Found(Found { uids, ..Found::default() })
             }
             Op::Expunge { targets, .. } => {
                 let gone: Vec<u32> = targets

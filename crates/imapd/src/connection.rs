@@ -47,7 +47,7 @@ pub(crate) struct Connection {
     /// Until when changes may come together before NOTIFY tells of them.
     pub(crate) quiet_until: Option<Instant>,
     record: Record,
-    stopping: CancellationToken,
+    pub(crate) stopping: CancellationToken,
 }
 
 /// Why a connection is over. What the client should know has been queued.
@@ -157,7 +157,7 @@ impl Connection {
         Peer { ip: self.conn.peer_ip(), bindings, client_key }
     }
 
-    async fn refuse(&mut self, text: &str) -> End {
+    pub(crate) async fn refuse(&mut self, text: &str) -> End {
         let _close = self.session.bye(text);
         self.pace.close(&mut self.conn);
         self.send().await.err().unwrap_or(End::Closed)
@@ -377,8 +377,9 @@ impl Connection {
             }
             Op::AppendMessage(op) => append::message(self, op).await?,
             Op::Fetch(op) => fetch::fetch(self, op).await?,
-            Op::Search(op) => search::search(self, op).await,
             Op::Facts(of) => notify::facts(self, of).await,
+            Op::Search(op) => search::search(self, op).await?,
+            Op::Thread(op) => search::thread(self, op).await?,
             Op::Store(_) | Op::Copy(_) | Op::Move(_) | Op::Expunge { .. } | Op::Unselect { .. } => {
                 messages::perform(self, op).await
             }

@@ -18,6 +18,7 @@ mod mailboxes;
 mod messages;
 mod notify;
 mod pace;
+mod progress;
 mod record;
 mod refusal;
 mod search;
@@ -26,6 +27,7 @@ mod sign_in;
 mod stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mox_base::Clock;
 use mox_login::Logins;
@@ -41,6 +43,7 @@ pub use pace::{
     AUTHENTICATED_WAIT, BYTES_PER_SEC_MIN, CLOSING_WAIT, COMMAND_OUTPUT_WAITS, COMMAND_WAIT,
     FIRST_COMMANDS_WAIT, FLUSH_WAIT, LITERAL_WAIT,
 };
+pub use progress::PROGRESS_WAIT;
 
 /// IMAP for all listeners. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +63,8 @@ pub struct Services {
     pub trace: TraceSwitch,
     /// Refuse what the RFCs do not allow even where it is harmless.
     pub is_pedantic: bool,
+    /// After how long, and then how often, a client is told how far its search is.
+    pub progress_wait: Duration,
     /// Shown to logged-in clients by ID.
     pub version: String,
 }

@@ -1,45 +1,144 @@
-//! SEARCH in the terms of the store.
+//! SEARCH, SORT and THREAD in the terms of the store.
 
-use mox_base::Uid;
-use mox_imap::session::{Found, Outcome, SearchOp};
-use mox_imap::types::{DateOrder, NumSet, ResolvedKey, SearchKey};
-use mox_net::blocking;
-use mox_store::{Needed, Query, StoreError};
+use mox_base::{MailboxId, Uid, UnixSeconds};
+use mox_imap::session::{Found, Outcome, SearchOp, ThreadOp};
+use mox_imap::types::{
+    DateOrder, ResolvedKey, SearchKey, SortBy, SortKey, ThreadAlgorithm, ThreadEntry, UidMap,
+    Wanted,
+};
+use mox_store::{KeepGoing, Needed, Query, Reader, StoreError};
 
-use crate::connection::{Connection, no_account};
+use crate::connection::{Connection, End, no_account};
+use crate::progress::watched;
 use crate::refusal;
 
 /// Performs a search on the messages that the session knows.
-pub(crate) async fn search(connection: &mut Connection, op: SearchOp) -> Outcome {
-    let cid = connection.cid;
+pub(crate) async fn search(connection: &mut Connection, op: SearchOp) -> Result<Outcome, End> {
+    let (cid, now) = (connection.cid, connection.imapd.services.clock.now());
     let Some(account) = connection.account() else {
-        return no_account();
+        return Ok(no_account());
     };
-    let searched = blocking(move || {
-        let known: Vec<u32> = op.known.ranges().flat_map(|(first, last)| first..=last).collect();
-        let reader = account.read()?;
-        reader.search(op.mailbox, &known, query(op.key), Needed::All, &mut |_| true)
-    })
-    .await;
-    match searched {
-        Ok(found) => {
-            let highest_modseq = (!found.uids.is_empty()).then_some(found.modseq);
-            let uids: NumSet = found.uids.into_iter().map(Uid::get).collect();
-            Outcome::Found(Found { uids, highest_modseq })
-        }
+    let tag = op.tag.clone();
+    let searched =
+        watched(connection, &tag, move |keep_going| find(&account.read()?, op, now, keep_going));
+    Ok(match searched.await? {
+        Ok(found) => Outcome::Found(found),
         Err(StoreError::NoMailbox) => Outcome::Found(Found::default()),
         Err(error) => Outcome::Refused(refusal::store(cid, &error)),
+    })
+}
+
+fn find(
+    reader: &Reader,
+    op: SearchOp,
+    now: UnixSeconds,
+    keep_going: KeepGoing<'_>,
+) -> Result<Found, StoreError> {
+    let (mailbox, known) = (op.mailbox, numbers(&op.known));
+    let query = query(op.key, now);
+    let found = reader.search(mailbox, &known, query, needed(op.wanted), keep_going)?;
+    let order = sorted(reader, mailbox, &op.sort, &found)?;
+    Ok(Found {
+        highest_modseq: (!found.uids.is_empty()).then_some(found.modseq),
+        uids: found.uids.into_iter().collect(),
+        order,
+        relevancy: found.relevancy,
+    })
+}
+
+/// The messages that were found, as sorted; nothing if there is nothing to sort by.
+fn sorted(
+    reader: &Reader,
+    mailbox: MailboxId,
+    keys: &[SortKey],
+    found: &mox_store::Found,
+) -> Result<Vec<u32>, StoreError> {
+    let Some(first) = keys.first() else { return Ok(Vec::new()) };
+    let uids: Vec<u32> = found.uids.iter().map(|uid| uid.get()).collect();
+    let keys: Vec<_> = keys.iter().filter_map(|key| store_key(*key)).collect();
+    let mut order: Vec<u32> =
+        reader.sort(mailbox, &uids, &keys)?.into_iter().map(Uid::get).collect();
+    if first.by == SortBy::Relevancy {
+        let score = |uid: &u32| {
+            let place = uids.binary_search(uid).ok();
+            place.and_then(|place| found.relevancy.get(place)).copied().unwrap_or_default()
+        };
+        // The best first (RFC 6203 §5); what is equal stays as sorted by the rest.
+        order.sort_by_key(|uid| if first.is_reverse { score(uid) } else { u8::MAX - score(uid) });
+    }
+    Ok(order)
+}
+
+/// Performs a THREAD on the messages that the session knows.
+pub(crate) async fn thread(connection: &mut Connection, op: ThreadOp) -> Result<Outcome, End> {
+    let (cid, now) = (connection.cid, connection.imapd.services.clock.now());
+    let Some(account) = connection.account() else {
+        return Ok(no_account());
+    };
+    let tag = op.tag.clone();
+    let threaded = watched(connection, &tag, move |keep_going| {
+        let reader = account.read()?;
+        let (mailbox, known) = (op.mailbox, numbers(&op.known));
+        let found = reader.search(mailbox, &known, query(op.key, now), Needed::All, keep_going)?;
+        let uids: Vec<u32> = found.uids.into_iter().map(Uid::get).collect();
+        let algorithm = match op.algorithm {
+            ThreadAlgorithm::OrderedSubject => mox_store::ThreadAlgorithm::OrderedSubject,
+            ThreadAlgorithm::References => mox_store::ThreadAlgorithm::References,
+        };
+        reader.thread(mailbox, &uids, algorithm)
+    });
+    let entry = |entry: mox_store::ThreadEntry| ThreadEntry {
+        depth: entry.depth,
+        uid: entry.uid.map(Uid::get),
+    };
+    Ok(match threaded.await? {
+        Ok(threads) => Outcome::Threads(threads.into_iter().map(entry).collect()),
+        Err(StoreError::NoMailbox) => Outcome::Threads(Vec::new()),
+        Err(error) => Outcome::Refused(refusal::store(cid, &error)),
+    })
+}
+
+fn numbers(known: &UidMap) -> Vec<u32> {
+    known.ranges().flat_map(|(first, last)| first..=last).collect()
+}
+
+fn needed(wanted: Wanted) -> Needed {
+    match wanted {
+        Wanted::All => Needed::All,
+        Wanted::First => Needed::First,
+        Wanted::Last => Needed::Last,
+        Wanted::Ends => Needed::FirstAndLast,
     }
 }
 
+/// A key in the terms of the store, which does not know of relevancy.
+fn store_key(key: SortKey) -> Option<mox_store::SortKey> {
+    let by = match key.by {
+        SortBy::Arrival => mox_store::SortBy::Arrival,
+        SortBy::Cc => mox_store::SortBy::Cc,
+        SortBy::Date => mox_store::SortBy::Date,
+        SortBy::From => mox_store::SortBy::From,
+        SortBy::Size => mox_store::SortBy::Size,
+        SortBy::Subject => mox_store::SortBy::Subject,
+        SortBy::To => mox_store::SortBy::To,
+        SortBy::DisplayFrom => mox_store::SortBy::DisplayFrom,
+        SortBy::DisplayTo => mox_store::SortBy::DisplayTo,
+        SortBy::Relevancy => return None,
+    };
+    Some(mox_store::SortKey { by, is_reverse: key.is_reverse })
+}
+
 /// The depth of the recursion is bounded by the parser.
-fn query(key: ResolvedKey) -> Query {
+pub(crate) fn query(key: ResolvedKey, now: UnixSeconds) -> Query {
     match key {
         SearchKey::All => Query::All,
         SearchKey::Never => Query::Not(Box::new(Query::All)),
-        SearchKey::And(keys) => Query::And(keys.into_iter().map(query).collect()),
-        SearchKey::Or(one, two) => Query::Or(Box::new(query(*one)), Box::new(query(*two))),
-        SearchKey::Not(key) => Query::Not(Box::new(query(*key))),
+        SearchKey::And(keys) => Query::And(keys.into_iter().map(|key| query(key, now)).collect()),
+        SearchKey::Or(one, two) => {
+            Query::Or(Box::new(query(*one, now)), Box::new(query(*two, now)))
+        }
+        SearchKey::Not(key) => Query::Not(Box::new(query(*key, now))),
+        SearchKey::Fuzzy(key) => Query::Fuzzy(Box::new(query(*key, now))),
         SearchKey::Seqs(uids) | SearchKey::Uids(uids) => Query::Uids(uids),
         SearchKey::Flag(flags) => Query::Flags(flags),
         SearchKey::Keyword(keyword) => Query::Keyword(keyword),
@@ -55,5 +154,12 @@ fn query(key: ResolvedKey) -> Query {
         SearchKey::Larger(size) => Query::Larger(size),
         SearchKey::Smaller(size) => Query::Smaller(size),
         SearchKey::ModSeq(modseq) => Query::ModSeq(modseq),
+        SearchKey::Older(secs) => Query::Older(now.plus_secs(-i64::from(secs))),
+        SearchKey::Younger(secs) => Query::Younger(now.plus_secs(-i64::from(secs))),
+        SearchKey::Saved(DateOrder::Before, day) => Query::SavedBefore(day.0),
+        SearchKey::Saved(DateOrder::On, day) => Query::SavedOn(day.0),
+        SearchKey::Saved(DateOrder::Since, day) => Query::SavedSince(day.0),
+        SearchKey::EmailId(id) => Query::EmailId(id),
+        SearchKey::ThreadId(id) => Query::ThreadId(id),
     }
 }

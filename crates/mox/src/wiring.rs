@@ -44,6 +44,7 @@ impl Drivers {
             limits: services.imap_limits.clone(),
             trace: services.levels.trace_switch(package_of("mox_imapd")),
             is_pedantic: services.pedantic,
+            progress_wait: mox_imapd::PROGRESS_WAIT,
             version: crate::VERSION.to_owned(),
         });
         Self { services: services.clone(), smtpd, imapd }

@@ -65,6 +65,10 @@ pub enum Expected {
     Section,
     Modifier,
     SearchKey,
+    SortKey,
+    ThreadAlgorithm,
+    PartialRange,
+    ObjectId,
     ReturnOption,
     ListOption,
     StatusItem,
@@ -107,6 +111,10 @@ impl fmt::Display for ParseError {
             Expected::Section => "bad section",
             Expected::Modifier => "unknown modifier",
             Expected::SearchKey => "unknown search key",
+            Expected::SortKey => "unknown sort key",
+            Expected::ThreadAlgorithm => "unknown threading algorithm",
+            Expected::PartialRange => "expected range of results",
+            Expected::ObjectId => "bad object id",
             Expected::ReturnOption => "unknown return option",
             Expected::ListOption => "unknown list option",
             Expected::StatusItem => "unknown status item",
@@ -212,6 +220,8 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
         Name::Append => return lexer.fail(Expected::Message),
         Name::UidExpunge => lexer.sequence_set().map(Command::UidExpunge)?,
         Name::Search | Name::UidSearch => search::search(lexer)?,
+        Name::Sort | Name::UidSort => search::sort(lexer)?,
+        Name::Thread | Name::UidThread => search::thread(lexer)?,
         Name::Fetch | Name::UidFetch => fetch::fetch(lexer)?,
         Name::Store | Name::UidStore => messages::store(lexer)?,
         Name::Copy | Name::UidCopy | Name::Move | Name::UidMove => messages::copy(lexer)?,
@@ -300,7 +310,7 @@ mod tests {
 
         #[test]
         fn any_text_after_a_command_is_survived(
-            name in "(UID )?(FETCH|SEARCH|STORE|LIST|SELECT|STATUS|ID|LOGIN|CREATE|APPEND|NOTIFY) ",
+            name in "(UID )?(FETCH|SEARCH|SORT|THREAD|STORE|LIST|SELECT|STATUS|ID|LOGIN|CREATE|APPEND|NOTIFY) ",
             rest in "[ ()\\[\\]<>{}\"\\\\a-zA-Z0-9.:,*$%+-]{0,60}",
         ) {
             let line = format!("a {name}{rest}");

@@ -1,4 +1,4 @@
-//! SEARCH.
+//! SEARCH, SORT and THREAD.
 
 use mox_base::{DateTime, Flags, Keyword, ModSeq};
 
@@ -6,34 +6,90 @@ use super::lexer::{Lexer, Parsed};
 use super::messages::mod_sequence_valzer;
 use super::{Expected, ParseError};
 use crate::types::{
-    Command, DateOrder, NumSet, ParsedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX,
-    Search, SearchDate, SearchKey, SequenceSet, SetArg,
+    Command, DateOrder, NumSet, ParsedKey, PartialRange, ReturnOptions, SEARCH_DEPTH_MAX,
+    SEARCH_KEYS_MAX, SORT_KEYS_MAX, Search, SearchDate, SearchKey, SequenceSet, SetArg, SortBy,
+    SortKey, Thread, ThreadAlgorithm, object_id,
 };
 
-/// `search = "SEARCH" [search-return-opts] SP search-program`
-/// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`. RFC 9051 §6.4.4.
+/// `search = "SEARCH" [search-return-opts] SP search-program`. RFC 9051 §6.4.4.
 pub(super) fn search(lexer: &mut Lexer<'_>) -> Parsed<Command> {
-    let mut options = None;
-    if lexer.word("RETURN") {
-        lexer.sp()?;
-        options = Some(return_options(lexer)?);
-        lexer.sp()?;
-    }
+    let options = return_part(lexer)?;
     if lexer.word("CHARSET") {
         lexer.sp()?;
-        let at = lexer.at();
-        let charset = lexer.astring()?.to_ascii_uppercase();
-        if charset != b"UTF-8" && charset != b"US-ASCII" {
-            return Err(ParseError { at, expected: Expected::Charset });
-        }
+        charset(lexer)?;
         lexer.sp()?;
     }
+    let key = search_program(lexer)?;
+    Ok(Command::Search(Search { options, key, sort: Vec::new() }))
+}
+
+/// `sort = "SORT" [search-return-opts] SP sort-criteria SP search-criteria`
+/// `sort-criteria = "(" sort-criterion *(SP sort-criterion) ")"`
+/// `sort-criterion = ["REVERSE" SP] sort-key`. RFC 5256 §5, RFC 5267 §5.
+pub(super) fn sort(lexer: &mut Lexer<'_>) -> Parsed<Command> {
+    let options = return_part(lexer)?;
+    let sort = lexer.list(SORT_KEYS_MAX, |lexer| {
+        let is_reverse = lexer.word("REVERSE");
+        if is_reverse {
+            lexer.sp()?;
+        }
+        match SortBy::from_name(lexer.atom()?) {
+            Some(by) => Ok(SortKey { by, is_reverse }),
+            None => lexer.fail(Expected::SortKey),
+        }
+    })?;
+    if sort.is_empty() {
+        return lexer.fail(Expected::SortKey);
+    }
+    lexer.sp()?;
+    let key = search_criteria(lexer)?;
+    Ok(Command::Search(Search { options, key, sort }))
+}
+
+/// `thread = "THREAD" SP thread-alg SP search-criteria`. RFC 5256 §5.
+pub(super) fn thread(lexer: &mut Lexer<'_>) -> Parsed<Command> {
+    let Some(algorithm) = ThreadAlgorithm::from_name(lexer.atom()?) else {
+        return lexer.fail(Expected::ThreadAlgorithm);
+    };
+    lexer.sp()?;
+    Ok(Command::Thread(Thread { algorithm, key: search_criteria(lexer)? }))
+}
+
+/// `search-criteria = charset 1*(SP search-key)`: here the charset must be there. RFC 5256 §5.
+fn search_criteria(lexer: &mut Lexer<'_>) -> Parsed<ParsedKey> {
+    charset(lexer)?;
+    lexer.sp()?;
+    search_program(lexer)
+}
+
+fn return_part(lexer: &mut Lexer<'_>) -> Parsed<Option<ReturnOptions>> {
+    if !lexer.word("RETURN") {
+        return Ok(None);
+    }
+    lexer.sp()?;
+    let options = return_options(lexer)?;
+    lexer.sp()?;
+    Ok(Some(options))
+}
+
+/// RFC 9051 §6.4.4: US-ASCII and UTF-8 must be known; others we refuse with BADCHARSET.
+fn charset(lexer: &mut Lexer<'_>) -> Parsed<()> {
+    let at = lexer.at();
+    let charset = lexer.astring()?.to_ascii_uppercase();
+    if charset != b"UTF-8" && charset != b"US-ASCII" {
+        return Err(ParseError { at, expected: Expected::Charset });
+    }
+    Ok(())
+}
+
+/// `search-program = search-key *(SP search-key)`
+fn search_program(lexer: &mut Lexer<'_>) -> Parsed<ParsedKey> {
     let mut keys = Keys { left: SEARCH_KEYS_MAX };
     let mut all = vec![keys.search_key(lexer, 0)?];
     while lexer.take(b' ') {
         all.push(keys.search_key(lexer, 0)?);
     }
-    Ok(Command::Search(Search { options, key: all_of(all) }))
+    Ok(all_of(all))
 }
 
 fn all_of(mut keys: Vec<ParsedKey>) -> ParsedKey {
@@ -49,7 +105,7 @@ fn all_of(mut keys: Vec<ParsedKey>) -> ParsedKey {
 
 /// `search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"`
 ///
-/// RFC 9051 §6.4.4: an empty list asks for ALL.
+/// RFC 9051 §6.4.4: an empty list asks for ALL. RFC 9394 §3.1: PARTIAL stands instead of ALL.
 fn return_options(lexer: &mut Lexer<'_>) -> Parsed<ReturnOptions> {
     let mut options = ReturnOptions::default();
     let given = lexer.list(20, |lexer| {
@@ -59,12 +115,36 @@ fn return_options(lexer: &mut Lexer<'_>) -> Parsed<ReturnOptions> {
             b"ALL" => options.all = true,
             b"COUNT" => options.count = true,
             b"SAVE" => options.save = true,
+            b"RELEVANCY" => options.relevancy = true,
+            b"UPDATE" => options.update = true,
+            // RFC 5267 §4.2: a hint that more of the result will be asked for.
+            b"CONTEXT" => {}
+            b"PARTIAL" if options.partial.is_some() => return lexer.fail(Expected::NoDuplicate),
+            b"PARTIAL" => {
+                lexer.sp()?;
+                options.partial = Some(partial_range(lexer)?);
+            }
             _ => return lexer.fail(Expected::ReturnOption),
         }
         Ok(())
     })?;
     options.all |= given.is_empty();
+    if options.all && options.partial.is_some() {
+        return lexer.fail(Expected::ReturnOption);
+    }
     Ok(options)
+}
+
+/// `partial-range = nz-number ":" nz-number / MINUS nz-number ":" MINUS nz-number`. RFC 9394 §4.
+pub(super) fn partial_range(lexer: &mut Lexer<'_>) -> Parsed<PartialRange> {
+    let from_end = lexer.take(b'-');
+    let one = lexer.nz_number()?;
+    lexer.byte(b':', Expected::PartialRange)?;
+    if from_end {
+        lexer.byte(b'-', Expected::PartialRange)?;
+    }
+    let two = lexer.nz_number()?;
+    Ok(PartialRange { from_end, first: one.min(two), last: one.max(two) })
 }
 
 /// Counts keys over the whole tree.
@@ -116,6 +196,7 @@ impl Keys {
                 lexer.sp()?;
                 SearchKey::Or(first, Box::new(self.search_key(lexer, depth + 1)?))
             }
+            b"FUZZY" => SearchKey::Fuzzy(Box::new(self.search_key(lexer, depth + 1)?)),
             b"UID" => SearchKey::Uids(lexer.sequence_set()?),
             b"UIDAFTER" => uid_range(lexer.nz_number()?.checked_add(1), Some(u32::MAX)),
             b"UIDBEFORE" => uid_range(Some(1), lexer.nz_number()?.checked_sub(1)),
@@ -142,12 +223,22 @@ impl Keys {
             b"LARGER" => SearchKey::Larger(lexer.number64()?),
             b"SMALLER" => SearchKey::Smaller(lexer.number64()?),
             b"MODSEQ" => SearchKey::ModSeq(search_modsequence(lexer)?),
+            // RFC 5032 §3: seconds, not zero.
+            b"OLDER" => SearchKey::Older(lexer.nz_number()?),
+            b"YOUNGER" => SearchKey::Younger(lexer.nz_number()?),
+            b"SAVEDBEFORE" => SearchKey::Saved(DateOrder::Before, date(lexer)?),
+            b"SAVEDON" => SearchKey::Saved(DateOrder::On, date(lexer)?),
+            b"SAVEDSINCE" => SearchKey::Saved(DateOrder::Since, date(lexer)?),
+            b"EMAILID" => object_id::parse_email_id(objectid(lexer)?)
+                .map_or(SearchKey::Never, SearchKey::EmailId),
+            b"THREADID" => object_id::parse_thread_id(objectid(lexer)?)
+                .map_or(SearchKey::Never, SearchKey::ThreadId),
             _ => return lexer.fail(Expected::SearchKey),
         })
     }
 }
 
-const KEYS_WITH_ARGUMENT: [&[u8]; 24] = [
+const KEYS_WITH_ARGUMENT: &[&[u8]] = &[
     b"NOT",
     b"OR",
     b"UID",
@@ -172,13 +263,22 @@ const KEYS_WITH_ARGUMENT: [&[u8]; 24] = [
     b"LARGER",
     b"SMALLER",
     b"MODSEQ",
+    b"FUZZY",
+    b"OLDER",
+    b"YOUNGER",
+    b"SAVEDBEFORE",
+    b"SAVEDON",
+    b"SAVEDSINCE",
+    b"EMAILID",
+    b"THREADID",
 ];
 
 /// RFC 3501 §6.4.4: `\Recent` never is set here, so NEW and RECENT match nothing, OLD everything.
 fn key_without_argument(word: &[u8]) -> Option<ParsedKey> {
     let not = |flag| SearchKey::Not(Box::new(SearchKey::Flag(flag)));
     Some(match word {
-        b"ALL" | b"OLD" => SearchKey::All,
+        // RFC 8514 §4.3: every message here has a save date.
+        b"ALL" | b"OLD" | b"SAVEDATESUPPORTED" => SearchKey::All,
         b"NEW" | b"RECENT" => SearchKey::Never,
         b"ANSWERED" => SearchKey::Flag(Flags::ANSWERED),
         b"DELETED" => SearchKey::Flag(Flags::DELETED),
@@ -208,6 +308,15 @@ fn uid_range(first: Option<u32>, last: Option<u32>) -> ParsedKey {
 
 fn header(field: &str, lexer: &mut Lexer<'_>) -> Parsed<ParsedKey> {
     Ok(SearchKey::Header { field: field.to_owned(), text: lexer.utf8_astring()? })
+}
+
+/// `objectid`, of which one that we never gave out matches nothing. RFC 8474 §6.
+fn objectid<'a>(lexer: &mut Lexer<'a>) -> Parsed<&'a [u8]> {
+    let at = lexer.at();
+    match lexer.atom()? {
+        id if object_id::is_object_id(id) => Ok(id),
+        _ => Err(ParseError { at, expected: Expected::ObjectId }),
+    }
 }
 
 /// `"KEYWORD" SP flag-keyword`
@@ -341,6 +450,54 @@ mod tests {
             ),
         );
         check("CHARSET utf-8 SUBJECT \"é\"", header("Subject", "é"));
+        check("OLDER 60", SearchKey::Older(60));
+        check("YOUNGER 4294967295", SearchKey::Younger(u32::MAX));
+        check("SAVEDSINCE 1-Feb-1970", SearchKey::Saved(DateOrder::Since, SearchDate(31)));
+        check("SAVEDATESUPPORTED", SearchKey::All);
+        check("EMAILID E7", SearchKey::EmailId(mox_base::EmailId(7)));
+        check("THREADID T9", SearchKey::ThreadId(mox_base::ThreadId(9)));
+        check("EMAILID M6d99ac3275bb4e", SearchKey::Never);
+        check("FUZZY SUBJECT x", SearchKey::Fuzzy(Box::new(header("Subject", "x"))));
+    }
+
+    /// RFC 5256 §5, RFC 5957 §4, RFC 6203 §5.
+    #[test]
+    fn sort_criteria_are_read() {
+        let sort = |line: &str| match parse(line) {
+            Ok(Command::Search(search)) => (search.sort, search.options.is_some(), search.key),
+            other => panic!("{line}: {other:?}"),
+        };
+        let key = |by, is_reverse| SortKey { by, is_reverse };
+        let (keys, has_options, program) = sort("SORT (SUBJECT reverse DATE) UTF-8 SEEN");
+        assert_eq!(keys, [key(SortBy::Subject, false), key(SortBy::Date, true)]);
+        assert_eq!((has_options, program), (false, flag(Flags::SEEN)));
+        let (keys, has_options, _) = sort("UID SORT RETURN (MIN) (DISPLAYFROM) us-ascii ALL 1");
+        assert_eq!((keys, has_options), (vec![key(SortBy::DisplayFrom, false)], true));
+        check_bad(&[
+            ("SORT () UTF-8 ALL", Expected::SortKey),
+            ("SORT (BOGUS) UTF-8 ALL", Expected::SortKey),
+            ("SORT (REVERSE) UTF-8 ALL", Expected::Space),
+            ("SORT DATE UTF-8 ALL", Expected::Open),
+            ("SORT (DATE) ALL", Expected::Charset),
+            ("SORT (DATE) latin1 ALL", Expected::Charset),
+            ("SORT (DATE) UTF-8", Expected::Space),
+            (&format!("SORT ({}) UTF-8 ALL", vec!["DATE"; 21].join(" ")), Expected::FewerItems),
+        ]);
+    }
+
+    #[test]
+    fn threads_are_asked_for_by_algorithm() {
+        let thread = |line: &str| match parse(line) {
+            Ok(Command::Thread(thread)) => thread.algorithm,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(thread("THREAD references UTF-8 ALL"), ThreadAlgorithm::References);
+        assert_eq!(thread("UID THREAD ORDEREDSUBJECT UTF-8 1:5"), ThreadAlgorithm::OrderedSubject);
+        check_bad(&[
+            ("THREAD REFS UTF-8 ALL", Expected::ThreadAlgorithm),
+            ("THREAD REFERENCES ALL", Expected::Charset),
+            ("THREAD REFERENCES", Expected::Space),
+        ]);
     }
 
     /// RFC 4731 §3.1 and RFC 9051 §6.4.4.1.
@@ -355,6 +512,12 @@ mod tests {
         assert_eq!(options("SEARCH RETURN () ALL"), Some(all));
         let some = ReturnOptions { min: true, count: true, save: true, ..Default::default() };
         assert_eq!(options("UID SEARCH RETURN (MIN count SAVE) ALL"), Some(some));
+        let partial = |line: &str| options(line).unwrap().partial.map(|range| range.to_string());
+        assert_eq!(partial("SEARCH RETURN (PARTIAL 500:1) ALL"), Some("1:500".to_owned()));
+        assert_eq!(partial("SEARCH RETURN (COUNT PARTIAL -1:-2) ALL"), Some("-1:-2".to_owned()));
+        let update = options("SEARCH RETURN (CONTEXT UPDATE COUNT) ALL").unwrap();
+        assert!(update.update && update.count && !update.all);
+        assert!(options("SEARCH RETURN (RELEVANCY ALL) FUZZY TEXT x").unwrap().relevancy);
     }
 
     #[test]
@@ -378,6 +541,14 @@ mod tests {
             ("SEARCH ON 001-Jan-2026", Expected::Date),
             ("SEARCH ON \"1-Jan-2026", Expected::Date),
             ("SEARCH RETURN (BOGUS) ALL", Expected::ReturnOption),
+            ("SEARCH RETURN (ALL PARTIAL 1:2) ALL", Expected::ReturnOption),
+            ("SEARCH RETURN (PARTIAL 1:2 PARTIAL 1:2) ALL", Expected::NoDuplicate),
+            ("SEARCH RETURN (PARTIAL 1:-2) ALL", Expected::NonZeroNumber),
+            ("SEARCH RETURN (PARTIAL -1:2) ALL", Expected::PartialRange),
+            ("SEARCH RETURN (PARTIAL 0:2) ALL", Expected::NonZeroNumber),
+            ("SEARCH OLDER 0", Expected::NonZeroNumber),
+            ("SEARCH EMAILID a/b", Expected::ObjectId),
+            ("SEARCH FUZZY", Expected::Space),
             ("SEARCH CHARSET latin1 ALL", Expected::Charset),
             ("SEARCH TEXT", Expected::Space),
             ("SEARCH KEYWORD \\Seen", Expected::Atom),

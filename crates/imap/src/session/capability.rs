@@ -30,6 +30,16 @@ const ALWAYS: &[&str] = &[
     "NAMESPACE",
     "MULTIAPPEND",
     "NOTIFY",
+    "WITHIN",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
+    "PARTIAL",
+    "INPROGRESS",
+    "SEARCH=FUZZY",
+    "I18NLEVEL=1",
     "UIDONLY",
 ];
 

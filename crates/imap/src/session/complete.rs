@@ -5,7 +5,7 @@ use mox_base::MailboxName;
 use super::op::{Outcome, Refusal};
 use super::{
     Action, Session, Tagged, Waiting, append, auth, capability, fetch, list, mailbox,
-    move_messages, notify, search, select,
+    move_messages, notify, search, select, thread,
 };
 use crate::print;
 
@@ -31,6 +31,7 @@ pub(super) enum Pending {
     Expunge,
     Search(search::Searching),
     Notify,
+    Thread,
 }
 
 impl Session {
@@ -95,9 +96,10 @@ impl Session {
                 move_messages::expunged(self, cmd, &expunged)
             }
             (Pending::Search(searching), Outcome::Found(found)) => {
-                search::complete(self, cmd, &searching, &found)
+                search::complete(self, cmd, &searching, found)
             }
             (Pending::Notify, Outcome::Facts(facts)) => notify::print_all(self, cmd, facts),
+            (Pending::Thread, Outcome::Threads(threads)) => thread::complete(self, cmd, &threads),
             _ => self.driver_fault("an outcome of another kind"),
         }
     }

@@ -35,8 +35,10 @@ mod op;
 mod reply;
 mod rights;
 mod search;
+mod search_answer;
 mod select;
 mod tell;
+mod thread;
 mod view;
 
 use mox_base::ModSeq;
@@ -49,7 +51,7 @@ pub use notify::{DELAYED_REMOVALS_MAX, NOTIFY_MAILBOXES_MAX};
 pub use op::{
     AppendOp, Appended, Copied, CopyOp, Expunged, Facts, FactsOf, FetchOp, Fetched, Found,
     MailboxInfo, MessageState, Op, Outcome, QresyncData, Refusal, Resync, SearchOp, SelectOp,
-    Snapshot, StoreOp, Stored, Targets,
+    Snapshot, StoreOp, Stored, Targets, ThreadOp,
 };
 pub use select::{ClientState, SAMPLE_NUMBERS_MAX, client_state};
 use tell::{Resume, Telling};

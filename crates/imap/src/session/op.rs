@@ -11,7 +11,8 @@ use mox_base::{
 
 use crate::print::{MailboxStatus, Naming};
 use crate::types::{
-    FetchItem, FlagList, NumSet, Qresync, ResolvedKey, StoreAction, UidMap, Wanted,
+    FetchItem, FlagList, NumSet, Qresync, ResolvedKey, SortKey, StoreAction, ThreadAlgorithm,
+    ThreadEntry, UidMap, Wanted,
 };
 
 /// A question to the driver.
@@ -116,6 +117,8 @@ pub enum Op {
     /// What NOTIFY must know of mailboxes. Answered by `Facts`, in any order; what is not there is
     /// left out.
     Facts(FactsOf),
+    /// Put messages into threads. Answered by `Threads`.
+    Thread(ThreadOp),
     /// The session lost changes: what is in the mailbox now, and what changed since? Answered by
     /// `Resynced`, or `Refused` if the mailbox is gone.
     Resync {
@@ -146,6 +149,7 @@ pub enum Outcome {
     Expunged(Expunged),
     Found(Found),
     Facts(Vec<Facts>),
+    Threads(Vec<ThreadEntry>),
     Resynced(Box<Resync>),
 }
 
@@ -461,7 +465,7 @@ pub struct Expunged {
     pub highest_modseq: ModSeq,
 }
 
-/// SEARCH. RFC 9051 §6.4.4.
+/// SEARCH and SORT. RFC 9051 §6.4.4, RFC 5256 §3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchOp {
     /// The mailbox.
@@ -474,6 +478,25 @@ pub struct SearchOp {
     pub wanted: Wanted,
     /// Whether [`Found::highest_modseq`] is needed.
     pub with_modseq: bool,
+    /// What to sort by; if not empty, [`Found::order`] is needed.
+    pub sort: Vec<SortKey>,
+    /// Of the command, for telling of progress. RFC 9585 §3.
+    pub tag: String,
+}
+
+/// THREAD. RFC 5256 §3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadOp {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// The messages the session knows: only these may match.
+    pub known: Arc<UidMap>,
+    /// Which of them.
+    pub key: ResolvedKey,
+    /// How.
+    pub algorithm: ThreadAlgorithm,
+    /// Of the command, for telling of progress. RFC 9585 §3.
+    pub tag: String,
 }
 
 /// A search result.
@@ -483,6 +506,11 @@ pub struct Found {
     pub uids: NumSet,
     /// The highest mod-sequence among them.
     pub highest_modseq: Option<ModSeq>,
+    /// The matches as sorted; empty unless asked for.
+    pub order: Vec<u32>,
+    /// How well each matches, 1 to 100, in ascending order of UIDs; empty unless the program has a
+    /// FUZZY key. RFC 6203 §4.
+    pub relevancy: Vec<u8>,
 }
 
 /// A mailbox as it is now, and what changed.

@@ -1,19 +1,15 @@
-//! SEARCH, with its old and its extended answer.
+//! SEARCH and SORT: from the program to the question, and from the outcome to the answer.
+
+use std::collections::HashMap;
 
 use super::op::{Found, SearchOp};
 use super::rights::{self, Right, Target};
-use super::{Action, Op, Pending, Session, State, Tagged, limit};
-use crate::print;
+use super::search_answer::{Answer, Numbers};
+use super::{Action, Op, Pending, Session, State, Tagged, View, limit};
 use crate::types::{
     NumSet, ParsedKey, ResolvedKey, ReturnOptions, Search, SearchKey, SequenceSetError, SetArg,
-    SetOf,
+    SetOf, SortBy,
 };
-
-/// Numbers in one line of an old answer.
-///
-/// Deviation: our specification has 100. Clients such as Python's imaplib look at the first line
-/// only, so a line is only cut where it would grow beyond a megabyte.
-const SEARCH_LINE_NUMBERS_MAX: usize = 100_000;
 
 /// What is kept while the driver searches.
 #[derive(Debug)]
@@ -21,45 +17,92 @@ pub(super) struct Searching {
     /// `None` for an old answer.
     options: Option<ReturnOptions>,
     asked_modseq: bool,
+    is_sorted: bool,
 }
 
-/// SEARCH and UID SEARCH. RFC 9051 §6.4.4, RFC 4731 §3.1, RFC 5182 §2.1.
+/// Why the sets of a program mean nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    /// Message numbers after UIDONLY. RFC 9586 §3.
+    NumbersForbidden,
+    /// A message number beyond the last.
+    NoSuchNumber,
+}
+
+/// SEARCH, SORT and their UID forms. RFC 9051 §6.4.4, RFC 4731 §3.1, RFC 5182 §2.1, RFC 5256 §3.
 pub(super) fn search(session: &mut Session, cmd: Tagged, search: Search) -> Action {
     let asked_modseq = search.key.any(&|key: &ParsedKey| matches!(key, SearchKey::ModSeq(_)));
     if asked_modseq {
         session.enable_condstore();
     }
-    let enabled = session.enabled;
-    if enabled.uidonly && has_numbers(&search.key) {
-        return session.uid_required(cmd);
+    let is_sorted = !search.sort.is_empty();
+    let all = ReturnOptions { all: true, ..ReturnOptions::default() };
+    // RFC 9051 §6.4.4: in IMAP4rev2 the answer of SEARCH always is ESEARCH. SORT is not part of it.
+    let is_extended = session.enabled.rev2 && !is_sorted;
+    let options = search.options.or_else(|| is_extended.then_some(all));
+    let is_fuzzy = search.key.any(&|key: &ParsedKey| matches!(key, SearchKey::Fuzzy(_)));
+    let wants_relevancy = options.is_some_and(|options| options.relevancy)
+        || search.sort.iter().any(|key| key.by == SortBy::Relevancy);
+    let resolved = resolve(session, search.key);
+    if let State::Selected(view) = &mut session.state
+        && options.is_some_and(|options| options.save)
+    {
+        // RFC 5182 §2.1: a search that fails leaves an empty result.
+        view.saved = NumSet::new();
     }
+    if wants_relevancy && !is_fuzzy {
+        return session.bad(cmd, None, "relevancy without a fuzzy key");
+    }
+    if search.sort.iter().skip(1).any(|key| key.by == SortBy::Relevancy) {
+        // Deviation: RFC 6203 §5 lets RELEVANCY stand anywhere; as the last of several it would
+        // decide between messages that are equal in all else, of which there are none.
+        return session.bad(cmd, None, "relevancy must be the first sort key");
+    }
+    let mut key = match resolved {
+        Ok(key) => key,
+        Err(why) => return unresolved(session, cmd, why),
+    };
     let mut cmd = match rights::permit(session, cmd, Target::Selected, Right::Read) {
         Ok(cmd) => cmd,
         Err(action) => return action,
     };
-    let State::Selected(view) = &mut session.state else { return session.done(cmd) };
-    let key = search.key.try_map(&mut |set| match set {
-        SetOf::Uids(set) => view.resolve(&set, true),
-        SetOf::Seqs(set) => view.resolve(&set, false),
-    });
-    let all = ReturnOptions { all: true, ..ReturnOptions::default() };
-    // RFC 9051 §6.4.4: in IMAP4rev2 the answer always is ESEARCH.
-    let options = search.options.or_else(|| enabled.rev2.then_some(all));
-    if options.is_some_and(|options| options.save) {
-        // RFC 5182 §2.1: a search that fails leaves an empty result.
-        view.saved = NumSet::new();
-    }
-    let key: Result<ResolvedKey, SequenceSetError> = key;
-    let Ok(mut key) = key else { return session.bad(cmd, None, "no such message number") };
+    let State::Selected(view) = &session.state else { return session.done(cmd) };
     limit::cut_search(session.settings.message_limit(), &mut cmd, &view.uids, &mut key);
+    let mut wanted = options.unwrap_or(all);
+    // The first and the last of what is sorted are known when all of it is.
+    wanted.all |= is_sorted;
     let op = SearchOp {
         mailbox: view.mailbox,
         known: std::sync::Arc::clone(&view.uids),
         key,
-        wanted: options.unwrap_or(all).wanted(),
+        wanted: wanted.wanted(),
         with_modseq: asked_modseq,
+        sort: search.sort,
+        tag: cmd.tag.clone(),
     };
-    session.perform(cmd, Pending::Search(Searching { options, asked_modseq }), Op::Search(op))
+    let searching = Searching { options, asked_modseq, is_sorted };
+    session.perform(cmd, Pending::Search(searching), Op::Search(op))
+}
+
+/// Turns message numbers and `$` into UIDs.
+pub(super) fn resolve(session: &Session, key: ParsedKey) -> Result<ResolvedKey, Unresolved> {
+    if session.enabled.uidonly && has_numbers(&key) {
+        return Err(Unresolved::NumbersForbidden);
+    }
+    let State::Selected(view) = &session.state else { return Err(Unresolved::NoSuchNumber) };
+    let resolved: Result<ResolvedKey, SequenceSetError> = key.try_map(&mut |set| match set {
+        SetOf::Uids(set) => view.resolve(&set, true),
+        SetOf::Seqs(set) => view.resolve(&set, false),
+    });
+    resolved.map_err(|_| Unresolved::NoSuchNumber)
+}
+
+/// Answers a command whose program means nothing.
+pub(super) fn unresolved(session: &mut Session, cmd: Tagged, why: Unresolved) -> Action {
+    match why {
+        Unresolved::NumbersForbidden => session.uid_required(cmd),
+        Unresolved::NoSuchNumber => session.bad(cmd, None, "no such message number"),
+    }
 }
 
 /// Whether a program has message numbers in it; `$` stands for messages without a number.
@@ -72,91 +115,74 @@ pub(super) fn complete(
     session: &mut Session,
     cmd: Tagged,
     searching: &Searching,
-    found: &Found,
+    found: Found,
 ) -> Action {
     let State::Selected(view) = &mut session.state else { return session.done(cmd) };
-    let uids = view.uids.intersection(&found.uids);
-    let numbers = if cmd.name.is_uid() { uids.clone() } else { view.uids.seqs_of_uids(&uids) };
-    let modseq = found.highest_modseq.filter(|_| searching.asked_modseq && !uids.is_empty());
-    let modseq = modseq.map(|modseq| modseq.get().max(1));
+    let modseq = found.highest_modseq.filter(|_| searching.asked_modseq);
+    let relevancy = relevancy_of(&found);
+    let uids = if searching.is_sorted {
+        let known = |uid: &u32| view.uids.seq_of(*uid).is_some();
+        Numbers::List(found.order.into_iter().filter(known).collect())
+    } else {
+        Numbers::Set(view.uids.intersection(&found.uids))
+    };
+    let by_uid = cmd.name.is_uid();
+    let numbers = if by_uid { uids.clone() } else { numbers_of(view, &uids) };
+    let answer = Answer {
+        tag: &cmd.tag,
+        is_uid: by_uid,
+        modseq: modseq.filter(|_| !uids.is_empty()).map(|modseq| modseq.get().max(1)),
+        numbers: &numbers,
+    };
     let out = &mut session.out;
     match searching.options {
-        None => print_old(out, &numbers, modseq),
+        None => answer.print_old(out, if searching.is_sorted { "SORT" } else { "SEARCH" }),
         Some(options) => {
             if options.save {
-                view.saved = saved(options, uids);
+                view.saved = saved(options, &uids);
             }
-            let says_nothing =
-                options.save && !(options.min || options.max || options.all || options.count);
-            if !says_nothing {
-                print_extended(out, &cmd, options, &numbers, modseq);
+            let scores = options.relevancy.then(|| scores(options, &uids, &relevancy));
+            if answer.says_something(options) {
+                answer.print_extended(out, options, scores.as_deref());
             }
         }
     }
     session.done(cmd)
 }
 
-/// RFC 5182 §2.4: with only MIN or MAX, only these are saved.
-fn saved(options: ReturnOptions, uids: NumSet) -> NumSet {
-    if options.all || options.count || !(options.min || options.max) {
-        return uids;
+fn numbers_of(view: &View, uids: &Numbers) -> Numbers {
+    match uids {
+        Numbers::Set(uids) => Numbers::Set(view.uids.seqs_of_uids(uids)),
+        Numbers::List(uids) => {
+            Numbers::List(uids.iter().filter_map(|uid| view.uids.seq_of(*uid)).collect())
+        }
     }
+}
+
+/// The scores by UID.
+fn relevancy_of(found: &Found) -> HashMap<u32, u8> {
+    found.uids.iter().zip(found.relevancy.iter().copied()).collect()
+}
+
+/// The scores of what is shown, in its order. RFC 6203 §4.
+fn scores(options: ReturnOptions, uids: &Numbers, relevancy: &HashMap<u32, u8>) -> Vec<u8> {
+    let shown = options.partial.map_or_else(|| uids.clone(), |range| uids.part(range));
+    shown.to_vec().iter().map(|uid| relevancy.get(uid).copied().unwrap_or(1)).collect()
+}
+
+/// RFC 5182 §2.4: with only MIN or MAX, only these are saved. RFC 9394 §3.2: with PARTIAL, its part
+/// is saved in place of all.
+fn saved(options: ReturnOptions, uids: &Numbers) -> NumSet {
+    let only_ends = options.min || options.max;
+    if options.all || (options.count && options.partial.is_none()) {
+        return uids.to_set();
+    }
+    let part = match options.partial {
+        Some(range) => uids.part(range).to_set(),
+        None if !only_ends => return uids.to_set(),
+        None => NumSet::new(),
+    };
     let min = uids.first().filter(|_| options.min);
     let max = uids.last().filter(|_| options.max);
-    min.into_iter().chain(max.filter(|max| Some(*max) != min)).collect()
-}
-
-/// `* SEARCH n n … [(MODSEQ m)]`. RFC 3501 §7.2.5, RFC 7162 §3.1.5.
-fn print_old(out: &mut Vec<u8>, numbers: &NumSet, modseq: Option<u64>) {
-    out.extend_from_slice(b"* SEARCH");
-    for (index, number) in numbers.iter().enumerate() {
-        if index > 0 && index.is_multiple_of(SEARCH_LINE_NUMBERS_MAX) {
-            out.extend_from_slice(b"\r\n* SEARCH");
-        }
-        out.push(b' ');
-        print::number(out, number);
-    }
-    if let Some(modseq) = modseq {
-        out.extend_from_slice(b" (MODSEQ ");
-        print::number(out, modseq);
-        out.push(b')');
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// `* ESEARCH (TAG "t") [UID] [MIN n] [MAX n] [COUNT n] [ALL set] [MODSEQ m]`. RFC 9051 §7.3.4.
-fn print_extended(
-    out: &mut Vec<u8>,
-    cmd: &Tagged,
-    options: ReturnOptions,
-    numbers: &NumSet,
-    modseq: Option<u64>,
-) {
-    out.extend_from_slice(b"* ESEARCH (TAG \"");
-    // A tag has no character that would need an escape.
-    out.extend_from_slice(cmd.tag.as_bytes());
-    out.extend_from_slice(b"\")");
-    if cmd.name.is_uid() {
-        out.extend_from_slice(b" UID");
-    }
-    let mut item = |name: &str, value: Option<u64>| {
-        if let Some(value) = value {
-            out.push(b' ');
-            out.extend_from_slice(name.as_bytes());
-            out.push(b' ');
-            print::number(out, value);
-        }
-    };
-    item("MIN", numbers.first().filter(|_| options.min).map(u64::from));
-    item("MAX", numbers.last().filter(|_| options.max).map(u64::from));
-    item("COUNT", options.count.then(|| numbers.len()));
-    if options.all && !numbers.is_empty() {
-        out.extend_from_slice(b" ALL ");
-        print::set(out, numbers);
-    }
-    if let Some(modseq) = modseq {
-        out.extend_from_slice(b" MODSEQ ");
-        print::number(out, modseq);
-    }
-    out.extend_from_slice(b"\r\n");
+    part.union(&min.into_iter().chain(max).collect())
 }

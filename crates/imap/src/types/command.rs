@@ -6,7 +6,7 @@ use mox_base::{ModSeq, Secret, UidValidity, UnixSeconds};
 
 use super::{
     FetchItem, FetchModifiers, FlagList, Notify, NumSet, ParsedKey, ReturnOptions, SequenceSet,
-    SetArg, StatusItem,
+    SetArg, SortKey, StatusItem, ThreadAlgorithm,
 };
 
 /// The commands known here, `UID x` being one of its own.
@@ -40,12 +40,16 @@ pub enum Name {
     Unselect,
     Expunge,
     Search,
+    Sort,
+    Thread,
     Fetch,
     Store,
     Copy,
     Move,
     UidExpunge,
     UidSearch,
+    UidSort,
+    UidThread,
     UidFetch,
     UidStore,
     UidCopy,
@@ -93,12 +97,16 @@ const NAMES: &[(&str, Name, LegalIn)] = &[
     ("UNSELECT", Name::Unselect, LegalIn::Selected),
     ("EXPUNGE", Name::Expunge, LegalIn::Selected),
     ("SEARCH", Name::Search, LegalIn::Selected),
+    ("SORT", Name::Sort, LegalIn::Selected),
+    ("THREAD", Name::Thread, LegalIn::Selected),
     ("FETCH", Name::Fetch, LegalIn::Selected),
     ("STORE", Name::Store, LegalIn::Selected),
     ("COPY", Name::Copy, LegalIn::Selected),
     ("MOVE", Name::Move, LegalIn::Selected),
     ("UID EXPUNGE", Name::UidExpunge, LegalIn::Selected),
     ("UID SEARCH", Name::UidSearch, LegalIn::Selected),
+    ("UID SORT", Name::UidSort, LegalIn::Selected),
+    ("UID THREAD", Name::UidThread, LegalIn::Selected),
     ("UID FETCH", Name::UidFetch, LegalIn::Selected),
     ("UID STORE", Name::UidStore, LegalIn::Selected),
     ("UID COPY", Name::UidCopy, LegalIn::Selected),
@@ -133,6 +141,8 @@ impl Name {
             self,
             Self::UidExpunge
                 | Self::UidSearch
+                | Self::UidSort
+                | Self::UidThread
                 | Self::UidFetch
                 | Self::UidStore
                 | Self::UidCopy
@@ -145,15 +155,25 @@ impl Name {
     /// RFC 9586 §3: a client that has enabled UIDONLY must use the UID form of these.
     #[must_use]
     pub const fn uses_numbers(self) -> bool {
-        matches!(self, Self::Search | Self::Fetch | Self::Store | Self::Copy | Self::Move)
+        matches!(
+            self,
+            Self::Search
+                | Self::Sort
+                | Self::Thread
+                | Self::Fetch
+                | Self::Store
+                | Self::Copy
+                | Self::Move
+        )
     }
 
     /// Whether sequence numbers must stay as they are while the command runs.
     ///
-    /// RFC 9051 §7.5.1: no EXPUNGE response during FETCH, STORE or SEARCH.
+    /// RFC 9051 §7.5.1: no EXPUNGE response during FETCH, STORE or SEARCH; RFC 5256 §3: nor during
+    /// SORT and THREAD.
     #[must_use]
     pub const fn freezes_numbers(self) -> bool {
-        matches!(self, Self::Fetch | Self::Store | Self::Search)
+        matches!(self, Self::Fetch | Self::Store | Self::Search | Self::Sort | Self::Thread)
     }
 }
 
@@ -203,8 +223,10 @@ pub enum Command {
     Notify(Notify),
     /// UID EXPUNGE.
     UidExpunge(SetArg),
-    /// SEARCH.
+    /// SEARCH and SORT.
     Search(Search),
+    /// THREAD.
+    Thread(Thread),
     /// FETCH.
     Fetch(Fetch),
     /// STORE.
@@ -346,11 +368,22 @@ pub enum StoreAction {
     Remove,
 }
 
-/// SEARCH. RFC 9051 §6.4.4.
+/// SEARCH and SORT. RFC 9051 §6.4.4, RFC 5256 §3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
     /// The RETURN options, `None` without RETURN.
     pub options: Option<ReturnOptions>,
     /// The program.
+    pub key: ParsedKey,
+    /// What SORT sorts by; empty for SEARCH.
+    pub sort: Vec<SortKey>,
+}
+
+/// THREAD. RFC 5256 §3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// How.
+    pub algorithm: ThreadAlgorithm,
+    /// Of which messages.
     pub key: ParsedKey,
 }

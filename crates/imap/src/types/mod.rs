@@ -6,15 +6,18 @@ mod filter;
 mod flag;
 mod mailbox;
 mod notify;
+pub mod object_id;
+mod partial;
 mod search;
 mod sequence_set;
+mod sort;
 mod status;
 mod uid_map;
 pub mod utf7;
 
 pub use command::{
     AppendMessage, Authenticate, Command, Create, Fetch, LegalIn, List, Login, MailboxArg, Name,
-    Qresync, Search, Select, Store, StoreAction,
+    Qresync, Search, Select, Store, StoreAction, Thread,
 };
 pub use fetch::{
     BinarySection, BodySection, FETCH_ITEMS_MAX, FetchItem, FetchModifiers, Partial,
@@ -25,10 +28,12 @@ pub use flag::{FlagList, is_atom_char};
 pub use mailbox::{ListPattern, SEPARATOR};
 pub use mox_base::NumSet;
 pub use notify::{EventGroup, EventSet, NOTIFY_EVENTS_MAX, NOTIFY_GROUPS_MAX, Notify};
+pub use partial::PartialRange;
 pub use search::{
     DateOrder, ParsedKey, ResolvedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX,
     SearchDate, SearchKey, SetOf, Wanted,
 };
 pub use sequence_set::{RANGES_MAX, SeqNum, SequenceSet, SequenceSetError, SetArg};
+pub use sort::{SORT_KEYS_MAX, SortBy, SortKey, ThreadAlgorithm, ThreadEntry};
 pub use status::StatusItem;
 pub use uid_map::{Removed, SeqCursor, UidMap};

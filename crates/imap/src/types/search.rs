@@ -1,10 +1,10 @@
 //! What SEARCH can ask for.
 //!
-//! Source: RFC 9051 §6.4.4, RFC 7162 §3.1.5.
+//! Source: RFC 9051 §6.4.4, RFC 7162 §3.1.5, and of each key the RFC that stands at it.
 
-use mox_base::{Flags, Keyword, ModSeq};
+use mox_base::{EmailId, Flags, Keyword, ModSeq, ThreadId};
 
-use super::{NumSet, SetArg};
+use super::{NumSet, PartialRange, SetArg};
 
 /// How deep keys may nest in parentheses, NOT and OR. Ours; keeps recursion bounded.
 pub const SEARCH_DEPTH_MAX: usize = 50;
@@ -55,6 +55,18 @@ pub enum SearchKey<S> {
     Smaller(u64),
     /// Mod-sequence at least this. RFC 7162 §3.1.5.
     ModSeq(ModSeq),
+    /// Received at least this many seconds ago. RFC 5032 §2.
+    Older(u32),
+    /// Received at most this many seconds ago. RFC 5032 §2.
+    Younger(u32),
+    /// Came to the mailbox before the day, on it, or on or after it. RFC 8514 §4.3.
+    Saved(DateOrder, SearchDate),
+    /// Has this content. RFC 8474 §6.
+    EmailId(EmailId),
+    /// Is in this thread. RFC 8474 §6.
+    ThreadId(ThreadId),
+    /// Texts in this key need to match only roughly. RFC 6203 §3.
+    Fuzzy(Box<Self>),
 }
 
 /// A search as the driver gets it: numbers and `$` are UIDs by now.
@@ -100,13 +112,20 @@ pub struct ReturnOptions {
     pub count: bool,
     /// Keep the result for `$`. RFC 9051 §6.4.4.1.
     pub save: bool,
+    /// A stretch of the result instead of all. RFC 9394 §3.1.
+    pub partial: Option<PartialRange>,
+    /// How well each message of the result matches. RFC 6203 §4.
+    pub relevancy: bool,
+    /// Tell of changes of the result from now on. RFC 5267 §4.3.
+    pub update: bool,
 }
 
 impl ReturnOptions {
     /// How much of the result is needed, so that a search can end early.
     #[must_use]
     pub const fn wanted(self) -> Wanted {
-        match (self.all || self.count, self.min, self.max) {
+        let all = self.all || self.count || self.update || self.relevancy || self.partial.is_some();
+        match (all, self.min, self.max) {
             (false, true, false) => Wanted::First,
             (false, false, true) => Wanted::Last,
             (false, true, true) => Wanted::Ends,
@@ -156,6 +175,12 @@ impl<S> SearchKey<S> {
             Self::Larger(size) => SearchKey::Larger(size),
             Self::Smaller(size) => SearchKey::Smaller(size),
             Self::ModSeq(modseq) => SearchKey::ModSeq(modseq),
+            Self::Older(secs) => SearchKey::Older(secs),
+            Self::Younger(secs) => SearchKey::Younger(secs),
+            Self::Saved(order, date) => SearchKey::Saved(order, date),
+            Self::EmailId(id) => SearchKey::EmailId(id),
+            Self::ThreadId(id) => SearchKey::ThreadId(id),
+            Self::Fuzzy(key) => SearchKey::Fuzzy(Box::new(key.try_map(uids_of)?)),
         })
     }
 
@@ -165,7 +190,7 @@ impl<S> SearchKey<S> {
             || match self {
                 Self::And(keys) => keys.iter().any(|key| key.any(test)),
                 Self::Or(a, b) => a.any(test) || b.any(test),
-                Self::Not(key) => key.any(test),
+                Self::Not(key) | Self::Fuzzy(key) => key.any(test),
                 _ => false,
             }
     }
@@ -198,8 +223,9 @@ mod tests {
 
     #[test]
     fn only_a_search_for_ends_can_stop_early() {
-        let wanted =
-            |min, max, all, count| ReturnOptions { min, max, all, count, save: true }.wanted();
+        let wanted = |min, max, all, count| {
+            ReturnOptions { min, max, all, count, save: true, ..Default::default() }.wanted()
+        };
         assert_eq!(wanted(true, false, false, false), Wanted::First);
         assert_eq!(wanted(false, true, false, false), Wanted::Last);
         assert_eq!(wanted(true, true, false, false), Wanted::Ends);

@@ -8,7 +8,7 @@ use mox_imap::session::{
     Action, Appended, Change, Copied, Expunged, Facts, Fetched, Found, MailboxInfo, MessageState,
     Op, Outcome, Resync, Session, Settings, Snapshot, Stored,
 };
-use mox_imap::types::{Command, FlagList, NumSet, UidMap, utf7};
+use mox_imap::types::{Command, FlagList, NumSet, ThreadEntry, UidMap, utf7};
 use mox_imap::wire::redact;
 
 const MAILBOX: MailboxId = MailboxId(1);
@@ -203,7 +203,9 @@ fn outcome(op: &Op) -> Outcome {
         }
         Op::Search(search) => {
             let uids = search.known.to_set();
-            Outcome::Found(Found { uids, highest_modseq: Some(modseq(9)) })
+            let order = if search.sort.is_empty() { Vec::new() } else { uids.iter().collect() };
+            let relevancy = uids.iter().map(|_| 50).collect();
+            Outcome::Found(Found { uids, highest_modseq: Some(modseq(9)), order, relevancy })
         }
         Op::Facts(_) => Outcome::Facts(vec![Facts {
             mailbox: Some(MailboxId(2)),
@@ -212,6 +214,14 @@ fn outcome(op: &Op) -> Outcome {
             is_inbox: true,
             status: Some(status()),
         }]),
+        Op::Thread(thread) => Outcome::Threads(
+            thread
+                .known
+                .to_set()
+                .iter()
+                .map(|uid| ThreadEntry { depth: 0, uid: Some(uid) })
+                .collect(),
+        ),
         Op::Resync { .. } => Outcome::Resynced(Box::new(Resync {
             uids: UidMap::from(uids()),
             changed: states(),

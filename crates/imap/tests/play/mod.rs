@@ -9,7 +9,8 @@
 //! `ok`, `no NAME`, `challenge TEXT`, `selected key=value…`, `created names…`,
 //! `mailboxes name:letters…` (s subscribed, n no mailbox, and special uses), `status numbers…`,
 //! `appended uids modseq`, `fetched states… [expunged]`, `stored states… [modified states…]`,
-//! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq]`,
+//! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
+//! `threads depth:uid…`,
 //! `resynced uids modseq states…`.
 //! An answer `write TEXT` sends a line of the driver's own and answers nothing.
 //! `facts id/name/letters…` (s subscribed, i inbox; `-` for no mailbox).
@@ -31,7 +32,7 @@ use mox_imap::session::{
     MessageState, Op, Outcome, QresyncData, Refusal, Resync, Session, Settings, Snapshot, Stored,
     client_state,
 };
-use mox_imap::types::{FlagList, NumSet, SequenceSet, StoreAction, UidMap};
+use mox_imap::types::{FlagList, NumSet, SequenceSet, StoreAction, ThreadEntry, UidMap};
 use mox_testkit::transcript::{Case, Input, Output};
 
 /// The mailbox that `selected` stands for.
@@ -272,13 +273,24 @@ fn question(op: &Op) -> String {
         Op::Copy(copy) => format!("copy {} {}", copy.targets.exact(), copy.to),
         Op::Move(copy) => format!("move {} {}", copy.targets.exact(), copy.to),
         Op::Expunge { targets, .. } => format!("expunge {}", targets.exact()),
-        Op::Search(search) => format!("search {:?} {:?}", search.wanted, search.key),
         Op::Facts(FactsOf::All) => "facts of all".to_owned(),
         Op::Facts(FactsOf::Some { mailboxes, names }) => {
             let ids = mailboxes.iter().map(|id| id.0.to_string());
             let words: Vec<_> = ids.chain(names.iter().map(ToString::to_string)).collect();
             format!("facts of {}", words.join(" "))
         }
+        Op::Search(search) if search.sort.is_empty() => {
+            format!("search {:?} {:?}", search.wanted, search.key)
+        }
+        Op::Search(search) => {
+            let keys: Vec<_> = search
+                .sort
+                .iter()
+                .map(|key| format!("{}{:?}", if key.is_reverse { "-" } else { "" }, key.by))
+                .collect();
+            format!("sort {} {:?} {:?}", keys.join(","), search.wanted, search.key)
+        }
+        Op::Thread(thread) => format!("thread {:?} {:?}", thread.algorithm, thread.key),
         Op::Resync { since, .. } => format!("resync since {since}"),
     }
 }
@@ -329,9 +341,15 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
         }),
         "found" => Outcome::Found(Found {
             uids: set(word_at(0)),
-            highest_modseq: words.get(1).map(|word| modseq(word)),
+            highest_modseq: words.iter().find_map(|word| word.strip_prefix("modseq=")).map(modseq),
+            order: numbers(words.iter().find_map(|word| word.strip_prefix("order="))),
+            relevancy: numbers(words.iter().find_map(|word| word.strip_prefix("relevancy=")))
+                .into_iter()
+                .map(|score| u8::try_from(score).unwrap())
+                .collect(),
         }),
         "facts" => Outcome::Facts(words.iter().map(|word| facts(word)).collect()),
+        "threads" => Outcome::Threads(words.iter().map(|word| thread_entry(word)).collect()),
         "resynced" => Outcome::Resynced(Box::new(Resync {
             uids: UidMap::from(set(word_at(0))),
             highest_modseq: modseq(word_at(1)),
@@ -339,6 +357,17 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
         })),
         other => panic!("unknown answer {other}"),
     }
+}
+
+/// Numbers separated by commas.
+fn numbers(text: Option<&str>) -> Vec<u32> {
+    text.into_iter().flat_map(|text| text.split(',')).map(|word| word.parse().unwrap()).collect()
+}
+
+/// `depth:uid`, `-` for a message that is missing.
+fn thread_entry(text: &str) -> ThreadEntry {
+    let (depth, uid) = text.split_once(':').unwrap();
+    ThreadEntry { depth: depth.parse().unwrap(), uid: uid.parse().ok() }
 }
 
 fn refusal(text: &str) -> Refusal {

@@ -21,6 +21,8 @@ mod notify;
 #[cfg(test)]
 mod pace;
 #[cfg(test)]
+mod searching;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod uidonly;

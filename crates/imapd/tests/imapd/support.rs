@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mox_base::{Clock, MailboxName, Rng};
 use mox_config::{Live, NamedFiles};
-use mox_imapd::{Imapd, Port, Services};
+use mox_imapd::{Imapd, PROGRESS_WAIT, Port, Services};
 use mox_login::{Logins, set_password};
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::TraceSwitch;
@@ -35,13 +35,14 @@ pub(crate) struct Setup {
     pub(crate) limits: ConnectionLimits,
     pub(crate) failures: AuthFailures,
     pub(crate) port: Port,
+    pub(crate) progress_wait: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let port = Port { plaintext_allowed: true, ..Port::default() };
         let (limits, failures) = (ConnectionLimits::unlimited(), AuthFailures::new());
-        Self { quota_bytes: None, limits, failures, port }
+        Self { quota_bytes: None, limits, failures, port, progress_wait: PROGRESS_WAIT }
     }
 }
 
@@ -98,6 +99,7 @@ pub(crate) fn server_with(setup: Setup) -> Server {
         limits: setup.limits,
         trace: TraceSwitch::default(),
         is_pedantic: false,
+        progress_wait: setup.progress_wait,
         version: "0.0.1".to_owned(),
     };
     let stopping = CancellationToken::new();

@@ -16,8 +16,7 @@ use super::{Session, Settings, Tagged};
 use crate::print::{self, Code, Status};
 use crate::types::{ResolvedKey, SearchKey, UidMap};
 
-/// The most messages one command works on, if the driver sets no other limit. RFC 9738 §3 wants
-/// 1,000 at least.
+/// The most messages one command works on, if the driver sets no other limit. Ours.
 pub const MESSAGES_MAX: u32 = 1_000_000;
 
 impl Settings {

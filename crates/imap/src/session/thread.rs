@@ -4,21 +4,23 @@
 
 use super::op::ThreadOp;
 use super::rights::{self, Right, Target};
-use super::{Action, Op, Pending, Session, State, Tagged, search};
+use super::{Action, Op, Pending, Session, State, Tagged, limit, search};
 use crate::print;
 use crate::types::{Thread, ThreadEntry};
 
 /// THREAD and UID THREAD. RFC 5256 §3.
 pub(super) fn thread(session: &mut Session, cmd: Tagged, thread: Thread) -> Action {
-    let key = match search::resolve(session, thread.key) {
+    let mut key = match search::resolve(session, thread.key) {
         Ok(key) => key,
         Err(why) => return search::unresolved(session, cmd, why),
     };
-    let cmd = match rights::permit(session, cmd, Target::Selected, Right::Read) {
+    let mut cmd = match rights::permit(session, cmd, Target::Selected, Right::Read) {
         Ok(cmd) => cmd,
         Err(action) => return action,
     };
     let State::Selected(view) = &session.state else { return session.done(cmd) };
+    // RFC 9738 §3.3: threads of a part of the mailbox, and the client hears that.
+    limit::cut_search(session.settings.message_limit(), &mut cmd, &view.uids, &mut key);
     let op = ThreadOp {
         mailbox: view.mailbox,
         known: std::sync::Arc::clone(&view.uids),

@@ -50,6 +50,7 @@ pub enum Code {
         limit: u32,
         lowest: Option<u32>,
     },
+    NoPerm,
     NonExistent,
     /// RFC 5465 §5.8.
     NotificationOverflow,
@@ -102,6 +103,7 @@ impl Code {
                 }
                 return;
             }
+            Self::NoPerm => "NOPERM",
             Self::NonExistent => "NONEXISTENT",
             Self::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Self::OverQuota => "OVERQUOTA",

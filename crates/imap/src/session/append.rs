@@ -7,6 +7,7 @@
 use mox_base::{MailboxName, Uid};
 
 use super::op::{AppendOp, Appended, MessageState, Refusal};
+use super::rights::{self, Right, Target};
 use super::{Action, Op, Outcome, Pending, Session, State, Tagged, Waiting};
 use crate::parser;
 use crate::print::Code;
@@ -64,7 +65,11 @@ pub(super) fn start(
         session.reader.reset();
         return session.no(cmd, Some(Code::Cannot), &error.to_string());
     }
-    let failed = name.is_err().then_some(Refusal::BadMailboxName);
+    let failed = match &name {
+        Err(_) => Some(Refusal::BadMailboxName),
+        Ok(name) if rights::allows(&session.state, Target::Named(name), Right::Insert) => None,
+        Ok(_) => Some(Refusal::NoPermission),
+    };
     let append = Append { mailbox: name.ok(), failed, after_utf8: false, messages: 0 };
     announce(session, cmd, append, message, literal)
 }

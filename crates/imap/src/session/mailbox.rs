@@ -105,6 +105,10 @@ pub(super) fn status(
         Ok(name) => name,
         Err(action) => return action,
     };
+    let cmd = match rights::permit(session, cmd, Target::Named(&name), Right::Read) {
+        Ok(cmd) => cmd,
+        Err(action) => return action,
+    };
     if items.contains(&StatusItem::HighestModSeq) {
         session.enable_condstore();
     }

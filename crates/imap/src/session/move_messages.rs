@@ -17,6 +17,10 @@ pub(super) fn copy(
         Ok(name) => name,
         Err(action) => return action,
     };
+    let cmd = match rights::permit(session, cmd, Target::Named(&to), Right::Insert) {
+        Ok(cmd) => cmd,
+        Err(action) => return action,
+    };
     let is_move = matches!(cmd.name, Name::Move | Name::UidMove);
     let right = rights::of_command(cmd.name);
     let mut cmd = match rights::permit(session, cmd, Target::Selected, right) {

@@ -191,6 +191,8 @@ pub enum Refusal {
     EmptyMessage,
     /// More of something than there may be, such as keywords or mailboxes.
     Limit(&'static str),
+    /// The user may not do this to the mailbox. RFC 5530 §3.
+    NoPermission,
     /// More messages than one command may work on. RFC 9738 §3.1.
     TooManyMessages(u32),
     /// A part that the message does not have, or that has not what was asked for.

@@ -131,6 +131,7 @@ fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
         Refusal::OverQuota => (Some(Code::OverQuota), "account over maximum total message size"),
         Refusal::EmptyMessage => (None, "empty message, cancelling append"),
         Refusal::Limit(what) => (Some(Code::Limit), what),
+        Refusal::NoPermission => (Some(Code::NoPerm), "not allowed in this mailbox"),
         Refusal::TooManyMessages(limit) => {
             let code = Code::MessageLimit { limit: *limit, lowest: None };
             (Some(code), "too many messages in one command")

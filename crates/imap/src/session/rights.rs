@@ -5,8 +5,9 @@
 //!
 //! Source: RFC 4314 §2.1, RFC 4314 §4 (which command needs which right), RFC 9051 §6.3.3.
 //!
-//! Invariant: a command that reads or changes the selected mailbox, or changes one by name, has
-//! passed [`permit`] before its operation is performed.
+//! Invariant: a command that reads or changes messages of a mailbox, selected or by its name, or
+//! makes or deletes one, has passed [`permit`] before its operation is performed; APPEND, which must
+//! read what it refuses, [`allows`]. Names alone (LIST, SUBSCRIBE) are everyone's own.
 
 use mox_base::MailboxName;
 
@@ -20,6 +21,8 @@ pub(super) enum Right {
     Read,
     /// `s` and `w`: change `\Seen` and other flags.
     WriteFlags,
+    /// `i`: put messages there.
+    Insert,
     /// `e`: remove messages.
     Expunge,
     /// `k`: make it, under this name.
@@ -50,10 +53,15 @@ pub(super) fn permit(
     }
 }
 
-/// Whether a right is there, for what a command leaves out without one: FETCH sets no `\Seen`, CLOSE
-/// removes nothing. RFC 9051 §6.3.3, RFC 9051 §6.4.1.
+/// Whether a right on the selected mailbox is there, for what a command leaves out without one: FETCH
+/// sets no `\Seen`, CLOSE removes nothing. RFC 9051 §6.3.3, RFC 9051 §6.4.1.
 pub(super) fn has(state: &State, right: Right) -> bool {
-    refused(state, Target::Selected, right).is_none()
+    allows(state, Target::Selected, right)
+}
+
+/// Whether a right is there, for a command that does not refuse at once.
+pub(super) fn allows(state: &State, target: Target<'_>, right: Right) -> bool {
+    refused(state, target, right).is_none()
 }
 
 /// Which right on the selected mailbox a command needs that names messages. RFC 4314 §4.
@@ -130,7 +138,7 @@ mod tests {
         for right in [Right::Create, Right::Delete] {
             assert!(may("x", right) && may("Inbox/x", right) && !may("inbox", right), "{right:?}");
         }
-        assert!(may("inbox", Right::WriteFlags));
+        assert!(may("inbox", Right::Insert) && may("inbox", Right::Read));
     }
 
     /// RFC 4314 §4: of the commands on messages, those that change something.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mox_base::ModSeq;
 
 use super::op::{QresyncData, SelectOp, Snapshot};
-use super::rights::{self, Right};
+use super::rights::{self, Right, Target};
 use super::view::View;
 use super::{Action, Op, Outcome, Pending, Session, State, Tagged, changes, notify};
 use crate::print::{self, Code, ListLine, Status};
@@ -33,6 +33,10 @@ pub(super) fn select(session: &mut Session, cmd: Tagged, select: Select) -> Acti
     session.changes.clear_messages();
     let (cmd, name) = match session.mailbox_name(cmd, &select.mailbox) {
         Ok(name) => name,
+        Err(action) => return action,
+    };
+    let cmd = match rights::permit(session, cmd, Target::Named(&name), Right::Read) {
+        Ok(cmd) => cmd,
         Err(action) => return action,
     };
     if session.enabled.uidonly && select.qresync.as_ref().is_some_and(|q| q.sample.is_some()) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mox_base::{Flags, Uid};
 use mox_imap::print::{self, FetchLine, Naming};
 use mox_imap::session::{Change, FetchOp, Fetched, Outcome, Refusal};
-use mox_imap::types::{FetchItem, NumSet, Section, SectionText};
+use mox_imap::types::{FetchItem, NumSet, Section, SectionText, object_id};
 use mox_mime::{Encoding, MessageRef};
 use mox_net::blocking;
 use mox_net::trace::Kind;
@@ -165,7 +165,7 @@ impl Plan {
                         | FetchItem::BinarySize(_)
                 )
             }),
-            preview: false,
+            preview: op.items.contains(&FetchItem::Preview),
             head: needs(is_of_head),
         };
         let is_plain = |item: &FetchItem| {
@@ -371,6 +371,13 @@ impl Plan {
                 line.binary(wanted, bytes.len());
                 return body.write(line, &bytes);
             }
+            FetchItem::Preview => {
+                // RFC 8970 §4: an empty one says that there is no text to show.
+                print::string(line.item("PREVIEW"), row.preview.as_bytes(), utf8);
+            }
+            FetchItem::SaveDate => line.date("SAVEDATE", row.saved),
+            FetchItem::EmailId => line.object_id("EMAILID", &object_id::email_id(row.email_id)),
+            FetchItem::ThreadId => line.object_id("THREADID", &object_id::thread_id(row.thread)),
             FetchItem::BinarySize(part) => {
                 let size = match body.binary(part)? {
                     Ok(bytes) => bytes.len(),

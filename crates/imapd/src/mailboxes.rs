@@ -21,7 +21,9 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
     match op {
         Op::Create { name, special_use } => {
             let created = account.create_mailbox(name, special_use).await;
-            let names = |made: Vec<Mailbox>| made.into_iter().map(|mailbox| mailbox.name).collect();
+            let names = |made: Vec<Mailbox>| {
+                made.into_iter().map(|mailbox| (mailbox.id, mailbox.name)).collect()
+            };
             refusal::outcome(cid, created, |made| Outcome::Created(names(made)))
         }
         Op::Delete(name) => done(account.delete_mailbox(name).await),
@@ -78,6 +80,7 @@ fn list(account: &Account, with_status: bool) -> Result<Vec<MailboxInfo>, StoreE
 pub(crate) fn status(mailbox: &Mailbox) -> MailboxStatus {
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     MailboxStatus {
+        id: mailbox.id,
         messages: count(mailbox.counts.messages()),
         uidnext: mailbox.uidnext,
         uidvalidity: mailbox.uidvalidity,

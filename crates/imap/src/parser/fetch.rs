@@ -5,6 +5,7 @@ use mox_base::ModSeq;
 use super::Expected;
 use super::lexer::{Lexer, Parsed};
 use super::messages::mod_sequence_valzer;
+use super::search::partial_range;
 use crate::types::{
     BinarySection, BodySection, Command, FETCH_ITEMS_MAX, Fetch, FetchItem, FetchModifiers,
     Partial, SECTION_DEPTH_MAX, Section, SectionText,
@@ -30,7 +31,7 @@ pub(super) fn fetch(lexer: &mut Lexer<'_>) -> Parsed<Command> {
     }
     let mut modifiers = FetchModifiers::default();
     if lexer.take(b' ') {
-        let given = lexer.list(2, |lexer| fetch_modifier(lexer, &mut modifiers))?;
+        let given = lexer.list(3, |lexer| fetch_modifier(lexer, &mut modifiers))?;
         if given.is_empty() {
             return lexer.fail(Expected::Modifier);
         }
@@ -51,10 +52,18 @@ fn fetch_macro(lexer: &mut Lexer<'_>) -> Option<Vec<FetchItem>> {
     Some(items)
 }
 
-/// `fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"`. RFC 7162 §7.
+/// `fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / "PARTIAL" SP
+/// partial-range`. RFC 7162 §7, RFC 9394 §4.
 fn fetch_modifier(lexer: &mut Lexer<'_>, modifiers: &mut FetchModifiers) -> Parsed<()> {
     if lexer.word("VANISHED") {
         if std::mem::replace(&mut modifiers.vanished, true) {
+            return lexer.fail(Expected::NoDuplicate);
+        }
+        return Ok(());
+    }
+    if lexer.word("PARTIAL") {
+        lexer.sp()?;
+        if modifiers.partial.replace(partial_range(lexer)?).is_some() {
             return lexer.fail(Expected::NoDuplicate);
         }
         return Ok(());
@@ -92,6 +101,13 @@ pub(super) fn fetch_att(lexer: &mut Lexer<'_>) -> Parsed<FetchItem> {
         (b"BODY", false) => FetchItem::Body,
         (b"UID", false) => FetchItem::Uid,
         (b"MODSEQ", false) => FetchItem::ModSeq,
+        (b"SAVEDATE", false) => FetchItem::SaveDate,
+        (b"EMAILID", false) => FetchItem::EmailId,
+        (b"THREADID", false) => FetchItem::ThreadId,
+        (b"PREVIEW", false) => {
+            preview_modifier(lexer)?;
+            FetchItem::Preview
+        }
         (b"BODY" | b"BODY.PEEK", true) => FetchItem::BodySection(BodySection {
             peek: name.len() > 4,
             section: section(lexer)?,
@@ -105,6 +121,17 @@ pub(super) fn fetch_att(lexer: &mut Lexer<'_>) -> Parsed<FetchItem> {
         (b"BINARY.SIZE", true) => FetchItem::BinarySize(section_binary(lexer)?),
         _ => return lexer.fail(Expected::FetchItem),
     })
+}
+
+/// `"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]`, `preview-mod = "LAZY"`. RFC 8970 §6.
+fn preview_modifier(lexer: &mut Lexer<'_>) -> Parsed<()> {
+    let mut ahead = lexer.clone();
+    // After the last item without parentheses the modifiers of FETCH may follow.
+    if !(ahead.take(b' ') && ahead.take(b'(') && ahead.word("LAZY")) {
+        return Ok(());
+    }
+    *lexer = ahead;
+    lexer.close()
 }
 
 /// `section-binary = "[" [section-part] "]"`. RFC 9051 §9.
@@ -207,6 +234,11 @@ mod tests {
         assert_eq!(items("FETCH $ (UID bodystructure MODSEQ)"), [Uid, BodyStructure, ModSeq]);
         assert_eq!(items("FETCH 1 RFC822.HEADER"), [Rfc822Header]);
         assert_eq!(items("FETCH 1 BINARY.SIZE[1.2]"), [BinarySize(vec![1, 2])]);
+        assert_eq!(items("FETCH 1 (PREVIEW SAVEDATE)"), [Preview, SaveDate]);
+        assert_eq!(items("FETCH 1 (PREVIEW (LAZY) EMAILID)"), [Preview, EmailId]);
+        assert_eq!(items("FETCH 1 PREVIEW (LAZY)"), [Preview]);
+        assert_eq!(items("FETCH 1 PREVIEW (CHANGEDSINCE 1)"), [Preview]);
+        assert_eq!(items("FETCH 1 THREADID"), [ThreadId]);
         assert!(items("FETCH 1 BODY[]").iter().all(FetchItem::marks_seen));
         assert!(!items("FETCH 1 BODY.PEEK[]").iter().any(FetchItem::marks_seen));
         assert!(!items("FETCH 1 BINARY.PEEK[]").iter().any(FetchItem::marks_seen));
@@ -255,7 +287,10 @@ mod tests {
         let want = BodySection { peek: true, section: Section::default(), partial };
         assert_eq!(fetch.items, [FetchItem::BodySection(want)]);
         let changed_since = ModSeq::new(12);
-        assert_eq!(fetch.modifiers, FetchModifiers { changed_since, vanished: true });
+        assert_eq!(
+            fetch.modifiers,
+            FetchModifiers { changed_since, vanished: true, partial: None }
+        );
     }
 
     #[test]

@@ -97,8 +97,13 @@ impl<'a> FetchLine<'a> {
 
     /// `INTERNALDATE "20-Nov-2026 08:55:32 +0000"`
     pub fn internal_date(&mut self, time: UnixSeconds) {
+        self.date("INTERNALDATE", time);
+    }
+
+    /// `SAVEDATE "20-Nov-2026 08:55:32 +0000"` and the like. RFC 8514 §4.2.
+    pub fn date(&mut self, name: &str, time: UnixSeconds) {
         let text = DateTime::from_unix(time).to_imap();
-        let out = self.item("INTERNALDATE");
+        let out = self.item(name);
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
@@ -107,6 +112,14 @@ impl<'a> FetchLine<'a> {
     /// `RFC822.SIZE n`
     pub fn size(&mut self, size_bytes: u64) {
         number(self.item("RFC822.SIZE"), size_bytes);
+    }
+
+    /// `EMAILID (E7)` and the like. RFC 8474 §5.
+    pub fn object_id(&mut self, name: &str, id: &str) {
+        let out = self.item(name);
+        out.push(b'(');
+        out.extend_from_slice(id.as_bytes());
+        out.push(b')');
     }
 
     /// `BODY[section]<origin> {size}` CR LF: `size` bytes of data must follow.

@@ -1,9 +1,9 @@
 //! LIST, STATUS and FLAGS responses.
 
-use mox_base::{Flags, Keyword, ModSeq, UidValidity};
+use mox_base::{Flags, Keyword, MailboxId, ModSeq, UidValidity};
 
 use super::text::{flags, mailbox, number};
-use crate::types::StatusItem;
+use crate::types::{StatusItem, object_id};
 
 /// One LIST response. RFC 9051 §7.3.1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +56,8 @@ impl ListLine<'_> {
 /// What STATUS tells of a mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailboxStatus {
+    /// Which it is.
+    pub id: MailboxId,
     /// Number of messages.
     pub messages: u32,
     /// The next UID, or 2^32 when there is none left.
@@ -99,6 +101,9 @@ pub fn status(
             StatusItem::HighestModSeq => number(out, shown_modseq(status.highest_modseq)),
             StatusItem::Recent | StatusItem::DeletedStorage => number(out, 0_u32),
             StatusItem::AppendLimit => out.extend_from_slice(b"NIL"),
+            StatusItem::MailboxId => {
+                out.extend_from_slice(format!("({})", object_id::mailbox_id(status.id)).as_bytes());
+            }
         }
     }
     out.extend_from_slice(b")\r\n");
@@ -154,6 +159,7 @@ mod tests {
     #[test]
     fn status_lists_all_items_in_the_order_asked() {
         let data = MailboxStatus {
+            id: MailboxId(7),
             messages: 3,
             uidnext: 4,
             uidvalidity: UidValidity::MIN,
@@ -167,7 +173,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "* STATUS x (MESSAGES 3 UIDNEXT 4 UIDVALIDITY 1 UNSEEN 2 DELETED 1 SIZE 1000 \
-             RECENT 0 HIGHESTMODSEQ 1 APPENDLIMIT NIL DELETED-STORAGE 0)\r\n"
+             RECENT 0 HIGHESTMODSEQ 1 APPENDLIMIT NIL DELETED-STORAGE 0 MAILBOXID (F7))\r\n"
         );
     }
 }

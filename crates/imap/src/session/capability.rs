@@ -19,6 +19,7 @@ const ALWAYS: &[&str] = &[
     "ESEARCH",
     "SEARCHRES",
     "MOVE",
+    "UTF8=ACCEPT",
     "LIST-EXTENDED",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
@@ -30,6 +31,10 @@ const ALWAYS: &[&str] = &[
     "NAMESPACE",
     "MULTIAPPEND",
     "NOTIFY",
+    "APPENDLIMIT=9223372036854775807",
+    "SAVEDATE",
+    "PREVIEW",
+    "OBJECTID",
     "WITHIN",
     "SORT",
     "SORT=DISPLAY",
@@ -90,6 +95,7 @@ pub(super) fn enable(session: &mut Session, cmd: Tagged, names: &[Vec<u8>]) -> s
         let name = String::from_utf8_lossy(name);
         match &*name.to_ascii_uppercase() {
             "IMAP4REV2" => session.enabled.rev2 = true,
+            "UTF8=ACCEPT" => session.enabled.utf8_accept = true,
             "CONDSTORE" => with_condstore = true,
             // RFC 7162 §3.2.3: QRESYNC enables CONDSTORE as well.
             "QRESYNC" => {

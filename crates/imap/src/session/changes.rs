@@ -393,7 +393,7 @@ pub(super) fn print_mailbox(change: &Change, extended: bool, enabled: Enabled, o
     let mut line = |name: &MailboxName, old: Option<&MailboxName>, attributes: &[&'static str]| {
         let old_name = old.filter(|_| extended).map(MailboxName::as_str);
         let line = ListLine { attributes, name: name.as_str(), old_name, child_subscribed: false };
-        line.print(out, enabled.rev2);
+        line.print(out, enabled.utf8());
     };
     match change {
         Change::MailboxAdded { name, is_subscribed, special_use }

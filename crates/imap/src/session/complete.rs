@@ -83,7 +83,7 @@ impl Session {
                 list::complete_lsub(self, cmd, (&reference, &pattern), names)
             }
             (Pending::Status(name, items), Outcome::Status(status)) => {
-                print::status(&mut self.out, name.as_str(), &items, &status, self.enabled.rev2);
+                print::status(&mut self.out, name.as_str(), &items, &status, self.enabled.utf8());
                 self.done(cmd)
             }
             (Pending::Fetch, Outcome::Fetched(fetched)) => fetch::fetched(self, cmd, fetched),

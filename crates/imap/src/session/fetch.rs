@@ -4,7 +4,7 @@ use super::op::{FetchOp, Fetched, MessageState, StoreOp, Stored};
 use super::rights::{self, Right, Target};
 use super::{Action, Change, Enabled, Op, Pending, Session, State, Tagged, View, changes, limit};
 use crate::print::{self, Code, FetchLine, Naming};
-use crate::types::{Fetch, FetchItem, NumSet, Store};
+use crate::types::{Fetch, FetchItem, NumSet, PartialRange, Store};
 
 /// FETCH. RFC 9051 §6.4.5.
 pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action {
@@ -13,6 +13,10 @@ pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action 
     // RFC 7162 §3.2.6: VANISHED needs UID FETCH, QRESYNC and CHANGEDSINCE.
     if fetch.modifiers.vanished && !(by_uid && session.enabled.qresync && since.is_some()) {
         return session.bad(cmd, None, "vanished without uid fetch, qresync and changedsince");
+    }
+    // RFC 9394 §3.3: message numbers and PARTIAL do not go together.
+    if fetch.modifiers.partial.is_some() && !by_uid {
+        return session.bad(cmd, None, "partial without uid fetch");
     }
     let asks_modseq = fetch.items.contains(&FetchItem::ModSeq);
     if asks_modseq || since.is_some() {
@@ -27,6 +31,9 @@ pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action 
     let Ok(mut targets) = view.targets(&fetch.set, by_uid) else {
         return session.bad(cmd, None, "no such message number");
     };
+    if let Some(range) = fetch.modifiers.partial {
+        targets.uids = part(&targets.exact(), range);
+    }
     limit::cut(session.settings.message_limit(), &mut cmd, &mut targets);
     let mark_seen = may_mark && fetch.items.iter().any(FetchItem::marks_seen);
     let op = FetchOp {
@@ -44,10 +51,16 @@ pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action 
             Naming::Number => Naming::Number,
             Naming::Uid { .. } => Naming::Uid { with_item: fetch.items.contains(&FetchItem::Uid) },
         },
-        utf8: session.enabled.rev2,
+        utf8: session.enabled.utf8(),
         items: fetch.items.into_iter().filter(|item| !is_implied(item)).collect(),
     };
     session.perform(cmd, Pending::Fetch, Op::Fetch(op))
+}
+
+/// A stretch of a set. RFC 9394 §3.3.
+fn part(uids: &NumSet, range: PartialRange) -> NumSet {
+    let places = range.of(usize::try_from(uids.len()).unwrap_or(usize::MAX));
+    uids.iter().skip(places.start).take(places.len()).collect()
 }
 
 /// Items that have a field of their own in [`FetchOp`].

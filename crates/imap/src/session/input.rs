@@ -104,7 +104,7 @@ impl Session {
     }
 
     pub(super) fn options(&self) -> Options {
-        Options { utf8: self.enabled.rev2, pedantic: self.settings.is_pedantic }
+        Options { utf8: self.enabled.utf8(), pedantic: self.settings.is_pedantic }
     }
 
     fn command(&mut self) -> Action {

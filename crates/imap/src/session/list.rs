@@ -61,7 +61,7 @@ pub(super) fn complete(
         .filter_map(|pattern| ListPattern::new(&list.reference, pattern))
         .collect();
     let tree = Tree::of(&names);
-    let utf8 = session.enabled.rev2;
+    let utf8 = session.enabled.utf8();
     for info in &names {
         let name = info.name.as_str();
         if !patterns.iter().any(|pattern| pattern.matches(name)) {
@@ -128,7 +128,7 @@ pub(super) fn complete_lsub(
             }
             let attributes: &[&str] = if info.is_subscribed { &[] } else { &["\\NoSelect"] };
             let line = ListLine { attributes, name, ..ListLine::default() };
-            line.print_lsub(&mut session.out, session.enabled.rev2);
+            line.print_lsub(&mut session.out, session.enabled.utf8());
         }
     }
     session.done(cmd)

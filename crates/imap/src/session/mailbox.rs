@@ -1,11 +1,11 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE and STATUS.
 
-use mox_base::{MailboxName, SpecialUse};
+use mox_base::{MailboxId, MailboxName, SpecialUse};
 
 use super::rights::{self, Right, Target};
 use super::{Action, Op, Pending, Session, Tagged};
 use crate::print::{Code, ListLine};
-use crate::types::{Create, MailboxArg, Name, SEPARATOR, StatusItem};
+use crate::types::{Create, MailboxArg, Name, SEPARATOR, StatusItem, object_id};
 
 /// CREATE. RFC 9051 §6.3.4, RFC 6154 §3.
 pub(super) fn create(session: &mut Session, cmd: Tagged, create: Create) -> Action {
@@ -38,20 +38,24 @@ pub(super) fn created(
     session: &mut Session,
     cmd: Tagged,
     asked: Option<&str>,
-    names: &[MailboxName],
+    names: &[(MailboxId, MailboxName)],
 ) -> Action {
-    let utf8 = session.enabled.rev2;
-    for (index, name) in names.iter().enumerate() {
+    let utf8 = session.enabled.utf8();
+    for (index, (_, name)) in names.iter().enumerate() {
         let is_last = index + 1 == names.len();
         let line = ListLine {
             attributes: &["\\Subscribed"],
             name: name.as_str(),
-            old_name: asked.filter(|_| is_last && utf8),
+            old_name: asked.filter(|_| is_last && session.enabled.rev2),
             child_subscribed: false,
         };
         line.print(&mut session.out, utf8);
     }
-    session.done(cmd)
+    let Some((id, _)) = names.last() else { return session.done(cmd) };
+    // RFC 8474 §4.1.
+    let code = format!("MAILBOXID ({})", object_id::mailbox_id(*id));
+    let text = format!("{} done", cmd.spelling);
+    session.ok_with(cmd, |out| out.extend_from_slice(code.as_bytes()), &text)
 }
 
 /// DELETE, SUBSCRIBE and UNSUBSCRIBE. RFC 9051 §6.3.5, §6.3.7, §6.3.8.

@@ -124,11 +124,18 @@ pub struct Enabled {
     pub condstore: bool,
     /// `QRESYNC`. RFC 7162 §3.2.3.
     pub qresync: bool,
+    /// `UTF8=ACCEPT`: UTF-8 in strings, without the rest of IMAP4rev2. RFC 6855 §3.
+    pub utf8_accept: bool,
     /// `UIDONLY`: no message numbers in either direction. RFC 9586 §3.
     pub uidonly: bool,
 }
 
 impl Enabled {
+    /// Whether strings and mailbox names may be UTF-8. RFC 9051 §5.1, RFC 6855 §3.
+    pub(crate) fn utf8(self) -> bool {
+        self.rev2 || self.utf8_accept
+    }
+
     /// How FETCH responses that nobody asked for name their message.
     pub(crate) fn naming(self) -> Naming {
         if self.uidonly { Naming::Uid { with_item: false } } else { Naming::Number }

@@ -294,7 +294,7 @@ pub(super) fn print_all(session: &mut Session, cmd: Tagged, facts: Vec<Facts>) -
     for (facts, status) in others(session, facts) {
         if session.tells(EventSet::MESSAGE_NEW, &facts) {
             let name = facts.name.as_str();
-            print::status(&mut session.out, name, &items, &status, session.enabled.rev2);
+            print::status(&mut session.out, name, &items, &status, session.enabled.utf8());
         }
     }
     finish(session, cmd)
@@ -343,7 +343,7 @@ pub(super) fn print_due(
             continue;
         }
         let name = facts.name.as_str();
-        print::status(&mut session.out, name, &items, &status, session.enabled.rev2);
+        print::status(&mut session.out, name, &items, &status, session.enabled.utf8());
     }
 }
 
@@ -373,7 +373,7 @@ impl Session {
             mark_seen: false,
             keeps_going: true,
             naming,
-            utf8: self.enabled.rev2,
+            utf8: self.enabled.utf8(),
             uidnext: view.uidnext,
             items: items.iter().filter(|item| !super::fetch::is_implied(item)).cloned().collect(),
         }))

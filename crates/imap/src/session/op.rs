@@ -139,7 +139,7 @@ pub enum Outcome {
     Challenge(Vec<u8>),
     Selected(Box<Snapshot>),
     /// The names created, parents first.
-    Created(Vec<MailboxName>),
+    Created(Vec<(MailboxId, MailboxName)>),
     Mailboxes(Vec<MailboxInfo>),
     Status(MailboxStatus),
     Appended(Appended),

@@ -9,7 +9,7 @@ use super::rights::{self, Right, Target};
 use super::view::View;
 use super::{Action, Op, Outcome, Pending, Session, State, Tagged, changes, notify};
 use crate::print::{self, Code, ListLine, Status};
-use crate::types::{Name, NumSet, Qresync, Select, UidMap};
+use crate::types::{Name, NumSet, Qresync, Select, UidMap, object_id};
 
 /// The longest sample of numbers and UIDs that is looked at. RFC 7162 §3.2.5.2 has clients send few.
 pub const SAMPLE_NUMBERS_MAX: u64 = 10_000;
@@ -112,8 +112,11 @@ fn describe(session: &mut Session, selecting: &Selecting, snapshot: &Snapshot) {
     }
     print::untagged(out, &format!("OK [UIDVALIDITY {}] x", snapshot.uidvalidity));
     print::untagged(out, &format!("OK [UIDNEXT {}] x", snapshot.uidnext));
+    // RFC 8474 §4.2.
+    let id = object_id::mailbox_id(snapshot.mailbox);
+    print::untagged(out, &format!("OK [MAILBOXID ({id})] x"));
     let line = ListLine { name: selecting.name.as_str(), ..ListLine::default() };
-    line.print(out, enabled.rev2);
+    line.print(out, enabled.utf8());
     // RFC 7162 §3.1.2.1: with every SELECT, whether the client has enabled CONDSTORE or not. Our
     // specification has it only then.
     let code = Some(Code::HighestModSeq(snapshot.highest_modseq.get().max(1)));

@@ -4,6 +4,8 @@
 
 use mox_base::ModSeq;
 
+use super::PartialRange;
+
 /// The deepest part number, `1.1.1…`. Ours; more parts than that nobody nests.
 pub const SECTION_DEPTH_MAX: usize = 100;
 
@@ -41,6 +43,15 @@ pub enum FetchItem {
     Rfc822Header,
     /// `RFC822.TEXT`: like `BODY[TEXT]`. RFC 3501 §6.4.5.
     Rfc822Text,
+    /// `PREVIEW` and `PREVIEW (LAZY)`: a few words of the text. It is made when a message comes, so
+    /// that there is nothing to be lazy about. RFC 8970 §3.
+    Preview,
+    /// `SAVEDATE`: when it came to the mailbox. RFC 8514 §4.1.
+    SaveDate,
+    /// `EMAILID`: the same for copies. RFC 8474 §5.1.
+    EmailId,
+    /// `THREADID`. RFC 8474 §5.2.
+    ThreadId,
 }
 
 impl FetchItem {
@@ -129,6 +140,8 @@ pub struct FetchModifiers {
     pub changed_since: Option<ModSeq>,
     /// `VANISHED`: report what was expunged since as well.
     pub vanished: bool,
+    /// Only a stretch of the messages of the set. RFC 9394 §3.3.
+    pub partial: Option<PartialRange>,
 }
 
 #[cfg(test)]

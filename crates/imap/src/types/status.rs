@@ -23,11 +23,13 @@ pub enum StatusItem {
     AppendLimit,
     /// Octets to be freed by EXPUNGE; always 0. RFC 9208 §4.1.4.
     DeletedStorage,
+    /// The identifier of the mailbox. RFC 8474 §4.3.
+    MailboxId,
 }
 
 impl StatusItem {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Messages,
         Self::UidNext,
         Self::UidValidity,
@@ -38,6 +40,7 @@ impl StatusItem {
         Self::HighestModSeq,
         Self::AppendLimit,
         Self::DeletedStorage,
+        Self::MailboxId,
     ];
 
     /// The name on the wire.
@@ -54,6 +57,7 @@ impl StatusItem {
             Self::HighestModSeq => "HIGHESTMODSEQ",
             Self::AppendLimit => "APPENDLIMIT",
             Self::DeletedStorage => "DELETED-STORAGE",
+            Self::MailboxId => "MAILBOXID",
         }
     }
 

@@ -150,6 +150,7 @@ fn states() -> Vec<MessageState> {
 
 fn status() -> MailboxStatus {
     MailboxStatus {
+        id: MailboxId(4),
         messages: 3,
         uidnext: 6,
         uidvalidity: UidValidity::MIN,
@@ -175,7 +176,7 @@ fn outcome(op: &Op) -> Outcome {
             qresync: None,
         })),
         Op::Authenticate { initial: None, .. } => Outcome::Challenge(b"x".to_vec()),
-        Op::Create { name, .. } => Outcome::Created(vec![name.clone()]),
+        Op::Create { name, .. } => Outcome::Created(vec![(MailboxId(4), name.clone())]),
         Op::List { with_status } => Outcome::Mailboxes(vec![MailboxInfo {
             name: mox_base::MailboxName::inbox(),
             exists: true,

@@ -310,7 +310,9 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
         "no" => Outcome::Refused(refusal(rest)),
         "challenge" => Outcome::Challenge(rest.as_bytes().to_vec()),
         "selected" => Outcome::Selected(Box::new(snapshot(op, &words))),
-        "created" => Outcome::Created(words.iter().map(|word| name(word)).collect()),
+        "created" => Outcome::Created(
+            words.iter().zip(11..).map(|(word, id)| (MailboxId(id), name(word))).collect(),
+        ),
         "mailboxes" => Outcome::Mailboxes(words.iter().map(|word| mailbox(op, word)).collect()),
         "status" => Outcome::Status(status()),
         "appended" => Outcome::Appended(Appended {
@@ -488,6 +490,7 @@ fn facts(word: &str) -> Facts {
 
 fn status() -> MailboxStatus {
     MailboxStatus {
+        id: MailboxId(9),
         messages: 3,
         uidnext: 6,
         uidvalidity: UidValidity::MIN,

@@ -147,3 +147,28 @@ async fn a_message_asked_for_many_times_comes_in_pages() {
     let (part, size) = (format!(" BODY[TEXT] {{{0}}}\r\n{text}", text.len()), text.len());
     assert!(lines[0] == format!("* 1 FETCH (UID 1{} FLAGS ())", part.repeat(50)), "{size}");
 }
+
+/// RFC 8474 §5, RFC 8970 §3, RFC 8514 §4.
+#[tokio::test]
+async fn copies_have_the_same_content() {
+    let server = server();
+    server.deliver(b"Subject: x\r\n\r\nsome words\r\n");
+    server.deliver(b"Subject: y\r\n\r\n");
+    let mut client = server.inbox().await;
+    client.ok("COPY 1 Archive").await;
+    let lines = client.ok("FETCH 1:2 (EMAILID THREADID PREVIEW)").await;
+    assert_eq!(lines[0], "* 1 FETCH (UID 1 EMAILID (E1) THREADID (T1) PREVIEW \"some words\")");
+    assert_eq!(lines[1], "* 2 FETCH (UID 2 EMAILID (E2) THREADID (T2) PREVIEW \"\")");
+    let lines = client.ok("FETCH 1 (SAVEDATE)").await;
+    assert!(lines[0].starts_with("* 1 FETCH (UID 1 SAVEDATE \"20-Nov-2026 "), "{lines:?}");
+    let lines = client.ok("UID SEARCH EMAILID E1").await;
+    assert_eq!(lines, ["* SEARCH 1"]);
+    let lines = client.ok("SELECT Archive").await;
+    let id = lines.iter().find(|line| line.contains("MAILBOXID")).unwrap().clone();
+    let lines = client.ok("FETCH 1 (EMAILID)").await;
+    assert_eq!(lines[0], "* 1 FETCH (UID 1 EMAILID (E1))");
+    let lines = client.ok("STATUS Archive (MAILBOXID)").await;
+    let shown = lines[0].split_once("MAILBOXID ").unwrap().1.trim_end_matches("))");
+    assert!(id.contains(&format!("[MAILBOXID {shown})]")), "{id} {shown}");
+    server.check();
+}

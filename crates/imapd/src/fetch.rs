@@ -209,7 +209,11 @@ impl Plan {
                 // What was read before it goes out; of this message nothing has yet.
                 Err(error) if first_item == 0 => {
                     page.out.truncate(start);
-                    page.refused = Some(refusal::store(self.cid, &error));
+                    let refusal = refusal::store(self.cid, &error);
+                    match self.op.targets.known.seq_of(uid).filter(|_| self.op.keeps_going) {
+                        Some(seq) => self.give_up(&mut page.out, &refusal, seq, uid),
+                        None => page.refused = Some(refusal),
+                    }
                 }
                 Err(error) => {
                     failed = Some(error);

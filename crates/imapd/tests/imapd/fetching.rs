@@ -118,6 +118,32 @@ async fn a_damaged_message_spoils_no_other() {
     assert_eq!(client.ok("FETCH 3 (BODY.PEEK[1])").await.len(), 1);
 }
 
+/// RFC 5465 §5.2: nor does it keep those that came with it from a client that listens.
+#[tokio::test]
+async fn a_damaged_message_spoils_no_other_that_is_new() {
+    let server = server();
+    let mut client = server.inbox().await;
+    client.ok("NOTIFY SET (SELECTED (MessageNew (BODY.PEEK[2]) MessageExpunge))").await;
+    // In the middle of a command it is told nothing.
+    client.send("x NO").await;
+    let mut large = b"Subject: large\r\n\r\n".to_vec();
+    let rng = mox_testkit::TestRng::new(7);
+    while large.len() < 3_000_000 {
+        large.extend_from_slice(format!("{:016x}\r\n", rng.next_u64()).as_bytes());
+    }
+    server.deliver(&large);
+    server.deliver(MULTIPART);
+    let file = server.body_files().remove(0);
+    std::fs::remove_file(find(server.dir.path(), &file)).unwrap();
+    client.send("OP\r\n").await;
+    let (lines, reply) = client.finish("x").await;
+    assert_eq!(reply, "OK NOOP done");
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    let told = ["* 2 EXISTS", "* NO generating notify fetch response: ", "* 1 FETCH (UID 1)"];
+    assert!(lines.iter().zip(told).all(|(line, want)| line.starts_with(want)), "{lines:?}");
+    assert!(lines[3].starts_with("* 2 FETCH (UID 2 BODY[2] {"), "{lines:?}");
+}
+
 fn find(folder: &std::path::Path, name: &str) -> std::path::PathBuf {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     for path in entries {

@@ -176,7 +176,7 @@ mod tests {
             Some(Code::BadEvent),
             "x",
             "a1 NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName \
-             SubscriptionChange)] x\r\n",
+             SubscriptionChange MailboxMetadataChange ServerMetadataChange)] x\r\n",
         );
         check(Status::No, None, "a\r\n* BYE", "a1 NO a??* BYE\r\n");
     }

@@ -7,7 +7,7 @@ use super::{FetchItem, MailboxFilter};
 /// The most event groups of one NOTIFY. Ours; each event is looked up in all of them.
 pub const NOTIFY_GROUPS_MAX: usize = 100;
 
-/// The most events in one group. There are five kinds.
+/// The most events in one group. There are seven kinds.
 pub const NOTIFY_EVENTS_MAX: usize = 20;
 
 /// NOTIFY. RFC 5465 §3.1.
@@ -54,20 +54,23 @@ impl EventSet {
     pub const MAILBOX_NAME: Self = Self(1 << 3);
     /// `SubscriptionChange`. RFC 5465 §5.5.
     pub const SUBSCRIPTION_CHANGE: Self = Self(1 << 4);
+    /// `MailboxMetadataChange`. RFC 5465 §5.6.
+    pub const MAILBOX_METADATA_CHANGE: Self = Self(1 << 5);
+    /// `ServerMetadataChange`. RFC 5465 §5.7.
+    pub const SERVER_METADATA_CHANGE: Self = Self(1 << 6);
 
     /// The three that are about messages.
     pub const MESSAGES: Self = Self(7);
 
     /// Every event with its name, in the order of `BADEVENT`.
-    ///
-    /// RFC 5465 §5.6, §5.7: the two of annotations are for servers with METADATA only, and there are
-    /// no annotations of messages (RFC 5465 §5.1).
-    const NAMES: [(Self, &str); 5] = [
+    const NAMES: [(Self, &str); 7] = [
         (Self::MESSAGE_NEW, "MessageNew"),
         (Self::MESSAGE_EXPUNGE, "MessageExpunge"),
         (Self::FLAG_CHANGE, "FlagChange"),
         (Self::MAILBOX_NAME, "MailboxName"),
         (Self::SUBSCRIPTION_CHANGE, "SubscriptionChange"),
+        (Self::MAILBOX_METADATA_CHANGE, "MailboxMetadataChange"),
+        (Self::SERVER_METADATA_CHANGE, "ServerMetadataChange"),
     ];
 
     /// The event of this name, in any case.

@@ -15,7 +15,7 @@ use crate::read::Reader;
 use crate::scan::Scan;
 use crate::{Result, StoreError};
 use condition::Condition;
-use test::{Test, TestRow};
+use test::{Candidate, Test, TestRow};
 
 /// The deepest nesting of a query.
 pub const QUERY_DEPTH_MAX: usize = 50;
@@ -164,9 +164,22 @@ struct Search<'s> {
     test: Option<Test>,
     /// Where the texts can be; anywhere if absent.
     candidates: Option<Candidates>,
-    keep_going: KeepGoing<'s>,
+    pace: Pace<'s>,
+}
+
+/// How far a search has come, and whether it is to go on.
+struct Pace<'k> {
+    keep_going: KeepGoing<'k>,
     progress: Progress,
     is_abandoned: bool,
+}
+
+impl Pace<'_> {
+    /// Asks whether to go on; once the answer was no, it stays no.
+    fn go_on(&mut self) -> bool {
+        self.is_abandoned = self.is_abandoned || !(self.keep_going)(self.progress);
+        !self.is_abandoned
+    }
 }
 
 impl Reader {
@@ -210,9 +223,11 @@ impl Reader {
             condition,
             test,
             candidates,
-            keep_going,
-            progress: Progress { done: total - uids.len(), total },
-            is_abandoned: false,
+            pace: Pace {
+                keep_going,
+                progress: Progress { done: total - uids.len(), total },
+                is_abandoned: false,
+            },
         };
         let mut hits = match needed {
             Needed::All => search.all(uids)?,
@@ -236,7 +251,7 @@ impl Reader {
             } else {
                 Vec::new()
             },
-            is_complete: !search.is_abandoned,
+            is_complete: !search.pace.is_abandoned,
         })
     }
 }
@@ -319,9 +334,8 @@ impl Search<'_> {
 
     /// Notes that a chunk is done, and asks whether to go on.
     fn go_on(&mut self, chunk: &[u32]) -> bool {
-        self.progress.done += chunk.len();
-        self.is_abandoned = self.is_abandoned || !(self.keep_going)(self.progress);
-        !self.is_abandoned
+        self.pace.progress.done += chunk.len();
+        self.pace.go_on()
     }
 
     /// Looks at the messages of a chunk: those that are there, then those that were removed and
@@ -336,20 +350,23 @@ impl Search<'_> {
             params: &self.condition.params,
             is_descending: needed == Needed::Last,
         };
-        let Self { reader, test, candidates, keep_going, progress, is_abandoned, .. } = self;
-        let mut ask = || {
-            *is_abandoned = *is_abandoned || !keep_going(*progress);
-            !*is_abandoned
-        };
+        let Self { reader, test, candidates, pace, .. } = self;
         reader.scan(uids, &scan, &mut |row| {
             let score = match test {
                 None => Some(test::SCORE_MAX),
                 Some(test) => {
                     let row = TestRow::from_row(row)?;
                     let is_ruled_out = candidates.as_ref().is_some_and(|c| !c.contains(row.body));
-                    if is_ruled_out { None } else { test.score(reader, &row, &mut ask)? }
+                    if is_ruled_out {
+                        None
+                    } else {
+                        test.score(&mut Candidate::new(reader, row), pace)?
+                    }
                 }
             };
+            if pace.is_abandoned {
+                return Ok(false);
+            }
             if let Some(score) = score {
                 let damaged = |what| StoreError::Damaged { what };
                 let uid = Uid::new(row.get(0)?).ok_or_else(|| damaged("uid"))?;

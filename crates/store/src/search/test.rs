@@ -1,10 +1,13 @@
 //! Whether a message matches, as far as SQLite has not decided it.
 
+use std::sync::Arc;
+
 use mox_base::{EmailId, Flags, ModSeq, ThreadId, Uid, UnixSeconds};
 use rusqlite::Row;
 
-use super::Query;
 use super::text::{Scope, TextTest};
+use super::{Pace, Query};
+use crate::content::Content;
 use crate::read::Reader;
 use crate::{Result, StoreError};
 
@@ -15,7 +18,11 @@ pub(super) const SCORE_MAX: u8 = 100;
 const EXPRESSIONS_MAX: usize = 4;
 
 /// The longest expression for the index. A query with more alternatives is not narrowed.
-const EXPRESSION_BYTES_MAX: usize = 16 << 10;
+const EXPRESSION_BYTES_MAX: usize = 64 << 10;
+
+/// The deepest expression for the index: it has a limit of its own. What is nested deeper narrows
+/// nothing.
+const EXPRESSION_LEVELS_MAX: usize = 16;
 
 /// The columns of a message that tests need.
 pub(super) struct TestRow<'r> {
@@ -82,6 +89,39 @@ impl<'r> TestRow<'r> {
     }
 }
 
+/// A message under test, read as far as was needed: several texts are looked for in what was read
+/// once.
+pub(super) struct Candidate<'r> {
+    pub(super) reader: &'r Reader,
+    pub(super) row: TestRow<'r>,
+    head: Option<Vec<u8>>,
+    content: Option<Arc<Content>>,
+}
+
+impl<'r> Candidate<'r> {
+    pub(super) fn new(reader: &'r Reader, row: TestRow<'r>) -> Self {
+        Self { reader, row, head: None, content: None }
+    }
+
+    /// The header section.
+    pub(super) fn head(&mut self) -> Result<&[u8]> {
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => self.reader.head_of(self.row.id, self.row.body)?,
+        };
+        Ok(self.head.insert(head))
+    }
+
+    /// All of it.
+    pub(super) fn content(&mut self) -> Result<Arc<Content>> {
+        let content = match self.content.take() {
+            Some(content) => content,
+            None => Arc::new(self.reader.content_of(self.row.id, self.row.body)?),
+        };
+        Ok(Arc::clone(self.content.insert(content)))
+    }
+}
+
 /// A query in the form in which it is tested: texts prepared, cheap tests first.
 pub(super) enum Test {
     Row(Query),
@@ -140,51 +180,56 @@ impl Test {
     /// Nothing follows from a text that must not be there: the index may name a message that does
     /// not have it.
     pub(super) fn expression(&self) -> Option<String> {
-        match self {
+        self.expression_within(EXPRESSION_LEVELS_MAX)
+    }
+
+    fn expression_within(&self, levels: usize) -> Option<String> {
+        let levels = levels.checked_sub(1)?;
+        let expression = match self {
             Self::Row(_) | Self::Not(_) => None,
             Self::Text(test) => test.expression(),
             Self::All(tests) => {
-                let all: Vec<String> =
-                    tests.iter().filter_map(Self::expression).take(EXPRESSIONS_MAX).collect();
+                let all = tests.iter().filter_map(|test| test.expression_within(levels));
+                let all: Vec<String> = all.take(EXPRESSIONS_MAX).collect();
                 (!all.is_empty()).then(|| format!("({})", all.join(" AND ")))
             }
             Self::Any(pair) => {
-                let (one, two) = (pair.0.expression()?, pair.1.expression()?);
-                (one.len() + two.len() <= EXPRESSION_BYTES_MAX).then(|| format!("({one} OR {two})"))
+                let one = pair.0.expression_within(levels)?;
+                Some(format!("({one} OR {})", pair.1.expression_within(levels)?))
             }
-        }
+        };
+        expression.filter(|expression| expression.len() <= EXPRESSION_BYTES_MAX)
     }
 
     /// How well the message matches, 1 to [`SCORE_MAX`], or not at all. Of two conditions that both
     /// must hold the worse counts, else the better.
     ///
-    /// `ask` is asked while much is read; when it says no, the outcome is of no use.
+    /// Of a search that is abandoned meanwhile the outcome is of no use.
     pub(super) fn score(
         &mut self,
-        reader: &Reader,
-        row: &TestRow<'_>,
-        ask: &mut dyn FnMut() -> bool,
+        message: &mut Candidate<'_>,
+        pace: &mut Pace<'_>,
     ) -> Result<Option<u8>> {
         match self {
-            Self::Row(query) => Ok(row.is(query).then_some(SCORE_MAX)),
-            Self::Text(test) => test.score(reader, row, ask),
+            Self::Row(query) => Ok(message.row.is(query).then_some(SCORE_MAX)),
+            Self::Text(test) => test.score(message, pace),
             Self::Not(test) => {
-                let score = test.score(reader, row, ask)?;
+                let score = test.score(message, pace)?;
                 Ok(score.is_none().then_some(SCORE_MAX))
             }
             Self::All(tests) => {
                 let mut worst = SCORE_MAX;
                 for test in tests {
-                    match test.score(reader, row, ask)? {
+                    match test.score(message, pace)? {
                         Some(score) => worst = worst.min(score),
                         None => return Ok(None),
                     }
                 }
                 Ok(Some(worst))
             }
-            Self::Any(pair) => match pair.0.score(reader, row, ask)? {
+            Self::Any(pair) => match pair.0.score(message, pace)? {
                 Some(SCORE_MAX) => Ok(Some(SCORE_MAX)),
-                score => Ok(score.max(pair.1.score(reader, row, ask)?)),
+                score => Ok(score.max(pair.1.score(message, pace)?)),
             },
         }
     }

@@ -1,13 +1,12 @@
 //! Whether a message has a text, decoded and compared by `i;unicode-casemap`.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use mox_mime::{Folding, SearchText, TextFinder, decode_header, fields, text_for_search};
 
-use super::test::{SCORE_MAX, TestRow};
+use super::Pace;
+use super::test::{Candidate, SCORE_MAX};
 use crate::index::{Place, expression};
-use crate::read::Reader;
 use crate::{Result, StoreError};
 
 /// The most words of a fuzzy text that are looked for; a longer text is looked for by these.
@@ -98,16 +97,18 @@ impl TextTest {
 
     pub(super) fn score(
         &mut self,
-        reader: &Reader,
-        row: &TestRow<'_>,
-        ask: &mut dyn FnMut() -> bool,
+        message: &mut Candidate<'_>,
+        pace: &mut Pace<'_>,
     ) -> Result<Option<u8>> {
+        if !pace.go_on() {
+            return Ok(None);
+        }
         self.sought().for_each(|sought| sought.is_found = false);
         self.restart();
         let read = match self.scope.clone() {
-            Scope::Field(name) => self.read_fields(reader, row, &name),
+            Scope::Field(name) => self.read_fields(message, &name),
             _ if self.is_empty => return Ok(Some(SCORE_MAX)),
-            scope => self.read_all(reader, row, scope == Scope::Text, ask),
+            scope => self.read_all(message, scope == Scope::Text, pace),
         };
         match read {
             // Erased since the session heard of it.
@@ -134,9 +135,8 @@ impl TextTest {
         self.whole.is_found
     }
 
-    fn read_fields(&mut self, reader: &Reader, row: &TestRow<'_>, name: &str) -> Result<()> {
-        let head = reader.head_of(row.id, row.body)?;
-        for field in fields(&head).filter(|field| field.is(name)) {
+    fn read_fields(&mut self, message: &mut Candidate<'_>, name: &str) -> Result<()> {
+        for field in fields(message.head()?).filter(|field| field.is(name)) {
             self.restart();
             if self.push(&decode_header(field.value)) {
                 break;
@@ -147,12 +147,11 @@ impl TextTest {
 
     fn read_all(
         &mut self,
-        reader: &Reader,
-        row: &TestRow<'_>,
+        message: &mut Candidate<'_>,
         with_header: bool,
-        ask: &mut dyn FnMut() -> bool,
+        pace: &mut Pace<'_>,
     ) -> Result<()> {
-        let content = Arc::new(reader.content_of(row.id, row.body)?);
+        let content = message.content()?;
         let message = content.message()?;
         let mut pieces = 0_usize;
         let mut visit = |piece: SearchText<'_>| {
@@ -171,7 +170,7 @@ impl TextTest {
                     false
                 }
             };
-            let is_over = is_over || (pieces.is_multiple_of(PIECES_PER_QUESTION) && !ask());
+            let is_over = is_over || (pieces.is_multiple_of(PIECES_PER_QUESTION) && !pace.go_on());
             if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let _flow = text_for_search(&mut content.seekable(), &message, &mut visit)?;

@@ -299,3 +299,50 @@ proptest! {
         with.check();
     }
 }
+
+/// The index has limits of its own on what it can be asked; a search never fails by them.
+#[test]
+fn any_query_can_be_asked() {
+    let fixture = Fixture::new();
+    fixture.deliver_many(20);
+    fixture.deliver(b"Subject: needle\r\n\r\nin the haystack\r\n");
+    fixture.settle();
+    let both = |query, word: &str| Query::And(vec![query, text(word)]);
+    let either = |query, word: &str| Query::Or(Box::new(text(word)), Box::new(query));
+    let mut deep = text("haystack");
+    for level in 0..48 {
+        deep = if level % 2 == 0 { both(deep, "needle") } else { either(deep, "nowhere") };
+    }
+    check(&fixture, &deep, &[21]);
+    let flat = Query::And((0..1_000).map(|_| text("needle haystac")).collect());
+    check(&fixture, &flat, &[]);
+    let flat = Query::And((0..1_000).map(|_| text("needle")).collect());
+    check(&fixture, &flat, &[21]);
+    // Whatever the index would take for an operator.
+    for odd in
+        ["\"needle", "needle* OR", "AND NOT (", "sneedle:", "^needle", "a\0b", "\u{fffd}", "***"]
+    {
+        check(&fixture, &text(odd), &[]);
+    }
+    check(&fixture, &text(&"needle ".repeat(500)), &[]);
+    check(&fixture, &text(&"x".repeat(50_000)), &[]);
+}
+
+/// A search for texts asks before every message whether anybody still wants it.
+#[test]
+fn a_search_for_texts_can_be_given_up() {
+    let fixture = Fixture::new();
+    fixture.deliver_many(100);
+    let reader = fixture.account.read().unwrap();
+    let uids: Vec<u32> = (1..=100).collect();
+    let mut asked = 0;
+    let mut keep_going = |_| {
+        asked += 1;
+        asked <= 30
+    };
+    let query = text("number");
+    let found =
+        reader.search(fixture.id("Inbox"), &uids, query, Needed::All, &mut keep_going).unwrap();
+    assert_eq!((found.uids.len(), found.is_complete), (30, false));
+    assert_eq!(asked, 31);
+}

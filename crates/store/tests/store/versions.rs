@@ -6,7 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use mox_base::{Flags, Keyword};
-use mox_store::{Expunge, FlagChange, FlagOp, SCHEMA_VERSION};
+use mox_store::{
+    Expunge, FlagChange, FlagOp, Needed, Query, SCHEMA_VERSION, SortBy, SortKey, ThreadAlgorithm,
+};
 
 use crate::support::{Fixture, name, set};
 
@@ -59,6 +61,22 @@ fn database_of(fixture: Fixture) -> Vec<u8> {
     std::fs::read(db).unwrap()
 }
 
+/// Searches, sorts and threads what [`filled`] made.
+#[track_caller]
+fn check_derived(fixture: &Fixture) {
+    let reader = fixture.account.read().unwrap();
+    let (id, uids) = (fixture.id("Inbox"), [1, 2, 3, 4, 5]);
+    let numbers = |uids: Vec<mox_base::Uid>| uids.iter().map(|u| u.get()).collect::<Vec<_>>();
+    let query = Query::Text("PLANS".to_owned());
+    let found = reader.search(id, &uids, query, Needed::All, &mut |_| true).unwrap();
+    assert_eq!(numbers(found.uids), [1, 2]);
+    let key = SortKey { by: SortBy::Subject, is_reverse: false };
+    assert_eq!(numbers(reader.sort(id, &uids, &[key]).unwrap()), [5, 1, 2]);
+    let threads = reader.thread(id, &uids, ThreadAlgorithm::References).unwrap();
+    let depths: Vec<_> = threads.iter().map(|e| (e.depth, e.uid.unwrap().get())).collect();
+    assert_eq!(depths, [(0, 1), (1, 2), (0, 5)]);
+}
+
 #[test]
 fn databases_of_every_version_are_opened() {
     if std::env::var_os("UPDATE").is_some() {
@@ -82,5 +100,10 @@ fn databases_of_every_version_are_opened() {
         let secret = fixture.account.read().unwrap().secret("password").unwrap();
         assert_eq!(secret.as_deref(), Some(&b"verifiers"[..]));
         assert_eq!(fixture.deliver(b"Subject: new\r\n\r\n5\r\n").get(), 5);
+        // What is made of the messages is the same, whether it is in the index or not yet.
+        for _ in 0..2 {
+            check_derived(&fixture);
+            fixture.settle();
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use mox_base::{Flags, Keyword, MailboxId, ModSeq, UidValidity};
 
-use super::text::{astring, flags, mailbox, number};
+use super::text::{flags, mailbox, number};
 use crate::types::{StatusItem, object_id};
 
 /// One LIST response. RFC 9051 §7.3.1.
@@ -121,21 +121,6 @@ pub fn flags_line(out: &mut Vec<u8>, keywords: &[Keyword]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// `* METADATA mailbox name …`: annotations that changed, without their values; the empty name is
-/// the server's. Nothing for no names. RFC 5464 §4.4.2.
-pub fn metadata_names(out: &mut Vec<u8>, mailbox_name: &str, names: &[String], utf8: bool) {
-    if names.is_empty() {
-        return;
-    }
-    out.extend_from_slice(b"* METADATA ");
-    mailbox(out, mailbox_name, utf8);
-    for name in names {
-        out.push(b' ');
-        astring(out, name.as_bytes(), false);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,20 +152,6 @@ mod tests {
             ListLine { child_subscribed: true, ..line },
             true,
             "* LIST () \"/\" \"a b\" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n",
-        );
-    }
-
-    /// RFC 5464 §4.4.2.
-    #[test]
-    fn metadata_without_values_is_names() {
-        let mut out = Vec::new();
-        let names = ["/private/a", "/shared/b c"].map(str::to_owned);
-        metadata_names(&mut out, "☺", &names, false);
-        metadata_names(&mut out, "", &names[..1], true);
-        metadata_names(&mut out, "x", &[], true);
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "* METADATA &Jjo- /private/a \"/shared/b c\"\r\n* METADATA \"\" /private/a\r\n"
         );
     }
 

@@ -9,7 +9,7 @@ mod structure;
 mod text;
 
 pub use fetch::{FetchLine, Naming, set, vanished, vanished_earlier};
-pub use mailbox::{ListLine, MailboxStatus, flags_line, metadata_names, status};
+pub use mailbox::{ListLine, MailboxStatus, flags_line, status};
 pub use reply::{Code, Status, tagged, untagged};
 pub use structure::{body_structure, envelope};
 pub use text::{astring, flags, literal_start, mailbox, nstring, number, string};

@@ -102,7 +102,6 @@ pub(super) fn enable(session: &mut Session, cmd: Tagged, names: &[Vec<u8>]) -> s
                 session.enabled.qresync = true;
                 with_condstore = true;
             }
-            "METADATA" => session.enabled.metadata = true,
             "UIDONLY" => session.enabled.uidonly = true,
             _ => continue,
         }

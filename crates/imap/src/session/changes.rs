@@ -88,28 +88,14 @@ pub enum Change {
         /// Its special uses now.
         special_use: SpecialUse,
     },
-    /// Annotations were set or removed. RFC 5464 §4.4.
-    Annotations {
-        /// Of which mailbox; `None` for the server.
-        mailbox: Option<MailboxName>,
-        /// The names of the annotations.
-        names: Vec<String>,
-    },
     /// There were more changes than the sender could keep; some are lost.
     Overflow,
 }
 
 impl Change {
-    /// Whether a client hears of it that has not used NOTIFY.
-    ///
-    /// RFC 5464 §4.4: of annotations only one that has enabled METADATA, if only to show that it
-    /// understands the response.
-    pub(super) fn is_told(&self, enabled: Enabled) -> bool {
-        match self {
-            Self::Keywords { .. } | Self::SpecialUse { .. } => false,
-            Self::Annotations { .. } => enabled.metadata,
-            _ => true,
-        }
+    /// Whether a client hears of it only if it has asked for it.
+    pub(super) fn is_for_notify(&self) -> bool {
+        matches!(self, Self::Keywords { .. } | Self::SpecialUse { .. })
     }
 }
 
@@ -400,7 +386,7 @@ pub(super) fn print_state(
     line.finish();
 }
 
-/// The LIST or METADATA response for a name that changed.
+/// The LIST response for a name that changed.
 ///
 /// - `extended`: whether the client knows what RFC 9051 has more than RFC 3501.
 pub(super) fn print_mailbox(change: &Change, extended: bool, enabled: Enabled, out: &mut Vec<u8>) {
@@ -419,10 +405,6 @@ pub(super) fn print_mailbox(change: &Change, extended: bool, enabled: Enabled, o
         }
         // RFC 9051 §7.3.1 has \NonExistent; an IMAP4rev1 client would take the line for a mailbox.
         Change::MailboxRemoved(name) if extended => line(name, None, &["\\NonExistent"]),
-        Change::Annotations { mailbox, names } => {
-            let mailbox = mailbox.as_ref().map(MailboxName::as_str).unwrap_or_default();
-            print::metadata_names(out, mailbox, names, enabled.utf8());
-        }
         Change::Subscription { name, is_subscribed, exists } => {
             let flags = [(*is_subscribed, "\\Subscribed"), (!*exists, "\\NonExistent")];
             let set: Vec<_> = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();

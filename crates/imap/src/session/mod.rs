@@ -126,8 +126,6 @@ pub struct Enabled {
     pub qresync: bool,
     /// `UTF8=ACCEPT`: UTF-8 in strings, without the rest of IMAP4rev2. RFC 6855 §3.
     pub utf8_accept: bool,
-    /// `METADATA`: is told of annotations that change. RFC 5464 §4.4.
-    pub metadata: bool,
     /// `UIDONLY`: no message numbers in either direction. RFC 9586 §3.
     pub uidonly: bool,
 }

@@ -93,10 +93,6 @@ impl Notifier {
     /// RFC 5465 §3.1: the first group counts that has the mailbox and the event; one with NONE ends
     /// the search.
     pub(super) fn tells(&self, event: EventSet, mailboxes: &[Candidate<'_>]) -> bool {
-        if event == EventSet::SERVER_METADATA_CHANGE {
-            // RFC 5465 §5.7: it is of no mailbox, whatever the group is about.
-            return self.watches(event);
-        }
         for group in &self.groups {
             let matches = mailboxes.iter().any(|mailbox| group.filter.matches(*mailbox));
             if matches && (group.events.is_empty() || group.events.contains(event)) {
@@ -181,8 +177,6 @@ pub(super) fn mailbox_event(change: &Change) -> EventSet {
         | Change::MailboxRenamed { .. }
         | Change::SpecialUse { .. } => EventSet::MAILBOX_NAME,
         Change::Subscription { .. } => EventSet::SUBSCRIPTION_CHANGE,
-        Change::Annotations { mailbox: Some(_), .. } => EventSet::MAILBOX_METADATA_CHANGE,
-        Change::Annotations { mailbox: None, .. } => EventSet::SERVER_METADATA_CHANGE,
         _ => EventSet::NONE,
     }
 }

@@ -86,7 +86,7 @@ impl Session {
             _ => (MessagesOf::None, mox_base::ModSeq::default()),
         };
         let Some(notifier) = &mut self.notifier else {
-            if change.is_told(self.enabled) {
+            if !change.is_for_notify() {
                 self.changes.push(change, of);
             }
             return;
@@ -213,7 +213,7 @@ impl Session {
         }
     }
 
-    /// LIST and METADATA responses for names that changed, of those that NOTIFY asks for, if it does. The facts are
+    /// LIST responses for names that changed, of those that NOTIFY asks for, if it does. The facts are
     /// sorted by name.
     fn print_mailboxes(&mut self, changes: VecDeque<Change>, facts: &[Facts]) {
         for change in changes {
@@ -287,7 +287,6 @@ fn names_of(change: &Change) -> Vec<MailboxName> {
         | Change::SpecialUse { name, .. }
         | Change::Subscription { name, .. } => vec![name.clone()],
         Change::MailboxRenamed { from, to, .. } => vec![from.clone(), to.clone()],
-        Change::Annotations { mailbox, .. } => mailbox.iter().cloned().collect(),
         _ => Vec::new(),
     }
 }

@@ -16,7 +16,7 @@
 //! `facts id/name/letters…` (s subscribed, i inbox; `-` for no mailbox).
 //! `change …` at any time is a change by another session, `in ID` in another mailbox:
 //! `added|flags states…`, `removed uids modseq`, `keywords words…`,
-//! `mailbox +name|-name|old>new|s+name|s-name|u+name`, `annotations name|- names…`, `overflow`.
+//! `mailbox +name|-name|old>new|s+name|s-name|u+name`, `overflow`.
 
 #![expect(
     clippy::unwrap_used,
@@ -522,11 +522,6 @@ fn change_in(mailbox: MailboxId, text: &str) -> Change {
         "removed" => Change::Removed { mailbox, uids: set(words[1]), modseq: modseq(words[2]) },
         "elsewhere" => Change::Added { mailbox: MailboxId(2), messages: states(words[1..].iter()) },
         "overflow" => Change::Overflow,
-        // `-` is the server.
-        "annotations" => Change::Annotations {
-            mailbox: (words[1] != "-").then(|| name(words[1])),
-            names: words[2..].iter().map(ToString::to_string).collect(),
-        },
         "mailbox" => mailbox_change(words[1]),
         other => panic!("unknown change {other}"),
     }

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::read::Reader;
 
 /// Of so many bodies it is checked that the index names them for what they contain.
-const BODIES_CHECKED_MAX: usize = 1_000;
+const BODIES_CHECKED_MAX: usize = 200;
 
 /// Grams of one body that are asked for at once.
 const GRAMS_AT_ONCE: usize = 32;

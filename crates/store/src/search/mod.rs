@@ -258,9 +258,21 @@ impl Reader {
 
 impl Reader {
     /// What the index does not rule out; `None` if it has nothing to say.
+    ///
+    /// A damaged index makes searches slow, but does not keep them from finding.
     fn index_candidates(&self, uids: &[u32], test: Option<&Test>) -> Result<Option<Candidates>> {
         let expression = test.and_then(Test::expression).filter(|_| uids.len() > SCANNED_UIDS_MAX);
-        expression.map(|expression| self.candidates(&expression)).transpose()
+        match expression.map(|expression| self.candidates(&expression)).transpose() {
+            Err(error @ StoreError::Database(_)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(
+                    cause,
+                    "search index cannot be read; rebuild it (mox rebuildsearch)"
+                );
+                Ok(None)
+            }
+            candidates => candidates,
+        }
     }
 
     /// Those of the UIDs that have one of the bodies.

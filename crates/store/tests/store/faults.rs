@@ -156,14 +156,14 @@ fn one_failing_operation_takes_no_other_with_it() {
 
 /// Copies the account's folder before every commit, as a crash at that moment would leave it.
 #[derive(Debug)]
-struct CopyingDisk {
-    from: PathBuf,
-    to: PathBuf,
-    copies: AtomicUsize,
+pub(crate) struct CopyingDisk {
+    pub(crate) from: PathBuf,
+    pub(crate) to: PathBuf,
+    pub(crate) copies: AtomicUsize,
 }
 
 #[derive(Debug)]
-struct Copying(Arc<CopyingDisk>);
+pub(crate) struct Copying(pub(crate) Arc<CopyingDisk>);
 
 impl Copying {
     fn copy(&self) {
@@ -197,7 +197,7 @@ impl Disk for Copying {
     }
 }
 
-fn reopen(dir: &Path) -> Store {
+pub(crate) fn reopen(dir: &Path) -> Store {
     let clock = Arc::new(ManualClock::at(START.plus_secs(1)));
     Store::new(dir, clock, Arc::new(Policy::default()))
 }

@@ -1,12 +1,18 @@
 //! The search index: it makes searches quick and never changes what they find.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use mox_base::Flags;
 use mox_store::{
-    Expunge, Found, INDEXED_BYTES_MAX, Needed, NewMessage, Query, SortBy, SortKey, ThreadAlgorithm,
+    Account, Destination, Expunge, Found, INDEXED_BYTES_MAX, Needed, NewMessage, Policy, Query,
+    SortBy, SortKey, Store, ThreadAlgorithm,
 };
+use mox_testkit::ManualClock;
 use proptest::prelude::*;
 
-use crate::support::{Fixture, copy_dir, name, set};
+use crate::faults::{Copying, CopyingDisk, reopen};
+use crate::support::{Fixture, START, copy_dir, message, name, set};
 
 fn find(fixture: &Fixture, mailbox: &str, query: &Query) -> Found {
     let reader = fixture.account.read().unwrap();
@@ -264,6 +270,78 @@ fn run(fixture: Fixture, step: &Step, with_index: bool) -> Fixture {
         _ => {}
     }
     fixture
+}
+
+/// Ticks and writes nothing, until everything is in the index.
+fn fill(store: &Store, account: &Account) {
+    while !account.is_tidy().unwrap() {
+        store.tick();
+        std::thread::yield_now();
+    }
+}
+
+/// Wherever the program stops while the index is filled, emptied, or forgets.
+#[test]
+fn a_crash_at_any_commit_leaves_an_index_that_can_be_trusted() {
+    let (work, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let disk = Arc::new(CopyingDisk {
+        from: work.path().join("accounts/mjl"),
+        to: copies.path().to_owned(),
+        copies: AtomicUsize::new(0),
+    });
+    let policy = Arc::new(Policy::default());
+    let clock = Arc::new(ManualClock::at(START));
+    let store = Store::with_disk(work.path(), clock, policy, Arc::new(Copying(Arc::clone(&disk))));
+    let account = store.account("mjl").unwrap();
+    let numbered = |n| message(&account, format!("Subject: number {n}\r\n\r\nx\r\n").as_bytes());
+    let inbox = Destination { mailbox: name("Inbox"), create: false };
+    account.add(inbox, (0..110).map(numbered).collect()).wait().unwrap();
+    fill(&store, &account);
+    account.rebuild_search_index().wait().unwrap();
+    fill(&store, &account);
+    let id = account.read().unwrap().mailbox(&name("Inbox")).unwrap().id;
+    let which = Expunge { uids: (10..80).collect(), only_deleted: false };
+    account.expunge(id, which).wait().unwrap();
+    fill(&store, &account);
+    let copied = disk.copies.load(Ordering::SeqCst);
+    assert!(copied > 8, "{copied} copies");
+    drop((account, store));
+    for number in 0..copied {
+        let store = reopen(&copies.path().join(number.to_string()));
+        let account = store.account("mjl").unwrap();
+        assert_eq!(account.check().unwrap(), Vec::<String>::new(), "copy {number}");
+        let find = || {
+            let reader = account.read().unwrap();
+            let uids = reader.uids(id).unwrap();
+            let query = text("NUMBER 10");
+            reader.search(id, &uids, query, Needed::All, &mut |_| true).unwrap().uids
+        };
+        let found = find();
+        fill(&store, &account);
+        assert_eq!(find(), found, "copy {number}");
+        account.rebuild_search_index().wait().unwrap();
+        assert_eq!(find(), found, "copy {number}");
+    }
+}
+
+/// A damaged index keeps nobody from finding, is told by the check, and is made anew.
+#[test]
+fn a_damaged_index_is_passed_over() {
+    let fixture = Fixture::new();
+    fixture.deliver_many(60);
+    fixture.settle();
+    let db = rusqlite::Connection::open(fixture.account_dir().join("index.db")).unwrap();
+    // Its pages, but not the list of them.
+    db.execute_batch("DELETE FROM gram_data WHERE id > 10; DELETE FROM sort_key WHERE body = 3")
+        .unwrap();
+    drop(db);
+    check(&fixture, &text("number 59"), &[60]);
+    let faults = fixture.account.check().unwrap();
+    assert!(faults.iter().any(|fault| fault.contains("sort_key: body 3")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.contains("gram")), "{faults:?}");
+    fixture.account.rebuild_search_index().wait().unwrap();
+    fixture.settle();
+    check(&fixture, &text("number 59"), &[60]);
 }
 
 proptest! {

@@ -46,6 +46,31 @@ pub(crate) enum Group {
 pub(crate) enum Task {
     /// Kills the server in a loop while it works, and looks whether all it acknowledged is there.
     Crash(CrashArgs),
+    /// Lets many sessions do random commands on the same mailboxes, each checking all it is told.
+    Soak(SoakArgs),
+}
+
+/// How the soak is run.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SoakArgs {
+    /// Sessions at the same time.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) sessions: usize,
+    /// Threads that the sessions are shared out to. With 1 a seed gives the same run each time.
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// How long, unless rounds are given.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) minutes: f64,
+    /// How many rounds: each is some commands of every session, and a comparison of all views.
+    #[arg(long)]
+    pub(crate) rounds: Option<u32>,
+    /// Commands of each session in a round.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) steps: u32,
+    /// Chooses the commands; with more threads than one the machine's timing adds to it.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 /// How the crash test is run.

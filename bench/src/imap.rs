@@ -111,13 +111,29 @@ impl Imap {
         }
     }
 
-    fn send(&mut self, command: &[u8]) -> Result<String> {
+    /// Sends a command, and returns its tag.
+    pub(crate) fn send(&mut self, command: &[u8]) -> Result<String> {
         self.last_tag += 1;
         let tag = format!("a{}", self.last_tag);
         let line = [tag.as_bytes(), b" ", command, b"\r\n"].concat();
-        self.stream.write_all(&line)?;
-        self.stream.flush()?;
+        self.send_raw(&line)?;
         Ok(tag)
+    }
+
+    /// Sends what is no command, or not a whole one.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes)?;
+        Ok(self.stream.flush()?)
+    }
+
+    /// Waits for the next response, whatever it is.
+    pub(crate) fn next<T>(&mut self, read: impl FnOnce(&Response<'_>) -> T) -> Result<T> {
+        loop {
+            if let Some(response) = self.reader.next_response() {
+                return Ok(read(&response));
+            }
+            self.fill()?;
+        }
     }
 
     fn finish(&mut self, tag: &str, mut each: impl FnMut(&Response<'_>)) -> Result<String> {

@@ -22,6 +22,7 @@ mod raw;
 mod run;
 mod served;
 mod smtp;
+mod soak;
 mod start;
 mod table;
 mod tls;
@@ -59,6 +60,7 @@ fn bench(args: &Args) -> Result<bool> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     match &args.task {
         Some(Task::Crash(options)) => crash::run(args, options),
+        Some(Task::Soak(options)) => soak::run(args, options),
         None => run::run(args).map(|()| true),
     }
 }

@@ -195,7 +195,8 @@ pub(crate) fn bits(is_set: impl Fn(&str) -> bool) -> u8 {
 }
 
 /// The number of a generated message, from its Message-ID.
-fn number_of(header: &[u8]) -> Option<u64> {
+/// The number in a Message-ID.
+pub(crate) fn number_of(header: &[u8]) -> Option<u64> {
     let header = std::str::from_utf8(header).ok()?;
     let (_, rest) = header.split_once("<msg-")?;
     rest.split('@').next()?.parse().ok()

@@ -18,6 +18,8 @@ pub(super) struct Command {
     pub(super) keeps_numbers: bool,
     /// A mailbox is selected: what comes after the old one is closed is about the new one.
     pub(super) selects: bool,
+    /// The mailbox is left: what still waits to be told of it is not told any more.
+    pub(super) leaves: bool,
     /// The session has said that it knows CONDSTORE or QRESYNC.
     pub(super) condstore: bool,
     pub(super) qresync: bool,

@@ -224,6 +224,7 @@ impl Walker {
         }
         let reply = self.text(chosen.command("STORE", "UID STORE"), &text)?;
         if !reply.is_ok() {
+            self.infer(&chosen.uids, &after, true);
             return self.gone_or(&reply);
         }
         let modified = self.modified(&reply, &before, chosen.by_uid)?;

@@ -181,6 +181,7 @@ impl Walker {
             number: self.commands,
             keeps_numbers: matches!(request.name, "FETCH" | "STORE" | "SEARCH"),
             selects,
+            leaves: matches!(request.name, "CLOSE" | "UNSELECT"),
             condstore: self.kind != Kind::Plain,
             qresync: self.kind == Kind::Qresync,
             fetches: matches!(request.name, "FETCH" | "UID FETCH"),
@@ -219,7 +220,8 @@ impl Walker {
         if reply.is_ok() && !command.marks.is_empty() {
             reply.check_marks(command)?;
         }
-        if let Some(view) = self.view.as_mut().filter(|_| !command.keeps_numbers) {
+        let tells = !command.keeps_numbers && !command.leaves;
+        if let Some(view) = self.view.as_mut().filter(|_| tells) {
             view.is_told();
         }
         self.learn(&reply)?;
@@ -254,7 +256,8 @@ impl Walker {
         let Some(view) = &self.view else { return Ok(()) };
         for told in reply.told.iter().filter(|told| told.uid != 0) {
             let Some(text) = &told.text else { continue };
-            let number = number_of(text).context("a message without its number")?;
+            let number = number_of(String::from_utf8_lossy(text).as_bytes())
+                .context("a message without its number")?;
             self.shared.ledger().number(view.uidvalidity, told.uid, number)?;
             let is_whole =
                 text.windows(4).any(|end| end == b"\r\n\r\n") && !text.ends_with(b"\r\n\r\n");

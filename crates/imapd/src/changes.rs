@@ -20,17 +20,34 @@ pub(crate) struct Feed {
     subscription: Subscription,
     /// The last change that was taken.
     taken: ModSeq,
+    /// What the operation under way has read includes changes up to this.
+    read: ModSeq,
     is_closed: bool,
 }
 
 impl Feed {
     pub(crate) fn new(subscription: Subscription) -> Self {
-        Self { subscription, taken: ModSeq::default(), is_closed: false }
+        Self { subscription, taken: ModSeq::default(), read: ModSeq::default(), is_closed: false }
     }
 
     /// Waits until there is something to pump.
     pub(crate) async fn ready(&self) {
         self.subscription.ready().await;
+    }
+
+    /// Notes how far what the client is told has been read.
+    pub(crate) fn reads(&mut self, modseq: ModSeq) {
+        self.read = self.read.max(modseq);
+    }
+
+    /// Waits until the changes up to what was read are there to be pumped.
+    ///
+    /// RFC 7162 §3.1: a client that was told a mod-sequence asks, when it comes back, for what is
+    /// later. It would never hear of an earlier removal that it was not told of before.
+    pub(crate) async fn catch_up(&self) {
+        if self.read > self.taken {
+            self.subscription.reached(self.read).await;
+        }
     }
 
     /// Gives the session everything that was committed. To be called before every outcome.

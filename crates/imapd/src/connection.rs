@@ -1,5 +1,6 @@
 //! One connection from its first byte to its last.
 
+use mox_base::ModSeq;
 use mox_imap::session::{Action, Op, Outcome, Refusal, Session, Settings};
 use mox_login::{Exchange, Login, Peer};
 use mox_net::trace::{Kind, TraceLevel, Tracer};
@@ -328,6 +329,13 @@ impl Connection {
         }
     }
 
+    /// Notes how far the operation under way has read.
+    pub(crate) fn reads(&mut self, modseq: ModSeq) {
+        if let Some(user) = &mut self.user {
+            user.feed.reads(modseq);
+        }
+    }
+
     /// Whether nothing can be done with the account any more but open it anew.
     fn is_account_closed(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.feed.is_closed())
@@ -385,6 +393,9 @@ impl Connection {
             }
             op => mailboxes::perform(self, op).await,
         };
+        if let Some(user) = &self.user {
+            user.feed.catch_up().await;
+        }
         self.pump(own);
         // The time it took is not the client's.
         self.pace.arm(&mut self.conn, self.session.is_authenticated());

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use mox_base::{Flags, Uid};
+use mox_base::{Flags, ModSeq, Uid};
 use mox_imap::print::{self, FetchLine, Naming};
 use mox_imap::session::{Change, FetchOp, Fetched, Outcome, Refusal};
 use mox_imap::types::{FetchItem, NumSet, Section, SectionText, object_id};
@@ -33,6 +33,8 @@ struct Plan {
     columns: Columns,
     /// The messages, ascending.
     uids: Vec<u32>,
+    /// How far was read to find them.
+    modseq: ModSeq,
     /// The number of the connection, for the log.
     cid: u64,
     /// What the protocol trace takes the responses for.
@@ -54,6 +56,10 @@ struct Page {
     next: Place,
     /// Messages that are to become `\Seen`.
     unseen: Vec<u32>,
+    /// Those whose changes may wait to be told as well.
+    newer: Vec<(Uid, ModSeq)>,
+    /// How far was read.
+    modseq: ModSeq,
     expunge_issued: bool,
     /// Follows `out`, too large for it.
     rest: Option<Rest>,
@@ -75,6 +81,7 @@ pub(crate) async fn fetch(connection: &mut Connection, op: FetchOp) -> Result<Ou
     };
     print::vanished_earlier(connection.session.output(), &vanished);
     connection.send().await?;
+    connection.reads(plan.modseq);
     let plan = Arc::new(plan);
     let mut place = Place::default();
     let mut fetched = Fetched::default();
@@ -97,7 +104,9 @@ pub(crate) async fn fetch(connection: &mut Connection, op: FetchOp) -> Result<Ou
             rest.send(connection).await?;
         }
         place = page.next;
+        connection.reads(page.modseq);
         unseen.extend(page.unseen);
+        fetched.newer.extend(page.newer);
         fetched.expunge_issued |= page.expunge_issued;
         refused = page.refused;
     }
@@ -141,11 +150,14 @@ impl Plan {
     /// Also returns what is to be reported as vanished.
     fn new(cid: u64, account: &Account, op: FetchOp) -> Result<(Self, NumSet), StoreError> {
         let mut vanished = NumSet::new();
+        let mut modseq = ModSeq::default();
         let uids = match op.changed_since {
             None => op.targets.iter().collect(),
             Some(since) => {
                 let exact = op.targets.exact();
-                let changed = account.read()?.changed_since(op.mailbox, since, &op.targets.uids)?;
+                let reader = account.read()?;
+                modseq = reader.modseq();
+                let changed = reader.changed_since(op.mailbox, since, &op.targets.uids)?;
                 if op.with_vanished {
                     let removed = changed.vanished.iter().map(|uid| uid.get()).collect();
                     vanished = op.vanished(&removed, false);
@@ -173,20 +185,22 @@ impl Plan {
             matches!(item, Item::InternalDate | Item::Rfc822Size | Item::BodyStructure | Item::Body)
         };
         let kind = if op.items.iter().all(is_plain) { Kind::Protocol } else { Kind::Data };
-        Ok((Self { op, columns, uids, cid, kind }, vanished))
+        Ok((Self { op, columns, uids, modseq, cid, kind }, vanished))
     }
 
     /// Writes messages from a place on. Blocks.
     fn page(&self, account: &Account, from: Place) -> Result<Page, StoreError> {
+        let reader = account.read()?;
         let mut page = Page {
+            modseq: reader.modseq(),
             out: Vec::with_capacity(PAGE_BYTES / 4),
             next: from,
             unseen: Vec::new(),
+            newer: Vec::new(),
             expunge_issued: false,
             rest: None,
             refused: None,
         };
-        let reader = account.read()?;
         let end = self.uids.len().min(from.message + PAGE_MESSAGES);
         let uids = self.uids.get(from.message..end).unwrap_or_default();
         let mut failed = None;
@@ -292,6 +306,13 @@ impl Plan {
             line.modseq(row.modseq);
         }
         line.finish();
+        if op.with_flags && row.modseq > op.told {
+            page.newer.push((row.uid, row.modseq));
+        } else if op.with_modseq && row.modseq > op.told {
+            // The flags themselves are still to be told.
+            let before = ModSeq::new(row.modseq.get().saturating_sub(1)).unwrap_or_default();
+            page.newer.push((row.uid, before));
+        }
         if op.mark_seen && !row.flags.contains(Flags::SEEN) && !row.is_expunged {
             page.unseen.push(uid);
         }

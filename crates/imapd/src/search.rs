@@ -22,7 +22,10 @@ pub(crate) async fn search(connection: &mut Connection, op: SearchOp) -> Result<
     let searched =
         watched(connection, &tag, move |keep_going| find(&account.read()?, op, now, keep_going));
     Ok(match searched.await? {
-        Ok(found) => Outcome::Found(found),
+        Ok(found) => {
+            connection.reads(found.highest_modseq.unwrap_or_default());
+            Outcome::Found(found)
+        }
         Err(StoreError::NoMailbox) => Outcome::Found(Found::default()),
         Err(error) => Outcome::Refused(refusal::store(cid, &error)),
     })

@@ -157,6 +157,10 @@ pub(crate) struct Hub(Mutex<HubState>);
 struct HubState {
     last_id: u64,
     closed: bool,
+    /// A batch is being committed: readers may see it before its changes are handed out.
+    committing: bool,
+    /// All changes up to this were handed out; 0 before the first commit.
+    published: ModSeq,
     subscribers: Vec<Arc<Subscriber>>,
 }
 
@@ -216,6 +220,29 @@ impl Hub {
         }
     }
 
+    /// Notes that a batch is about to be committed.
+    pub(crate) fn commit_begins(&self) {
+        self.0.lock().committing = true;
+    }
+
+    /// Notes that all changes of the batch were handed out, or that there are none because it
+    /// failed.
+    pub(crate) fn commit_ends(&self, published: Option<ModSeq>) {
+        let mut hub = self.0.lock();
+        hub.committing = false;
+        hub.published = published.unwrap_or(hub.published);
+        for subscriber in &hub.subscribers {
+            if let Some(waker) = subscriber.state.lock().waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn has_published(&self, modseq: ModSeq) -> bool {
+        let hub = self.0.lock();
+        hub.closed || !hub.committing || hub.published >= modseq
+    }
+
     /// Tells all subscribers that nothing will come any more.
     pub(crate) fn close(&self) {
         let mut hub = self.0.lock();
@@ -271,6 +298,20 @@ impl Subscription {
             }
             state.waker = Some(context.waker().clone());
             Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits until all changes up to `modseq`, which a reader has seen, can be taken: for the end
+    /// of a commit at most.
+    ///
+    /// A commit can be read before its changes are handed out. Who tells what it has read must not
+    /// do so before those changes. Not to be awaited at the same time as [`Subscription::ready`].
+    pub async fn reached(&self, modseq: ModSeq) {
+        poll_fn(|context| {
+            // First the waker, so that an end of the commit in between is not missed.
+            self.subscriber.state.lock().waker = Some(context.waker().clone());
+            if self.hub.has_published(modseq) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -357,5 +398,33 @@ mod tests {
         hub.close();
         assert!(before.take().closed);
         assert!(hub.subscribe(ModSeq::default()).take().closed);
+    }
+
+    /// A commit could be read before its changes were handed out, and a client was told of the
+    /// one without the other.
+    #[test]
+    fn what_was_read_is_waited_for_while_a_commit_ends() {
+        use std::future::Future as _;
+        use std::task::{Context, Waker};
+
+        let hub = Arc::new(Hub::default());
+        let subscription = hub.subscribe(ModSeq::default());
+        let is_reached = |modseq| {
+            let mut reached = std::pin::pin!(subscription.reached(ModSeq::new(modseq).unwrap()));
+            reached.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        assert!(is_reached(9), "nothing is under way");
+        hub.commit_begins();
+        assert!(!is_reached(9));
+        hub.commit_ends(Some(ModSeq::new(9).unwrap()));
+        assert!(is_reached(9));
+        hub.commit_begins();
+        assert!(is_reached(9), "that was an earlier commit");
+        assert!(!is_reached(10));
+        hub.commit_ends(None);
+        assert!(is_reached(10), "the commit failed");
+        hub.commit_begins();
+        hub.close();
+        assert!(is_reached(11), "nothing will come any more");
     }
 }

@@ -186,11 +186,14 @@ impl Shared {
 
     fn commit(&self, mut batch: Vec<Box<dyn Item>>) {
         let mut writer = self.writer.lock();
+        self.hub.commit_begins();
         let outcome = self.with_writer(&mut writer, |writer| self.transact(writer, &mut batch));
+        let mut published = None;
         let commit = match outcome {
             Ok(changes) => {
                 if let Some(writer) = &*writer {
                     self.committed(writer.state.modseq);
+                    published = Some(writer.state.modseq);
                 }
                 for change in changes {
                     self.hub.publish(&change);
@@ -199,6 +202,7 @@ impl Shared {
             }
             Err(error) => Err(error),
         };
+        self.hub.commit_ends(published);
         drop(writer);
         for item in batch {
             item.answer(commit.clone());

@@ -109,6 +109,8 @@ pub(super) struct ChangeQueue {
     mailboxes: VecDeque<Change>,
     /// All keywords of the mailbox, if there are new ones.
     keywords: Option<(MailboxId, Vec<Keyword>)>,
+    /// States that the client was told by FETCH, read ahead of the changes that led to them.
+    read: HashMap<Uid, ModSeq>,
     /// Changes of messages were lost: the view must be compared with the mailbox.
     lost: bool,
 }
@@ -177,6 +179,24 @@ impl ChangeQueue {
         }
     }
 
+    /// Notes that the client has been told flags as of these mod-sequences by FETCH.
+    ///
+    /// RFC 7162 §3.1: the mod-sequence of a message only grows, and a client that keeps the highest
+    /// would take what is older for a fault.
+    ///
+    /// They count until the changes have caught up: what others commit can be read before the
+    /// session is given the change.
+    pub(super) fn supersede_read(&mut self, read: &[(Uid, ModSeq)]) {
+        for (uid, modseq) in read.iter().take(PENDING_CHANGES_MAX) {
+            let known = self.read.entry(*uid).or_default();
+            *known = (*known).max(*modseq);
+        }
+        if self.read.len() > PENDING_CHANGES_MAX {
+            // Too much to keep; what is then told out of order is put right by what follows.
+            self.read = HashMap::new();
+        }
+    }
+
     fn has_room(&mut self, more: usize) -> bool {
         let kept = self.added.len() + self.flags.len() + self.removed.len();
         if self.lost || kept + more > PENDING_CHANGES_MAX {
@@ -202,6 +222,7 @@ impl ChangeQueue {
         self.added = Vec::new();
         self.flags = Vec::new();
         self.removed = Vec::new();
+        self.read = HashMap::new();
         self.keywords = None;
         self.lost = false;
     }
@@ -304,14 +325,25 @@ impl ChangeQueue {
             print::flags_line(out, &keywords);
         }
         let mut flags = std::mem::take(&mut self.flags);
+        // What the client was told already must not be followed by what was before it.
+        flags.retain(|(_, old)| {
+            let read = self.read.get(&old.uid).copied().unwrap_or_default();
+            old.modseq > read.max(view.since)
+        });
         // What this session marked as seen was queued after changes that may be later.
         flags.sort_by_key(|(_, message)| message.modseq);
+        // Of each message only the last: the client may have read a later state than the others.
+        let newest: HashMap<(MailboxId, Uid), ModSeq> =
+            flags.iter().map(|(mailbox, m)| ((*mailbox, m.uid), m.modseq)).collect();
+        flags.retain(|(mailbox, m)| newest.get(&(*mailbox, m.uid)) == Some(&m.modseq));
         for (mailbox, message) in flags {
             if mailbox == view.mailbox {
                 view.told(message.modseq);
                 print_state(out, view, &message, enabled);
             }
         }
+        // Changes come in their order: none before this is still to come.
+        self.read.retain(|_, read| *read > view.told);
     }
 
     /// Tells the client of removals: one pass over the queue and the view.
@@ -453,5 +485,65 @@ mod tests {
         check(&[(1, 8), (3, 6)], false, &[(1, 8), (3, 6)]);
         check(&[(1, 5), (2, 6), (1, 6), (1, 9)], true, &[(1, 9)]);
         check(&[], true, &[]);
+    }
+
+    /// A mailbox with UIDs 1 and 2.
+    fn view() -> View {
+        View {
+            mailbox: MailboxId(1),
+            read_only: false,
+            uids: std::sync::Arc::new(NumSet::range(1, 2).into()),
+            uidnext: 3,
+            modseq: ModSeq::default(),
+            told: ModSeq::default(),
+            since: ModSeq::default(),
+            saved: NumSet::new(),
+        }
+    }
+
+    /// What is told of UID 1, flags at each mod-sequence of `waiting`, to a client that was told the
+    /// state at `read` by FETCH, of a mailbox selected at `since`.
+    #[track_caller]
+    fn check_read(waiting: &[u64], read: u64, since: u64, want: &[u64]) {
+        let modseq = |n| ModSeq::new(n).unwrap();
+        let mut view = view();
+        (view.modseq, view.told, view.since) = (modseq(since), modseq(since), modseq(since));
+        let mut queue = ChangeQueue::default();
+        queue.supersede_read(&[(Uid::new(1).unwrap(), modseq(read))]);
+        let (mut out, enabled) = (Vec::new(), Enabled { condstore: true, ..Enabled::default() });
+        for n in waiting {
+            let messages = vec![message(1, *n, Flags::NONE)];
+            queue.push(Change::Flags { mailbox: MailboxId(1), messages }, MessagesOf::All);
+            queue.flush_flags(&mut view, enabled, &mut out);
+        }
+        let want: String =
+            want.iter().map(|n| format!("* 1 FETCH (UID 1 FLAGS () MODSEQ ({n}))\r\n")).collect();
+        assert_eq!(String::from_utf8(out).unwrap(), want, "{waiting:?} {read} {since}");
+    }
+
+    /// RFC 7162 §3.1. A message read by FETCH, or a mailbox by SELECT, is ahead of the changes that
+    /// the session is given: clients used to be told what was before it afterwards.
+    #[test]
+    fn what_was_read_is_not_followed_by_what_was_before_it() {
+        check_read(&[8], 7, 5, &[8]);
+        check_read(&[7], 7, 5, &[]);
+        check_read(&[6, 7, 8], 7, 5, &[8]);
+        check_read(&[6, 9, 10], 7, 5, &[9, 10]);
+        check_read(&[4, 5, 6], 5, 5, &[6]);
+    }
+
+    /// Only the last state of a message is told, not all on the way to it.
+    #[test]
+    fn flags_changed_twice_are_told_once() {
+        let mut queue = ChangeQueue::default();
+        for n in [8, 6, 7] {
+            let messages = vec![message(1, n, Flags::NONE), message(2, n + 1, Flags::SEEN)];
+            queue.push(Change::Flags { mailbox: MailboxId(1), messages }, MessagesOf::All);
+        }
+        let mut view = view();
+        let mut out = Vec::new();
+        queue.flush_flags(&mut view, Enabled::default(), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "* 1 FETCH (UID 1 FLAGS ())\r\n* 2 FETCH (UID 2 FLAGS (\\Seen))\r\n");
     }
 }

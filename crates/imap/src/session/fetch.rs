@@ -39,6 +39,7 @@ pub(super) fn fetch(session: &mut Session, cmd: Tagged, fetch: Fetch) -> Action 
     let op = FetchOp {
         mailbox: view.mailbox,
         uidnext: view.uidnext,
+        told: view.told,
         targets,
         changed_since: since,
         with_vanished: fetch.modifiers.vanished,
@@ -71,6 +72,7 @@ pub(super) fn is_implied(item: &FetchItem) -> bool {
 /// The responses are out. What is now `\Seen` is told like a change by others: at once for UID
 /// FETCH, with the next command for FETCH.
 pub(super) fn fetched(session: &mut Session, cmd: Tagged, fetched: Fetched) -> Action {
+    session.changes.supersede_read(&fetched.newer);
     if let State::Selected(view) = &session.state
         && !fetched.seen.is_empty()
     {
@@ -135,6 +137,7 @@ pub(super) fn stored(
             changes::print_state(&mut session.out, view, message, enabled);
         }
         session.changes.supersede(&stored.messages, !storing.silent);
+        session.changes.supersede(&stored.modified, true);
         modified = stored.modified.iter().map(|message| message.uid.get()).collect();
         if !cmd.name.is_uid() {
             modified = view.uids.seqs_of_uids(&modified);

@@ -375,6 +375,7 @@ impl Session {
             naming,
             utf8: self.enabled.utf8(),
             uidnext: view.uidnext,
+            told: view.told,
             items: items.iter().filter(|item| !super::fetch::is_implied(item)).cloned().collect(),
         }))
     }

@@ -383,6 +383,9 @@ pub struct FetchOp {
     pub utf8: bool,
     /// The UIDs below which all have been handed out to this session.
     pub uidnext: u64,
+    /// Changes up to this have been told: of later ones, what was read counts, see
+    /// [`Fetched::newer`].
+    pub told: ModSeq,
 }
 
 impl FetchOp {
@@ -393,7 +396,10 @@ impl FetchOp {
     #[must_use]
     pub fn vanished(&self, removed: &NumSet, history_lost: bool) -> NumSet {
         if !history_lost {
-            return removed.intersection(&self.targets.uids);
+            // RFC 7162 §3.2.10.1: of what is in the view the client is told by VANISHED without
+            // EARLIER.
+            let gone = removed.difference(&self.targets.known.to_set());
+            return gone.intersection(&self.targets.uids);
         }
         let last = u32::try_from(self.uidnext.saturating_sub(1)).unwrap_or(u32::MAX);
         let asked = self.targets.uids.intersection(&NumSet::range(1, last));
@@ -406,6 +412,8 @@ impl FetchOp {
 pub struct Fetched {
     /// Messages that now are `\Seen`, with their new mod-sequence.
     pub seen: Vec<MessageState>,
+    /// Messages whose flags were written as of a mod-sequence above [`FetchOp::told`].
+    pub newer: Vec<(Uid, ModSeq)>,
     /// A message was expunged by someone else meanwhile; what was left of it was written.
     pub expunge_issued: bool,
 }

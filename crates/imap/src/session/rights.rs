@@ -109,6 +109,7 @@ mod tests {
             uidnext: 1,
             modseq: ModSeq::default(),
             told: ModSeq::default(),
+            since: ModSeq::default(),
             saved: NumSet::new(),
         })
     }

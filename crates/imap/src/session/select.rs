@@ -81,6 +81,7 @@ pub(super) fn complete(
         uidnext,
         modseq,
         told: modseq,
+        since: modseq,
         saved: NumSet::new(),
         uids: Arc::new(snapshot.uids),
     };

@@ -272,6 +272,7 @@ impl Session {
             changes::print_state(&mut self.out, view, message, self.enabled);
         }
         view.told(now.highest_modseq);
+        view.since = view.since.max(now.highest_modseq);
     }
 }
 

@@ -23,6 +23,9 @@ pub struct View {
     /// The client has been told of all changes by others up to this. The session's own may be
     /// later, while earlier ones of others still wait: hence two values.
     pub(super) told: ModSeq,
+    /// What was read when the mailbox was selected, or compared with the view, includes all changes
+    /// up to this, also those the session is given only later.
+    pub(super) since: ModSeq,
     /// The result of the last SEARCH with SAVE. RFC 9051 §6.4.4.1.
     pub(super) saved: NumSet,
 }

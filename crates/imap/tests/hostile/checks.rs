@@ -191,7 +191,7 @@ fn outcome(op: &Op) -> Outcome {
             uids: NumSet::range(9, 9),
             modseq: modseq(31),
         }),
-        Op::Fetch(_) => Outcome::Fetched(Fetched { seen: states(), expunge_issued: false }),
+        Op::Fetch(_) => Outcome::Fetched(Fetched { seen: states(), ..Fetched::default() }),
         Op::Store(_) => Outcome::Stored(Stored { messages: states(), modified: states() }),
         Op::Copy(_) | Op::Move(_) => Outcome::Copied(Copied {
             uidvalidity: UidValidity::MIN,

@@ -324,7 +324,7 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
         "fetched" => {
             let expunge_issued = words.contains(&"expunged");
             let seen = states(words.iter().filter(|word| **word != "expunged"));
-            Outcome::Fetched(Fetched { seen, expunge_issued })
+            Outcome::Fetched(Fetched { seen, expunge_issued, ..Fetched::default() })
         }
         "stored" => {
             let at = words.iter().position(|word| *word == "modified").unwrap_or(words.len());

@@ -297,7 +297,7 @@ mod tests {
         let mut reader = ResponseReader::default();
         reader.feed(format!("{text}\r\n").as_bytes());
         let (mut reply, mut ledger) = (Reply::default(), Ledger::default());
-        let mut view = View { uidvalidity: 1, uidnext: 6, ..View::default() };
+        let mut view = View { uidvalidity: 1, uidnext: 5, ..View::default() };
         view.exists(2).unwrap();
         view.fetch(&mut Told { seq: 1, uid: 5, ..Told::default() }, 1).unwrap();
         let response = reader.next_response().unwrap();

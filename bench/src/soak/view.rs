@@ -242,17 +242,19 @@ mod tests {
     /// RFC 9051 §7.5.1, RFC 7162 §3.2.10.
     #[test]
     fn messages_go_by_number_and_by_uid() {
-        let mut view = view();
+        let (mut view, again) = (view(), view());
         assert!(view.expunge(5).is_err());
         assert!(view.expunge(0).is_err());
         view.expunge(1).unwrap();
         assert!(view.exists(2).is_err());
-        assert!(view.vanished(&[3]).is_ok(), "the first unknown one may have had it");
-        let mut view = super::tests::view();
+        assert!(view.vanished(&[3]).is_err(), "it is gone already");
+        assert!(view.vanished(&[4]).is_ok(), "the first unknown one may have had it");
+        let mut view = again;
         view.vanished(&[3, 5]).unwrap();
         assert_eq!(view.count(), 2);
         assert!(view.vanished(&[9, 9]).is_err());
-        assert!(view.vanished(&[12]).is_ok_and(|()| view.count() == 0));
+        assert_eq!(view.count(), 1);
+        view.vanished(&[7]).unwrap();
         view.exists(1).unwrap();
         let again = &mut Told { seq: 1, uid: 9, ..Told::default() };
         assert!(view.fetch(again, 1).is_err(), "a UID is not used again");

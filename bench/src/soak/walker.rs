@@ -96,7 +96,7 @@ impl Walker {
             addr,
             rng: TestRng::new(seed.wrapping_mul(0x1_0001).wrapping_add(index as u64)),
             kind,
-            rev2: index % 3 == 0,
+            rev2: index.is_multiple_of(3),
             imap: None,
             view: None,
             name: String::new(),

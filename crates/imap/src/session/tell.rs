@@ -139,6 +139,10 @@ impl Session {
                 self.resynced(outcome);
                 self.tell_new(resume)
             }
+            (Telling::New, Outcome::Fetched(fetched)) => {
+                self.changes.supersede_read(&fetched.newer);
+                self.tell_rest(resume)
+            }
             // Of messages that could not be fetched the client knows that they are there.
             (Telling::New, _) => self.tell_rest(resume),
             (Telling::Facts(changes, due), Outcome::Facts(mut facts)) => {

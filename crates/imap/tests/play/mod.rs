@@ -8,7 +8,7 @@
 //! Answers, words separated by spaces, states written `uid/modseq/flag,flag`:
 //! `ok`, `no NAME`, `challenge TEXT`, `selected key=value…`, `created names…`,
 //! `mailboxes name:letters…` (s subscribed, n no mailbox, and special uses), `status numbers…`,
-//! `appended uids modseq`, `fetched states… [expunged]`, `stored states… [modified states…]`,
+//! `appended uids modseq`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
 //! `threads depth:uid…`,
 //! `resynced uids modseq states…`.
@@ -323,8 +323,11 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
         }),
         "fetched" => {
             let expunge_issued = words.contains(&"expunged");
-            let seen = states(words.iter().filter(|word| **word != "expunged"));
-            Outcome::Fetched(Fetched { seen, expunge_issued, ..Fetched::default() })
+            let at = words.iter().position(|word| *word == "newer").unwrap_or(words.len());
+            let seen = states(words[..at].iter().filter(|word| **word != "expunged"));
+            let newer = states(words.iter().skip(at + 1));
+            let newer = newer.into_iter().map(|state| (state.uid, state.modseq)).collect();
+            Outcome::Fetched(Fetched { seen, newer, expunge_issued })
         }
         "stored" => {
             let at = words.iter().position(|word| *word == "modified").unwrap_or(words.len());

@@ -144,6 +144,10 @@ impl PushChange for Session {
                 let keywords = keywords.clone();
                 self.push_change(Change::Keywords { mailbox: *mailbox, keywords });
             }
+            ChangeKind::Annotations { mailbox, names } => {
+                let mailbox = mailbox.as_ref().map(|(_, name)| name.clone());
+                self.push_change(Change::Metadata { mailbox, names: names.clone() });
+            }
             ChangeKind::SpecialUse { name, special_use, subscribed, .. } => {
                 self.push_change(Change::SpecialUse {
                     name: name.clone(),

@@ -398,7 +398,7 @@ impl Plan {
             }
             FetchItem::Preview => {
                 // RFC 8970 §4: an empty one says that there is no text to show.
-                print::string(line.item("PREVIEW"), row.preview.as_bytes(), utf8);
+                print::string(line.item("PREVIEW"), row.preview.trim_end().as_bytes(), utf8);
             }
             FetchItem::SaveDate => line.date("SAVEDATE", row.saved),
             FetchItem::EmailId => line.object_id("EMAILID", &object_id::email_id(row.email_id)),

@@ -16,6 +16,7 @@ mod connection;
 mod fetch;
 mod mailboxes;
 mod messages;
+mod metadata;
 mod notify;
 mod pace;
 mod progress;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use mox_base::{MailboxName, SpecialUse};
 use mox_imap::print::MailboxStatus;
-use mox_imap::session::{MailboxInfo, Op, Outcome, Refusal};
+use mox_imap::session::{MailboxInfo, Op, Outcome, QuotaUse, Refusal};
 use mox_net::blocking;
 use mox_store::{Account, Mailbox, StoreError};
 
 use crate::connection::{Connection, no_account};
-use crate::refusal;
+use crate::{metadata, refusal};
 
 /// Performs an operation on mailboxes.
 pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
@@ -30,8 +30,8 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
         Op::Rename { from, to } => done(account.rename_mailbox(from, to).await),
         Op::Subscribe(name) => done(account.subscribe_to(name).await),
         Op::Unsubscribe(name) => done(account.unsubscribe_from(name).await),
-        Op::List { with_status } => {
-            let listed = blocking(move || list(&account, with_status)).await;
+        Op::List { with_status, with_metadata } => {
+            let listed = blocking(move || list(&account, with_status, with_metadata)).await;
             refusal::outcome(cid, listed, Outcome::Mailboxes)
         }
         Op::Status(name) => {
@@ -45,12 +45,33 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
                 outcome => outcome,
             }
         }
+        Op::GetMetadata(op) => {
+            let found = blocking(move || metadata::get(&account, &op)).await;
+            refusal::outcome(cid, found, Outcome::Metadata)
+        }
+        Op::SetMetadata { mailbox, entries } => {
+            metadata::outcome(cid, metadata::set(&account, mailbox, entries).await)
+        }
+        Op::Quota => {
+            let found = blocking(move || quota(&account)).await;
+            refusal::outcome(cid, found, Outcome::Quota)
+        }
         _ => Outcome::Refused(Refusal::Failed),
     }
 }
 
+/// RFC 9208 §4.1.
+fn quota(account: &Account) -> Result<QuotaUse, StoreError> {
+    let limit_bytes = account.quota_bytes()?;
+    Ok(QuotaUse { used_bytes: account.read()?.used_bytes(), limit_bytes })
+}
+
 /// All mailboxes and all names subscribed to, sorted.
-fn list(account: &Account, with_status: bool) -> Result<Vec<MailboxInfo>, StoreError> {
+fn list(
+    account: &Account,
+    with_status: bool,
+    with_metadata: bool,
+) -> Result<Vec<MailboxInfo>, StoreError> {
     let reader = account.read()?;
     let mut names: BTreeMap<MailboxName, MailboxInfo> = BTreeMap::new();
     for mailbox in reader.mailboxes()? {
@@ -60,6 +81,11 @@ fn list(account: &Account, with_status: bool) -> Result<Vec<MailboxInfo>, StoreE
             is_subscribed: false,
             special_use: mailbox.special_use,
             status: with_status.then(|| status(&mailbox)),
+            metadata: if with_metadata {
+                metadata::all(&reader, Some(mailbox.id))?
+            } else {
+                Vec::new()
+            },
         };
         names.insert(mailbox.name, info);
     }
@@ -70,6 +96,7 @@ fn list(account: &Account, with_status: bool) -> Result<Vec<MailboxInfo>, StoreE
             is_subscribed: true,
             special_use: SpecialUse::NONE,
             status: None,
+            metadata: Vec::new(),
         });
         info.is_subscribed = true;
     }
@@ -87,6 +114,7 @@ pub(crate) fn status(mailbox: &Mailbox) -> MailboxStatus {
         unseen: count(mailbox.counts.unseen),
         deleted: count(mailbox.counts.deleted),
         size: mailbox.counts.size,
+        deleted_size: mailbox.counts.deleted_size,
         highest_modseq: mailbox.modseq,
     }
 }

@@ -24,7 +24,10 @@ use crate::read::Reader;
 use crate::remove::{Expunge, ExpungeOutcome};
 use crate::tx::{State, Tx};
 use crate::writer::{Queue, Writer};
-use crate::{Result, StoreError, check, copy, flag, remove, schema, secret, stage};
+use crate::{
+    AnnotationChange, Result, StoreError, annotation, check, copy, flag, remove, schema, secret,
+    stage,
+};
 use mox_base::NumSet;
 
 /// The most idle connections for reading that an account keeps.
@@ -382,6 +385,19 @@ impl Account {
     /// Gives roles to a mailbox, taking them from those that had them.
     pub fn set_special_use(&self, name: MailboxName, special_use: SpecialUse) -> Pending<()> {
         self.write(move |tx| mailbox::set_special_use(tx, &name, special_use))
+    }
+
+    /// Sets and removes annotations of a mailbox, or of the account itself: all or none.
+    ///
+    /// Fails with [`StoreError::NoMailbox`], and with [`StoreError::TooManyAnnotations`] or
+    /// [`StoreError::AnnotationsTooLarge`] if the account would have too much of them.
+    pub fn set_annotations(
+        &self,
+        mailbox: Option<MailboxName>,
+        changes: Vec<AnnotationChange>,
+    ) -> Pending<()> {
+        let bytes = changes.iter().flat_map(|(_, value)| value).map(|(value, _)| value.len()).sum();
+        self.shared.write(self.origin, bytes, move |tx| annotation::set(tx, mailbox, changes))
     }
 
     /// Subscribes to a name, whether a mailbox has it or not.

@@ -43,12 +43,10 @@ pub(crate) fn check(shared: &Arc<Shared>) -> Result<Vec<String>> {
         used_bytes += check_mailbox(&reader, mailbox, &mut faults)?;
     }
     counters(db, &reader, &mailboxes, &mut faults)?;
-    let buried: u64 =
-        db.query_row("SELECT coalesce(sum(size), 0) FROM tomb WHERE erase", [], |row| row.get(0))?;
     let recorded = reader.used_bytes();
     faults.add(
-        || format!("space in use recorded as {recorded}, is {}", used_bytes + buried),
-        recorded != used_bytes + buried,
+        || format!("space in use recorded as {recorded}, is {}", used_bytes),
+        recorded != used_bytes,
     );
     references(db, &mut faults)?;
     threads(db, &mut faults)?;
@@ -148,6 +146,10 @@ fn references(db: &Connection, faults: &mut Faults) -> Result<()> {
         (
             "message without mailbox",
             "SELECT id FROM msg WHERE mailbox NOT IN (SELECT id FROM mailbox)",
+        ),
+        (
+            "annotation of no mailbox",
+            "SELECT mailbox FROM annotation WHERE mailbox != 0 AND mailbox NOT IN (SELECT id FROM mailbox)",
         ),
         ("message without metadata", "SELECT id FROM msg WHERE id NOT IN (SELECT id FROM meta)"),
         ("message without body", "SELECT id FROM msg WHERE body NOT IN (SELECT id FROM body)"),

@@ -37,6 +37,12 @@ pub enum StoreError {
     /// The message is gone.
     #[error("no such message")]
     NoMessage,
+    /// The account would have more than [`crate::ANNOTATIONS_MAX`] annotations.
+    #[error("too many annotations")]
+    TooManyAnnotations,
+    /// Annotations take too many bytes: [`crate::ANNOTATION_BYTES_MAX`].
+    #[error("annotations too large")]
+    AnnotationsTooLarge,
     /// The account would go over its quota.
     #[error("over quota: {used_bytes} bytes used of {limit_bytes}")]
     OverQuota {

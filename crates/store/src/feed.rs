@@ -115,6 +115,13 @@ pub enum ChangeKind {
         /// Whether its name is subscribed to.
         subscribed: bool,
     },
+    /// Annotations were set or removed. RFC 5464 §4.4.
+    Annotations {
+        /// Of which mailbox; `None` for the account itself.
+        mailbox: Option<(MailboxId, MailboxName)>,
+        /// The names of the annotations, sorted.
+        names: Vec<String>,
+    },
     /// A name was subscribed to, or no longer is.
     Subscription {
         /// The name, of a mailbox or not.

@@ -12,6 +12,7 @@
 //! was told.
 
 mod account;
+mod annotation;
 mod check;
 mod client_keys;
 mod content;
@@ -43,6 +44,7 @@ mod tx;
 mod writer;
 
 pub use account::Account;
+pub use annotation::{ANNOTATION_BYTES_MAX, ANNOTATIONS_MAX, Annotation, AnnotationChange};
 pub use client_keys::{CLIENT_KEY_NAME_BYTES_MAX, CLIENT_KEYS_MAX, ClientKey, ClientKeys};
 pub use content::{Content, ContentReader, ContentSeeker};
 pub use copy::CopyOutcome;

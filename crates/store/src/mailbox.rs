@@ -3,6 +3,7 @@
 use mox_base::{Flags, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, UidValidity};
 use rusqlite::{OptionalExtension, Row, params};
 
+use crate::annotation;
 use crate::copy::move_everything;
 use crate::feed::ChangeKind;
 use crate::remove::remove_everything;
@@ -28,6 +29,8 @@ pub struct Counts {
     pub unseen: u64,
     /// Bytes of all messages.
     pub size: u64,
+    /// Bytes of the messages with `\Deleted`.
+    pub deleted_size: u64,
 }
 
 impl Counts {
@@ -44,6 +47,7 @@ impl Counts {
         self.unread += u64::from((flags & (Flags::SEEN | Flags::DELETED)).is_empty());
         self.unseen += u64::from(!flags.contains(Flags::SEEN));
         self.size += size;
+        self.deleted_size += if flags.contains(Flags::DELETED) { size } else { 0 };
     }
 
     /// Counts a message out. Saturates: the consistency check finds what does not add up.
@@ -55,6 +59,7 @@ impl Counts {
         self.unread = self.unread.saturating_sub(one.unread);
         self.unseen = self.unseen.saturating_sub(one.unseen);
         self.size = self.size.saturating_sub(one.size);
+        self.deleted_size = self.deleted_size.saturating_sub(one.deleted_size);
     }
 }
 
@@ -83,7 +88,8 @@ pub struct Mailbox {
 
 impl Mailbox {
     pub(crate) const COLUMNS: &'static str = "id, name, uidvalidity, uidnext, modseq, createseq, \
-         special_use, total, deleted, unread, unseen, size, keywords";
+         special_use, total, deleted, unread, unseen, size, keywords, \
+         deleted_size";
 
     /// Reads a row of [`Mailbox::COLUMNS`].
     pub(crate) fn from_row(row: &Row<'_>) -> Result<Self> {
@@ -104,6 +110,7 @@ impl Mailbox {
                 unread: row.get(9)?,
                 unseen: row.get(10)?,
                 size: row.get(11)?,
+                deleted_size: row.get(13)?,
             },
             keywords: parse_keywords(&keywords),
         })
@@ -155,7 +162,8 @@ pub(crate) fn by_id(tx: &Tx<'_>, id: MailboxId) -> Result<Mailbox> {
 pub(crate) fn save(tx: &Tx<'_>, mailbox: &Mailbox) -> Result<()> {
     let mut statement = tx.db().prepare_cached(
         "UPDATE mailbox SET name = ?2, uidnext = ?3, modseq = ?4, special_use = ?5, total = ?6, \
-         deleted = ?7, unread = ?8, unseen = ?9, size = ?10, keywords = ?11 WHERE id = ?1",
+         deleted = ?7, unread = ?8, unseen = ?9, size = ?10, keywords = ?11, \
+         deleted_size = ?12 WHERE id = ?1",
     )?;
     let counts = &mailbox.counts;
     statement.execute(params![
@@ -170,6 +178,7 @@ pub(crate) fn save(tx: &Tx<'_>, mailbox: &Mailbox) -> Result<()> {
         counts.unseen,
         counts.size,
         print_keywords(&mailbox.keywords),
+        counts.deleted_size,
     ])?;
     Ok(())
 }
@@ -231,7 +240,7 @@ fn ensure(
         keywords: Vec::new(),
     };
     tx.db().execute(
-        "INSERT INTO mailbox VALUES (?1, ?2, ?3, 1, ?4, ?4, 0, 0, 0, 0, 0, 0, '')",
+        "INSERT INTO mailbox VALUES (?1, ?2, ?3, 1, ?4, ?4, 0, 0, 0, 0, 0, 0, '', 0)",
         params![id.0, name.as_str(), uidvalidity.get(), modseq.get()],
     )?;
     let subscribed = if subscribe {
@@ -299,6 +308,7 @@ pub(crate) fn delete(tx: &mut Tx<'_>, name: &MailboxName) -> Result<()> {
     }
     let id = mailbox.id;
     remove_everything(tx, mailbox)?;
+    annotation::forget(tx, id)?;
     tx.db().execute("DELETE FROM mailbox WHERE id = ?1", [id.0])?;
     // UIDVALIDITY is never used again, so nobody can ask what went from this mailbox.
     tx.db().execute("DELETE FROM gone WHERE mailbox = ?1", [id.0])?;
@@ -318,6 +328,7 @@ pub(crate) fn rename(tx: &mut Tx<'_>, old: &MailboxName, new: &MailboxName) -> R
     }
     if old.is_inbox() {
         let target = ensure(tx, new, false, &mut Vec::new())?;
+        annotation::copy(tx, &source, &target)?;
         return move_everything(tx, source, target);
     }
     let moving: Vec<Mailbox> = all(tx)?

@@ -111,7 +111,6 @@ struct Tomb {
     uid: u32,
     id: i64,
     erase: bool,
-    size: u64,
     body: i64,
 }
 
@@ -122,7 +121,7 @@ fn erase(shared: &Shared, writer: &mut Writer) -> Result<bool> {
     let db = &writer.db;
     let tombs = db
         .prepare_cached(
-            "SELECT mailbox, uid, id, erase, size, body FROM tomb WHERE removed <= ?1 LIMIT ?2",
+            "SELECT mailbox, uid, id, erase, body FROM tomb WHERE removed <= ?1 LIMIT ?2",
         )?
         .query_map(params![applied.get(), ERASE_BATCH], |row| {
             Ok(Tomb {
@@ -130,8 +129,7 @@ fn erase(shared: &Shared, writer: &mut Writer) -> Result<bool> {
                 uid: row.get(1)?,
                 id: row.get(2)?,
                 erase: row.get(3)?,
-                size: row.get(4)?,
-                body: row.get(5)?,
+                body: row.get(4)?,
             })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -170,7 +168,6 @@ fn erase_one(tx: &mut Tx<'_>, tomb: &Tomb) -> Result<Option<String>> {
     if !tomb.erase {
         return Ok(None);
     }
-    tx.free_bytes(tomb.size);
     db.prepare_cached("DELETE FROM meta WHERE id = ?1")?.execute([tomb.id])?;
     db.prepare_cached("UPDATE body SET refs = refs - 1 WHERE id = ?1")?.execute([tomb.body])?;
     let mut unused =

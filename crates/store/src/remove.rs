@@ -101,6 +101,10 @@ pub(crate) fn bury(
         row.sent_day,
     ])?;
     mailbox.counts.remove(row.flags, row.size);
+    if content == Content::Erase {
+        // What its owner has removed no longer counts, whoever may still read it.
+        tx.free_bytes(row.size);
+    }
     tx.shared.tombs.store(true, std::sync::atomic::Ordering::Release);
     Ok(())
 }

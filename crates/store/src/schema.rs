@@ -126,6 +126,10 @@ CREATE TABLE secret(kind TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
 /// What version 2 adds.
 const TABLES_2: &str = "
+UPDATE state SET used_bytes = coalesce((SELECT sum(size) FROM msg), 0);
+ALTER TABLE mailbox ADD COLUMN deleted_size INTEGER NOT NULL DEFAULT 0;
+UPDATE mailbox SET deleted_size = coalesce(
+    (SELECT sum(size) FROM msg WHERE msg.mailbox = mailbox.id AND flags & 8 != 0), 0);
 CREATE TABLE annotation(
     mailbox INTEGER NOT NULL,
     name TEXT NOT NULL,

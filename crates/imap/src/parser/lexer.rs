@@ -163,6 +163,17 @@ impl<'a> Lexer<'a> {
 
     /// `literal = "{" number64 ["+"] "}" CRLF *CHAR8`, as the reader laid it out.
     fn literal(&mut self) -> Parsed<&'a [u8]> {
+        let start = self.at;
+        let data = self.literal_bytes()?;
+        // RFC 9051 §9 (`CHAR8`): NUL only in literal8.
+        if data.contains(&0) {
+            self.at = start;
+            return self.fail(Expected::NoNul);
+        }
+        Ok(data)
+    }
+
+    fn literal_bytes(&mut self) -> Parsed<&'a [u8]> {
         self.byte(b'{', Expected::String)?;
         let size = self.number64()?;
         self.take(b'+');
@@ -171,14 +182,18 @@ impl<'a> Lexer<'a> {
         self.byte(b'\n', Expected::LiteralEnd)?;
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         match self.rest().get(..size) {
-            // RFC 9051 §9 (`CHAR8`): NUL only in literal8.
-            Some(data) if data.contains(&0) => self.fail(Expected::NoNul),
             Some(data) => {
                 self.at += size;
                 Ok(data)
             }
             None => self.fail(Expected::LiteralEnd),
         }
+    }
+
+    /// `literal8 = "~{" number64 "}" CRLF *OCTET`. RFC 9051 §9.
+    pub(crate) fn literal8(&mut self) -> Parsed<&'a [u8]> {
+        self.byte(b'~', Expected::String)?;
+        self.literal_bytes()
     }
 
     /// `number64 = 1*DIGIT`, at most 63 bits.

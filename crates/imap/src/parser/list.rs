@@ -3,6 +3,7 @@
 use super::Expected;
 use super::lexer::{Lexer, Parsed};
 use super::mailbox::status_items;
+use super::metadata::entries;
 use crate::types::{Command, List, is_atom_char};
 
 /// The most patterns in one LIST.
@@ -92,6 +93,11 @@ fn return_option(lexer: &mut Lexer<'_>, list: &mut List) -> Parsed<()> {
         b"STATUS" => {
             lexer.sp()?;
             list.return_status = status_items(lexer)?;
+        }
+        // RFC 9590 §4.
+        b"METADATA" => {
+            lexer.sp()?;
+            list.return_metadata = entries(lexer)?;
         }
         _ => return lexer.fail(Expected::ListOption),
     }

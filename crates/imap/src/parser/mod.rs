@@ -11,7 +11,9 @@ mod lexer;
 mod list;
 mod mailbox;
 mod messages;
+mod metadata;
 mod notify;
+mod quota;
 mod search;
 mod select;
 
@@ -69,6 +71,7 @@ pub enum Expected {
     ThreadAlgorithm,
     PartialRange,
     ObjectId,
+    EntryName,
     ReturnOption,
     ListOption,
     StatusItem,
@@ -114,6 +117,7 @@ impl fmt::Display for ParseError {
             Expected::SortKey => "unknown sort key",
             Expected::ThreadAlgorithm => "unknown threading algorithm",
             Expected::PartialRange => "expected range of results",
+            Expected::EntryName => "bad name of an entry",
             Expected::ObjectId => "bad object id",
             Expected::ReturnOption => "unknown return option",
             Expected::ListOption => "unknown list option",
@@ -209,10 +213,14 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
         Name::Enable => auth::enable(lexer)?,
         Name::Select | Name::Examine => select::select(lexer)?,
         Name::Create => mailbox::create(lexer)?,
-        Name::Delete | Name::Subscribe | Name::Unsubscribe => {
+        Name::Delete | Name::Subscribe | Name::Unsubscribe | Name::GetQuotaRoot => {
             lexer.mailbox().map(Command::Mailbox)?
         }
         Name::Rename => mailbox::rename(lexer)?,
+        Name::GetMetadata => metadata::getmetadata(lexer)?,
+        Name::SetMetadata => metadata::setmetadata(lexer)?,
+        Name::GetQuota => quota::getquota(lexer)?,
+        Name::SetQuota => quota::setquota(lexer)?,
         Name::List => list::list(lexer)?,
         Name::Lsub => list::lsub(lexer)?,
         Name::Status => mailbox::status(lexer)?,

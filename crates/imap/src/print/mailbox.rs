@@ -70,6 +70,8 @@ pub struct MailboxStatus {
     pub deleted: u32,
     /// Sum of message sizes in octets.
     pub size: u64,
+    /// Sum of the sizes of messages with `\Deleted`, in octets.
+    pub deleted_size: u64,
     /// The highest mod-sequence of the mailbox.
     pub highest_modseq: ModSeq,
 }
@@ -99,7 +101,8 @@ pub fn status(
             StatusItem::Deleted => number(out, status.deleted),
             StatusItem::Size => number(out, status.size),
             StatusItem::HighestModSeq => number(out, shown_modseq(status.highest_modseq)),
-            StatusItem::Recent | StatusItem::DeletedStorage => number(out, 0_u32),
+            StatusItem::Recent => number(out, 0_u32),
+            StatusItem::DeletedStorage => number(out, status.deleted_size),
             StatusItem::AppendLimit => out.extend_from_slice(b"NIL"),
             StatusItem::MailboxId => {
                 out.extend_from_slice(format!("({})", object_id::mailbox_id(status.id)).as_bytes());
@@ -166,6 +169,7 @@ mod tests {
             unseen: 2,
             deleted: 1,
             size: 1_000,
+            deleted_size: 400,
             highest_modseq: ModSeq::default(),
         };
         let mut out = Vec::new();
@@ -173,7 +177,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "* STATUS x (MESSAGES 3 UIDNEXT 4 UIDVALIDITY 1 UNSEEN 2 DELETED 1 SIZE 1000 \
-             RECENT 0 HIGHESTMODSEQ 1 APPENDLIMIT NIL DELETED-STORAGE 0 MAILBOXID (F7))\r\n"
+             RECENT 0 HIGHESTMODSEQ 1 APPENDLIMIT NIL DELETED-STORAGE 400 MAILBOXID (F7))\r\n"
         );
     }
 }

@@ -51,6 +51,10 @@ pub enum Code {
         lowest: Option<u32>,
     },
     NoPerm,
+    /// Annotations take more than this many bytes. RFC 5464 §4.3.
+    MetadataMaxSize(u64),
+    /// RFC 5464 §4.3.
+    MetadataTooMany,
     NonExistent,
     /// RFC 5465 §5.8.
     NotificationOverflow,
@@ -104,6 +108,12 @@ impl Code {
                 return;
             }
             Self::NoPerm => "NOPERM",
+            Self::MetadataMaxSize(max) => {
+                out.extend_from_slice(b"METADATA MAXSIZE ");
+                return number(out, max);
+            }
+            // Our specification has parentheses here; RFC 5464 §5 does not.
+            Self::MetadataTooMany => "METADATA TOOMANY",
             Self::NonExistent => "NONEXISTENT",
             Self::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Self::OverQuota => "OVERQUOTA",

@@ -35,6 +35,10 @@ const ALWAYS: &[&str] = &[
     "SAVEDATE",
     "PREVIEW",
     "OBJECTID",
+    "QUOTA",
+    "QUOTA=RES-STORAGE",
+    "METADATA",
+    "LIST-METADATA",
     "WITHIN",
     "SORT",
     "SORT=DISPLAY",
@@ -95,6 +99,7 @@ pub(super) fn enable(session: &mut Session, cmd: Tagged, names: &[Vec<u8>]) -> s
         let name = String::from_utf8_lossy(name);
         match &*name.to_ascii_uppercase() {
             "IMAP4REV2" => session.enabled.rev2 = true,
+            "METADATA" => session.enabled.metadata = true,
             "UTF8=ACCEPT" => session.enabled.utf8_accept = true,
             "CONDSTORE" => with_condstore = true,
             // RFC 7162 §3.2.3: QRESYNC enables CONDSTORE as well.

@@ -4,9 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid};
 
-use super::Enabled;
 use super::op::MessageState;
 use super::view::View;
+use super::{Enabled, metadata};
 use crate::print::{self, FetchLine, ListLine};
 use crate::types::{EventSet, NumSet};
 
@@ -88,14 +88,25 @@ pub enum Change {
         /// Its special uses now.
         special_use: SpecialUse,
     },
+    /// Annotations were set or removed. Told after ENABLE METADATA, or NOTIFY. RFC 5464 §4.4.2.
+    Metadata {
+        /// Of which mailbox; `None` for the account.
+        mailbox: Option<MailboxName>,
+        /// Their names.
+        names: Vec<String>,
+    },
     /// There were more changes than the sender could keep; some are lost.
     Overflow,
 }
 
 impl Change {
     /// Whether a client hears of it only if it has asked for it.
-    pub(super) fn is_for_notify(&self) -> bool {
-        matches!(self, Self::Keywords { .. } | Self::SpecialUse { .. })
+    pub(super) fn is_for_notify(&self, enabled: Enabled) -> bool {
+        match self {
+            Self::Keywords { .. } | Self::SpecialUse { .. } => true,
+            Self::Metadata { .. } => !enabled.metadata,
+            _ => false,
+        }
     }
 }
 
@@ -441,6 +452,9 @@ pub(super) fn print_mailbox(change: &Change, extended: bool, enabled: Enabled, o
             let flags = [(*is_subscribed, "\\Subscribed"), (!*exists, "\\NonExistent")];
             let set: Vec<_> = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
             line(name, None, &set);
+        }
+        Change::Metadata { mailbox, names } => {
+            metadata::print_names(out, mailbox.as_ref(), names, enabled.utf8());
         }
         _ => {}
     }

@@ -4,8 +4,8 @@ use mox_base::MailboxName;
 
 use super::op::{Outcome, Refusal};
 use super::{
-    Action, Session, Tagged, Waiting, append, auth, capability, fetch, list, mailbox,
-    move_messages, notify, search, select, thread,
+    Action, Session, Tagged, Waiting, append, auth, capability, fetch, list, mailbox, metadata,
+    move_messages, notify, quota, search, select, thread,
 };
 use crate::print;
 
@@ -29,6 +29,8 @@ pub(super) enum Pending {
     Copy,
     Move,
     Expunge,
+    GetMetadata(Option<MailboxName>),
+    Quota(Option<MailboxName>),
     Search(search::Searching),
     Notify,
     Thread,
@@ -99,6 +101,12 @@ impl Session {
                 search::complete(self, cmd, &searching, found)
             }
             (Pending::Notify, Outcome::Facts(facts)) => notify::print_all(self, cmd, facts),
+            (Pending::GetMetadata(mailbox), Outcome::Metadata(found)) => {
+                metadata::found(self, cmd, mailbox.as_ref(), &found)
+            }
+            (Pending::Quota(mailbox), Outcome::Quota(quota)) => {
+                quota::found(self, cmd, mailbox.as_ref(), quota)
+            }
             (Pending::Thread, Outcome::Threads(threads)) => thread::complete(self, cmd, &threads),
             _ => self.driver_fault("an outcome of another kind"),
         }

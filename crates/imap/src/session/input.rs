@@ -6,7 +6,7 @@ use mox_base::MailboxName;
 
 use super::{
     Action, Answered, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability,
-    fetch, list, mailbox, move_messages, notify, search, select, thread,
+    fetch, list, mailbox, metadata, move_messages, notify, quota, search, select, thread,
 };
 use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
@@ -134,11 +134,18 @@ impl Session {
             Command::Enable(names) => capability::enable(self, cmd, &names),
             Command::Select(select) => select::select(self, cmd, select),
             Command::Create(create) => mailbox::create(self, cmd, create),
+            Command::Mailbox(mailbox) if cmd.name == Name::GetQuotaRoot => {
+                quota::get_root(self, cmd, &mailbox)
+            }
             Command::Mailbox(mailbox) => mailbox::on_name(self, cmd, &mailbox),
+            Command::GetMetadata(get) => metadata::get(self, cmd, get),
+            Command::SetMetadata(set) => metadata::set(self, cmd, set),
+            Command::GetQuota(root) => quota::get(self, cmd, &root),
+            Command::SetQuota => quota::set(self, cmd),
             Command::Rename { from, to } => mailbox::rename(self, cmd, &from, &to),
             Command::List(list) => list::list(self, cmd, list),
             Command::Lsub { reference, pattern } => {
-                let op = Op::List { with_status: false };
+                let op = Op::List { with_status: false, with_metadata: false };
                 self.perform(cmd, Pending::Lsub(reference, pattern), op)
             }
             Command::Status { mailbox, items } => mailbox::status(self, cmd, &mailbox, items),

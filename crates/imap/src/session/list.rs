@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::op::MailboxInfo;
-use super::{Action, Op, Pending, Session, Tagged};
+use super::{Action, Op, Pending, Session, Tagged, metadata};
 use crate::print::{self, ListLine};
 use crate::types::{List, ListPattern, SEPARATOR, StatusItem};
 
@@ -18,7 +18,9 @@ pub(super) fn list(session: &mut Session, cmd: Tagged, list: List) -> Action {
         session.enable_condstore();
     }
     let with_status = !list.return_status.is_empty();
-    session.perform(cmd, Pending::List(Box::new(list)), Op::List { with_status })
+    let with_metadata = !list.return_metadata.is_empty();
+    let op = Op::List { with_status, with_metadata };
+    session.perform(cmd, Pending::List(Box::new(list)), op)
 }
 
 /// What of the whole tree is looked up for each name.
@@ -62,6 +64,7 @@ pub(super) fn complete(
         .collect();
     let tree = Tree::of(&names);
     let utf8 = session.enabled.utf8();
+    let mut listed = Vec::new();
     for info in &names {
         let name = info.name.as_str();
         if !patterns.iter().any(|pattern| pattern.matches(name)) {
@@ -78,7 +81,13 @@ pub(super) fn complete(
         if let Some(status) = info.status.as_ref().filter(|_| !list.return_status.is_empty()) {
             print::status(&mut session.out, name, &list.return_status, status, utf8);
         }
+        if !list.return_metadata.is_empty() && info.exists {
+            let (asked, has) = (&list.return_metadata, &info.metadata);
+            metadata::print_listed(&mut listed, &info.name, asked, has, utf8);
+        }
     }
+    // Our specification has annotations after everything else; RFC 9590 §3 leaves the order open.
+    session.out.extend_from_slice(&listed);
     session.done(cmd)
 }
 

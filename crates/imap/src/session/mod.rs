@@ -29,9 +29,11 @@ mod input;
 mod limit;
 mod list;
 mod mailbox;
+mod metadata;
 mod move_messages;
 mod notify;
 mod op;
+mod quota;
 mod reply;
 mod rights;
 mod search;
@@ -47,11 +49,12 @@ use changes::ChangeQueue;
 pub use changes::{Change, PENDING_CHANGES_MAX};
 use complete::Pending;
 pub use limit::MESSAGES_MAX;
+pub use metadata::choose_metadata;
 pub use notify::{DELAYED_REMOVALS_MAX, NOTIFY_MAILBOXES_MAX};
 pub use op::{
     AppendOp, Appended, Copied, CopyOp, Expunged, Facts, FactsOf, FetchOp, Fetched, Found,
-    MailboxInfo, MessageState, Op, Outcome, QresyncData, Refusal, Resync, SearchOp, SelectOp,
-    Snapshot, StoreOp, Stored, Targets, ThreadOp,
+    GetMetadataOp, MailboxInfo, MessageState, MetadataFound, Op, Outcome, QresyncData, QuotaUse,
+    Refusal, Resync, SearchOp, SelectOp, Snapshot, StoreOp, Stored, Targets, ThreadOp,
 };
 pub use select::{ClientState, SAMPLE_NUMBERS_MAX, client_state};
 use tell::{Resume, Telling};
@@ -126,6 +129,8 @@ pub struct Enabled {
     pub qresync: bool,
     /// `UTF8=ACCEPT`: UTF-8 in strings, without the rest of IMAP4rev2. RFC 6855 §3.
     pub utf8_accept: bool,
+    /// `METADATA`: tell of changed annotations. RFC 5464 §4.4.
+    pub metadata: bool,
     /// `UIDONLY`: no message numbers in either direction. RFC 9586 §3.
     pub uidonly: bool,
 }

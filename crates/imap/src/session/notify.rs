@@ -79,7 +79,7 @@ impl Notifier {
     }
 
     /// Whether a group of other mailboxes has any of these events.
-    fn watches(&self, events: EventSet) -> bool {
+    pub(super) fn watches(&self, events: EventSet) -> bool {
         self.groups.iter().any(|group| group.events.has_any(events))
     }
 
@@ -177,6 +177,8 @@ pub(super) fn mailbox_event(change: &Change) -> EventSet {
         | Change::MailboxRenamed { .. }
         | Change::SpecialUse { .. } => EventSet::MAILBOX_NAME,
         Change::Subscription { .. } => EventSet::SUBSCRIPTION_CHANGE,
+        Change::Metadata { mailbox: Some(_), .. } => EventSet::MAILBOX_METADATA_CHANGE,
+        Change::Metadata { mailbox: None, .. } => EventSet::SERVER_METADATA_CHANGE,
         _ => EventSet::NONE,
     }
 }

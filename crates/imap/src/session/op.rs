@@ -11,8 +11,8 @@ use mox_base::{
 
 use crate::print::{MailboxStatus, Naming};
 use crate::types::{
-    FetchItem, FlagList, NumSet, Qresync, ResolvedKey, SortKey, StoreAction, ThreadAlgorithm,
-    ThreadEntry, UidMap, Wanted,
+    FetchItem, FlagList, MetadataDepth, MetadataValue, NumSet, Qresync, ResolvedKey, SortKey,
+    StoreAction, ThreadAlgorithm, ThreadEntry, UidMap, Wanted,
 };
 
 /// A question to the driver.
@@ -74,6 +74,8 @@ pub enum Op {
     List {
         /// Whether [`MailboxInfo::status`] is wanted.
         with_status: bool,
+        /// Whether [`MailboxInfo::metadata`] is wanted.
+        with_metadata: bool,
     },
     /// Status of a mailbox. Answered by `Status`.
     Status(MailboxName),
@@ -112,6 +114,17 @@ pub enum Op {
         /// The messages to consider.
         targets: Targets,
     },
+    /// Read annotations. Answered by `Metadata`.
+    GetMetadata(GetMetadataOp),
+    /// Set and remove annotations, all or none. Answered by `Done`.
+    SetMetadata {
+        /// Of which mailbox; `None` for the account.
+        mailbox: Option<MailboxName>,
+        /// The entries, in lower case, with their values; `None` removes one.
+        entries: Vec<(String, Option<MetadataValue>)>,
+    },
+    /// How full is the account? Answered by `Quota`.
+    Quota,
     /// Search. Answered by `Found`.
     Search(SearchOp),
     /// What NOTIFY must know of mailboxes. Answered by `Facts`, in any order; what is not there is
@@ -148,6 +161,8 @@ pub enum Outcome {
     Copied(Copied),
     Expunged(Expunged),
     Found(Found),
+    Metadata(MetadataFound),
+    Quota(QuotaUse),
     Facts(Vec<Facts>),
     Threads(Vec<ThreadEntry>),
     Resynced(Box<Resync>),
@@ -189,6 +204,10 @@ pub enum Refusal {
     OverQuota,
     /// A message of zero bytes.
     EmptyMessage,
+    /// More annotations than there may be.
+    TooManyAnnotations,
+    /// Annotations take more than this many bytes in all.
+    AnnotationsTooLarge(u64),
     /// More of something than there may be, such as keywords or mailboxes.
     Limit(&'static str),
     /// The user may not do this to the mailbox. RFC 5530 §3.
@@ -295,6 +314,39 @@ pub struct MailboxInfo {
     pub special_use: SpecialUse,
     /// Its status, if asked for and it exists.
     pub status: Option<MailboxStatus>,
+    /// Its annotations sorted by name, if asked for.
+    pub metadata: Vec<(String, MetadataValue)>,
+}
+
+/// GETMETADATA. RFC 5464 §4.2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetMetadataOp {
+    /// Of which mailbox; `None` for the account.
+    pub mailbox: Option<MailboxName>,
+    /// The entries, in lower case.
+    pub entries: Vec<String>,
+    /// How far below them.
+    pub depth: MetadataDepth,
+    /// Leave out longer values, in octets.
+    pub max_size: Option<u64>,
+}
+
+/// Annotations. See [`choose_metadata`](super::choose_metadata).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetadataFound {
+    /// The entries with their values, sorted by name.
+    pub entries: Vec<(String, Option<MetadataValue>)>,
+    /// The size of the longest value that was left out, in octets.
+    pub longest_omitted: Option<u64>,
+}
+
+/// How full an account is. RFC 9208 §4.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaUse {
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// The most there may be.
+    pub limit_bytes: Option<u64>,
 }
 
 /// Of which mailboxes [`Facts`] are wanted.

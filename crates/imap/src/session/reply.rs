@@ -2,7 +2,7 @@
 
 use super::op::Refusal;
 use super::tell::Resume;
-use super::{Action, Answered, Session, Tagged, Waiting};
+use super::{Action, Answered, Session, Tagged, Waiting, metadata};
 use crate::parser::{Expected, ParseError};
 use crate::print::{self, Code, Status};
 use crate::types::Name;
@@ -106,8 +106,19 @@ impl Session {
 
 /// What a client is told of a refusal. RFC 9051 §7.1, RFC 5530 §3.
 fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
-    let to_target =
-        matches!(name, Name::Append | Name::Copy | Name::UidCopy | Name::Move | Name::UidMove);
+    if let Some((code, text)) = metadata::code(refusal) {
+        return (Some(code), text);
+    }
+    let to_target = matches!(
+        name,
+        Name::Append
+            | Name::GetMetadata
+            | Name::SetMetadata
+            | Name::Copy
+            | Name::UidCopy
+            | Name::Move
+            | Name::UidMove
+    );
     match refusal {
         Refusal::BadCredentials => (Some(Code::AuthenticationFailed), "bad credentials"),
         Refusal::NotAuthorized => (Some(Code::AuthorizationFailed), "not allowed for this user"),
@@ -130,6 +141,7 @@ fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
         Refusal::SameMailbox => (None, "cannot copy or move to the selected mailbox"),
         Refusal::OverQuota => (Some(Code::OverQuota), "account over maximum total message size"),
         Refusal::EmptyMessage => (None, "empty message, cancelling append"),
+        Refusal::TooManyAnnotations | Refusal::AnnotationsTooLarge(_) => (None, "too much"),
         Refusal::Limit(what) => (Some(Code::Limit), what),
         Refusal::NoPermission => (Some(Code::NoPerm), "not allowed in this mailbox"),
         Refusal::TooManyMessages(limit) => {

@@ -21,6 +21,8 @@ pub(super) enum Right {
     Read,
     /// `s` and `w`: change `\Seen` and other flags.
     WriteFlags,
+    /// `w`: change what is kept with it, such as annotations. RFC 5464 §3.
+    Write,
     /// `i`: put messages there.
     Insert,
     /// `e`: remove messages.

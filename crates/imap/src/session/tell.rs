@@ -86,7 +86,7 @@ impl Session {
             _ => (MessagesOf::None, mox_base::ModSeq::default()),
         };
         let Some(notifier) = &mut self.notifier else {
-            if !change.is_for_notify() {
+            if !change.is_for_notify(self.enabled) {
                 self.changes.push(change, of);
             }
             return;
@@ -223,6 +223,10 @@ impl Session {
         for change in changes {
             let tells = match &self.notifier {
                 None => true,
+                // It is of no mailbox, so that no filter matters. RFC 5465 §5.7.
+                Some(notifier) if matches!(change, Change::Metadata { mailbox: None, .. }) => {
+                    notifier.watches(notify::mailbox_event(&change))
+                }
                 Some(notifier) => {
                     let names = names_of(&change);
                     let candidates: Vec<Candidate<'_>> =
@@ -290,7 +294,8 @@ fn names_of(change: &Change) -> Vec<MailboxName> {
         Change::MailboxAdded { name, .. }
         | Change::MailboxRemoved(name)
         | Change::SpecialUse { name, .. }
-        | Change::Subscription { name, .. } => vec![name.clone()],
+        | Change::Subscription { name, .. }
+        | Change::Metadata { mailbox: Some(name), .. } => vec![name.clone()],
         Change::MailboxRenamed { from, to, .. } => vec![from.clone(), to.clone()],
         _ => Vec::new(),
     }

@@ -5,8 +5,8 @@
 use mox_base::{ModSeq, Secret, UidValidity, UnixSeconds};
 
 use super::{
-    FetchItem, FetchModifiers, FlagList, Notify, NumSet, ParsedKey, ReturnOptions, SequenceSet,
-    SetArg, SortKey, StatusItem, ThreadAlgorithm,
+    FetchItem, FetchModifiers, FlagList, MetadataDepth, MetadataValue, Notify, NumSet, ParsedKey,
+    ReturnOptions, SequenceSet, SetArg, SortKey, StatusItem, ThreadAlgorithm,
 };
 
 /// The commands known here, `UID x` being one of its own.
@@ -35,6 +35,11 @@ pub enum Name {
     Append,
     Idle,
     Notify,
+    GetMetadata,
+    SetMetadata,
+    GetQuota,
+    GetQuotaRoot,
+    SetQuota,
     Check,
     Close,
     Unselect,
@@ -91,6 +96,11 @@ const NAMES: &[(&str, Name, LegalIn)] = &[
     ("STATUS", Name::Status, LegalIn::Authenticated),
     ("APPEND", Name::Append, LegalIn::Authenticated),
     ("IDLE", Name::Idle, LegalIn::Authenticated),
+    ("GETMETADATA", Name::GetMetadata, LegalIn::Authenticated),
+    ("SETMETADATA", Name::SetMetadata, LegalIn::Authenticated),
+    ("GETQUOTA", Name::GetQuota, LegalIn::Authenticated),
+    ("GETQUOTAROOT", Name::GetQuotaRoot, LegalIn::Authenticated),
+    ("SETQUOTA", Name::SetQuota, LegalIn::Authenticated),
     ("NOTIFY", Name::Notify, LegalIn::Authenticated),
     ("CHECK", Name::Check, LegalIn::Selected),
     ("CLOSE", Name::Close, LegalIn::Selected),
@@ -194,7 +204,7 @@ pub enum Command {
     Select(Select),
     /// CREATE.
     Create(Create),
-    /// DELETE, SUBSCRIBE, UNSUBSCRIBE.
+    /// DELETE, SUBSCRIBE, UNSUBSCRIBE, GETQUOTAROOT.
     Mailbox(MailboxArg),
     /// RENAME.
     Rename {
@@ -221,6 +231,14 @@ pub enum Command {
     },
     /// NOTIFY.
     Notify(Notify),
+    /// GETMETADATA.
+    GetMetadata(GetMetadata),
+    /// SETMETADATA.
+    SetMetadata(SetMetadata),
+    /// GETQUOTA: the quota root.
+    GetQuota(String),
+    /// SETQUOTA, of which nothing is of interest: it is refused.
+    SetQuota,
     /// UID EXPUNGE.
     UidExpunge(SetArg),
     /// SEARCH and SORT.
@@ -318,6 +336,30 @@ pub struct List {
     pub return_special_use: bool,
     /// Return a STATUS for each mailbox; empty for none. RFC 5819 §2.
     pub return_status: Vec<StatusItem>,
+    /// Return these annotations of each mailbox, in lower case; empty for none. RFC 9590 §3.
+    pub return_metadata: Vec<String>,
+}
+
+/// GETMETADATA. RFC 5464 §4.2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetMetadata {
+    /// Of which mailbox; `None` for the server.
+    pub mailbox: Option<MailboxArg>,
+    /// The entries, in lower case.
+    pub entries: Vec<String>,
+    /// How far below them.
+    pub depth: Option<MetadataDepth>,
+    /// Leave out longer values, in octets.
+    pub max_size: Option<u64>,
+}
+
+/// SETMETADATA. RFC 5464 §4.3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetMetadata {
+    /// Of which mailbox; `None` for the server.
+    pub mailbox: Option<MailboxArg>,
+    /// The entries, in lower case, with their values; `None` removes one.
+    pub entries: Vec<(String, Option<MetadataValue>)>,
 }
 
 /// What an APPEND says before the data of one message. RFC 9051 §6.3.12.

@@ -5,6 +5,7 @@ mod fetch;
 mod filter;
 mod flag;
 mod mailbox;
+mod metadata;
 mod notify;
 pub mod object_id;
 mod partial;
@@ -16,8 +17,8 @@ mod uid_map;
 pub mod utf7;
 
 pub use command::{
-    AppendMessage, Authenticate, Command, Create, Fetch, LegalIn, List, Login, MailboxArg, Name,
-    Qresync, Search, Select, Store, StoreAction, Thread,
+    AppendMessage, Authenticate, Command, Create, Fetch, GetMetadata, LegalIn, List, Login,
+    MailboxArg, Name, Qresync, Search, Select, SetMetadata, Store, StoreAction, Thread,
 };
 pub use fetch::{
     BinarySection, BodySection, FETCH_ITEMS_MAX, FetchItem, FetchModifiers, Partial,
@@ -26,6 +27,10 @@ pub use fetch::{
 pub use filter::{Candidate, FILTER_NAMES_MAX, MailboxFilter};
 pub use flag::{FlagList, is_atom_char};
 pub use mailbox::{ListPattern, SEPARATOR};
+pub use metadata::{
+    EntryNameError, METADATA_ENTRIES_MAX, METADATA_NAME_BYTES_MAX, MetadataDepth, MetadataValue,
+    check_entry_name, check_settable_name,
+};
 pub use mox_base::NumSet;
 pub use notify::{EventGroup, EventSet, NOTIFY_EVENTS_MAX, NOTIFY_GROUPS_MAX, Notify};
 pub use partial::PartialRange;

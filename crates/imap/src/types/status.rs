@@ -21,7 +21,7 @@ pub enum StatusItem {
     HighestModSeq,
     /// The largest message APPEND takes; always NIL, no limit of this mailbox. RFC 7889 §3.
     AppendLimit,
-    /// Octets to be freed by EXPUNGE; always 0. RFC 9208 §4.1.4.
+    /// Octets of messages with `\Deleted`, to be freed by EXPUNGE. RFC 9208 §4.1.4.
     DeletedStorage,
     /// The identifier of the mailbox. RFC 8474 §4.3.
     MailboxId,

@@ -6,7 +6,7 @@ use mox_imap::parser::{self, Options};
 use mox_imap::print::MailboxStatus;
 use mox_imap::session::{
     Action, Appended, Change, Copied, Expunged, Facts, Fetched, Found, MailboxInfo, MessageState,
-    Op, Outcome, Resync, Session, Settings, Snapshot, Stored,
+    MetadataFound, Op, Outcome, QuotaUse, Resync, Session, Settings, Snapshot, Stored,
 };
 use mox_imap::types::{Command, FlagList, NumSet, ThreadEntry, UidMap, utf7};
 use mox_imap::wire::redact;
@@ -157,11 +157,13 @@ fn status() -> MailboxStatus {
         unseen: 2,
         deleted: 1,
         size: 1_000,
+        deleted_size: 400,
         highest_modseq: modseq(9),
     }
 }
 
 /// An answer of the right kind.
+#[expect(clippy::too_many_lines, reason = "one answer per kind")]
 fn outcome(op: &Op) -> Outcome {
     let uids = || NumSet::range(1, 4);
     match op {
@@ -177,12 +179,13 @@ fn outcome(op: &Op) -> Outcome {
         })),
         Op::Authenticate { initial: None, .. } => Outcome::Challenge(b"x".to_vec()),
         Op::Create { name, .. } => Outcome::Created(vec![(MailboxId(4), name.clone())]),
-        Op::List { with_status } => Outcome::Mailboxes(vec![MailboxInfo {
+        Op::List { with_status, .. } => Outcome::Mailboxes(vec![MailboxInfo {
             name: mox_base::MailboxName::inbox(),
             exists: true,
             is_subscribed: true,
             special_use: SpecialUse::NONE,
             status: with_status.then(status),
+            metadata: Vec::new(),
         }]),
         Op::Status(_) => Outcome::Status(status()),
         Op::AppendFinish { .. } => Outcome::Appended(Appended {
@@ -215,6 +218,11 @@ fn outcome(op: &Op) -> Outcome {
             is_inbox: true,
             status: Some(status()),
         }]),
+        Op::GetMetadata(_) => Outcome::Metadata(MetadataFound {
+            entries: vec![("/private/x".to_owned(), None)],
+            longest_omitted: Some(2_000),
+        }),
+        Op::Quota => Outcome::Quota(QuotaUse { used_bytes: 1_025, limit_bytes: Some(u64::MAX) }),
         Op::Thread(thread) => Outcome::Threads(
             thread
                 .known

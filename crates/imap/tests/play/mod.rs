@@ -11,7 +11,7 @@
 //! `appended uids modseq`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
 //! `threads depth:uid…`,
-//! `resynced uids modseq states…`.
+//! `metadata name=value… [omitted=n]`, `quota used limit`, `resynced uids modseq states…`.
 //! An answer `write TEXT` sends a line of the driver's own and answers nothing.
 //! `facts id/name/letters…` (s subscribed, i inbox; `-` for no mailbox).
 //! `change …` at any time is a change by another session, `in ID` in another mailbox:
@@ -29,10 +29,12 @@ use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidVali
 use mox_imap::print::{MailboxStatus, Naming};
 use mox_imap::session::{
     Action, Appended, Change, Copied, Expunged, Facts, FactsOf, Fetched, Found, MailboxInfo,
-    MessageState, Op, Outcome, QresyncData, Refusal, Resync, Session, Settings, Snapshot, Stored,
-    client_state,
+    MessageState, MetadataFound, Op, Outcome, QresyncData, QuotaUse, Refusal, Resync, Session,
+    Settings, Snapshot, Stored, client_state,
 };
-use mox_imap::types::{FlagList, NumSet, SequenceSet, StoreAction, ThreadEntry, UidMap};
+use mox_imap::types::{
+    FlagList, MetadataValue, NumSet, SequenceSet, StoreAction, ThreadEntry, UidMap,
+};
 use mox_testkit::transcript::{Case, Input, Output};
 
 /// The mailbox that `selected` stands for.
@@ -227,7 +229,30 @@ fn question(op: &Op) -> String {
         Op::Rename { from, to } => format!("rename {from} {to}"),
         Op::Subscribe(name) => format!("subscribe {name}"),
         Op::Unsubscribe(name) => format!("unsubscribe {name}"),
-        Op::List { with_status } => format!("list{}", if *with_status { " status" } else { "" }),
+        Op::List { with_status, with_metadata } => format!(
+            "list{}{}",
+            if *with_status { " status" } else { "" },
+            if *with_metadata { " metadata" } else { "" }
+        ),
+        Op::GetMetadata(get) => {
+            let name = get.mailbox.as_ref().map_or("server", MailboxName::as_str);
+            let max = get.max_size.map_or(String::new(), |max| format!(" max {max}"));
+            format!("get metadata {name} {} {:?}{max}", get.entries.join(" "), get.depth)
+        }
+        Op::SetMetadata { mailbox, entries } => {
+            let name = mailbox.as_ref().map_or("server", MailboxName::as_str);
+            let value = |value: &Option<MetadataValue>| match value {
+                None => "nil".to_owned(),
+                Some(value) => {
+                    let sign = if value.is_binary { "~" } else { "" };
+                    format!("{sign}{:?}", String::from_utf8_lossy(&value.bytes))
+                }
+            };
+            let entries: Vec<_> =
+                entries.iter().map(|(name, set)| format!("{name}={}", value(set))).collect();
+            format!("set metadata {name} {}", entries.join(" "))
+        }
+        Op::Quota => "quota".to_owned(),
         Op::Status(name) => format!("status {name}"),
         Op::Check(_) => "check".to_owned(),
         Op::AppendStart { mailbox, size } => format!("append {mailbox} {size}"),
@@ -354,6 +379,11 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
                 .collect(),
         }),
         "facts" => Outcome::Facts(words.iter().map(|word| facts(word)).collect()),
+        "metadata" => Outcome::Metadata(metadata(&words)),
+        "quota" => Outcome::Quota(QuotaUse {
+            used_bytes: word_at(0).parse().unwrap(),
+            limit_bytes: word_at(1).parse().ok(),
+        }),
         "threads" => Outcome::Threads(words.iter().map(|word| thread_entry(word)).collect()),
         "resynced" => Outcome::Resynced(Box::new(Resync {
             uids: UidMap::from(set(word_at(0))),
@@ -375,6 +405,22 @@ fn thread_entry(text: &str) -> ThreadEntry {
     ThreadEntry { depth: depth.parse().unwrap(), uid: uid.parse().ok() }
 }
 
+/// `name=value…`, and `omitted=n` for the longest that was left out.
+fn metadata(words: &[&str]) -> MetadataFound {
+    let mut found = MetadataFound::default();
+    for word in words {
+        match word.split_once('=').unwrap() {
+            ("omitted", size) => found.longest_omitted = size.parse().ok(),
+            (name, text) => {
+                let bytes = text.trim_start_matches('~').as_bytes().to_vec();
+                let value = MetadataValue { bytes, is_binary: text.starts_with('~') };
+                found.entries.push((name.to_owned(), Some(value)));
+            }
+        }
+    }
+    found
+}
+
 fn refusal(text: &str) -> Refusal {
     match text {
         "credentials" => Refusal::BadCredentials,
@@ -385,6 +431,8 @@ fn refusal(text: &str) -> Refusal {
         "mailbox" => Refusal::NoSuchMailbox,
         "exists" => Refusal::MailboxExists,
         "children" => Refusal::HasChildren,
+        "annotations" => Refusal::TooManyAnnotations,
+        "long" => Refusal::AnnotationsTooLarge(1_000),
         "unsubscribed" => Refusal::NotSubscribed,
         "gone" => Refusal::MailboxGone,
         "quota" => Refusal::OverQuota,
@@ -464,7 +512,7 @@ fn mailbox(op: &Op, word: &str) -> MailboxInfo {
     let (text, marks) = word.split_once(':').unwrap_or((word, ""));
     let letters = marks.split('\\').next().unwrap_or_default();
     let exists = !letters.contains('n');
-    let with_status = matches!(op, Op::List { with_status: true });
+    let with_status = matches!(op, Op::List { with_status: true, .. });
     MailboxInfo {
         name: name(text),
         exists,
@@ -474,6 +522,7 @@ fn mailbox(op: &Op, word: &str) -> MailboxInfo {
             .filter(|(_, name)| marks.contains(name))
             .fold(SpecialUse::NONE, |roles, (role, _)| roles | role),
         status: (with_status && exists).then(status),
+        metadata: Vec::new(),
     }
 }
 
@@ -500,6 +549,7 @@ fn status() -> MailboxStatus {
         unseen: 2,
         deleted: 1,
         size: 1_000,
+        deleted_size: 400,
         highest_modseq: modseq("9"),
     }
 }
@@ -525,6 +575,10 @@ fn change_in(mailbox: MailboxId, text: &str) -> Change {
         "removed" => Change::Removed { mailbox, uids: set(words[1]), modseq: modseq(words[2]) },
         "elsewhere" => Change::Added { mailbox: MailboxId(2), messages: states(words[1..].iter()) },
         "overflow" => Change::Overflow,
+        "metadata" => Change::Metadata {
+            mailbox: Some(name(words[1])).filter(|_| words[1] != "server"),
+            names: words[2..].iter().map(|word| (*word).to_owned()).collect(),
+        },
         "mailbox" => mailbox_change(words[1]),
         other => panic!("unknown change {other}"),
     }

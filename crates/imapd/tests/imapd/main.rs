@@ -1,6 +1,8 @@
 //! The IMAP driver over an in-memory connection, with a real store.
 
 #[cfg(test)]
+mod account;
+#[cfg(test)]
 mod appending;
 #[cfg(test)]
 mod basics;

@@ -1,6 +1,8 @@
 //! The store through its public operations; every test ends with the consistency check.
 
 #[cfg(test)]
+mod annotations;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod index;

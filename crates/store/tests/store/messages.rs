@@ -153,14 +153,41 @@ fn several_messages_are_added_together_or_not_at_all() {
 }
 
 #[test]
-fn quota_is_free_again_after_erasure() {
+fn quota_is_free_again_after_expunge() {
     let quota = Policy { quota_bytes: Some(SMALL.len() as u64), ..Policy::default() };
     let fixture = Fixture::with(quota, RealDisk);
     fixture.deliver(SMALL);
     let id = fixture.id("Inbox");
+    // A session may still read what was removed: it no longer counts nevertheless.
+    let subscription = fixture.account.subscribe();
     fixture.account.expunge(id, Expunge { uids: set(&[1]), only_deleted: false }).wait().unwrap();
-    fixture.settle();
     assert_eq!(fixture.deliver(SMALL), uid(2));
+    drop(subscription);
+    fixture.settle();
+    assert_eq!(fixture.account.read().unwrap().used_bytes(), SMALL.len() as u64);
+}
+
+/// RFC 9208 §4.1.4 counts what EXPUNGE would free.
+#[test]
+fn deleted_messages_are_summed_up() {
+    let fixture = Fixture::new();
+    fixture.deliver_many(3);
+    let id = fixture.id("Inbox");
+    let sizes = || {
+        let counts = fixture.mailbox("Inbox").counts;
+        (counts.size, counts.deleted_size)
+    };
+    let (all, none) = sizes();
+    assert_eq!(none, 0);
+    let delete = |op| flag(op, Flags::DELETED, &[]);
+    fixture.account.change_flags(id, set(&[1, 2]), delete(FlagOp::Add)).wait().unwrap();
+    let (_, deleted) = sizes();
+    fixture.account.change_flags(id, set(&[2]), delete(FlagOp::Remove)).wait().unwrap();
+    let (_, one) = sizes();
+    assert!(0 < one && one < deleted && deleted < all);
+    fixture.account.expunge(id, Expunge { uids: set(&[1, 2]), only_deleted: true }).wait().unwrap();
+    assert_eq!(sizes(), (all - one, 0));
+    fixture.check();
 }
 
 #[test]

@@ -20,6 +20,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("FETCH 1:* (UID BODY[])"),
         Just("UID STORE 1:* +FLAGS.SILENT ($Junk x)"),
         Just("SEARCH RETURN (SAVE MIN) NOT $"),
+        Just("ESEARCH IN (personal selected) RETURN (SAVE COUNT) OR 1:* $"),
+        Just("ESEARCH IN (subtree-one x) 2:3"),
         Just("UID MOVE 2 x"),
         Just("EXPUNGE"),
         Just("CLOSE"),

@@ -15,7 +15,7 @@ enum At {
 use At::{Authenticated, NotAuthenticated, Selected};
 
 /// A command with good arguments, and the states it is legal in.
-const COMMANDS: [(&str, &[At]); 37] = [
+const COMMANDS: [(&str, &[At]); 38] = [
     ("CAPABILITY", &[NotAuthenticated, Authenticated, Selected]),
     ("NOOP", &[NotAuthenticated, Authenticated, Selected]),
     ("LOGOUT", &[NotAuthenticated, Authenticated, Selected]),
@@ -38,6 +38,7 @@ const COMMANDS: [(&str, &[At]); 37] = [
     ("APPEND x {1}", &[Authenticated, Selected]),
     ("NOTIFY NONE", &[Authenticated, Selected]),
     ("IDLE", &[Authenticated, Selected]),
+    ("ESEARCH IN (personal) ALL", &[Authenticated, Selected]),
     ("CHECK", &[Selected]),
     ("CLOSE", &[Selected]),
     ("UNSELECT", &[Selected]),

@@ -387,6 +387,7 @@ impl Connection {
             Op::Fetch(op) => fetch::fetch(self, op).await?,
             Op::Facts(of) => notify::facts(self, of).await,
             Op::Search(op) => search::search(self, op).await?,
+            Op::MultiSearch(op) => search::multi_search(self, op).await?,
             Op::Thread(op) => search::thread(self, op).await?,
             Op::Store(_) | Op::Copy(_) | Op::Move(_) | Op::Expunge { .. } | Op::Unselect { .. } => {
                 messages::perform(self, op).await

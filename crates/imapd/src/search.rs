@@ -1,16 +1,17 @@
 //! SEARCH, SORT and THREAD in the terms of the store.
 
 use mox_base::{MailboxId, Uid, UnixSeconds};
-use mox_imap::session::{Found, Outcome, SearchOp, ThreadOp};
+use mox_imap::session::{Found, FoundIn, MultiSearchOp, Outcome, SearchOp, ThreadOp};
 use mox_imap::types::{
     DateOrder, ResolvedKey, SearchKey, SortBy, SortKey, ThreadAlgorithm, ThreadEntry, UidMap,
     Wanted,
 };
-use mox_store::{KeepGoing, Needed, Query, Reader, StoreError};
+use mox_store::{KeepGoing, Needed, Progress, Query, Reader, StoreError};
 
 use crate::connection::{Connection, End, no_account};
 use crate::progress::watched;
 use crate::refusal;
+use crate::select::uid_map;
 
 /// Performs a search on the messages that the session knows.
 pub(crate) async fn search(connection: &mut Connection, op: SearchOp) -> Result<Outcome, End> {
@@ -47,6 +48,69 @@ fn find(
         order,
         relevancy: found.relevancy,
     })
+}
+
+/// Performs a search over several mailboxes, in one transaction.
+pub(crate) async fn multi_search(
+    connection: &mut Connection,
+    op: Box<MultiSearchOp>,
+) -> Result<Outcome, End> {
+    let (cid, now) = (connection.cid, connection.imapd.services.clock.now());
+    let Some(account) = connection.account() else {
+        return Ok(no_account());
+    };
+    let tag = op.tag.clone();
+    let searched = watched(connection, &tag, move |keep_going| {
+        find_in(&account.read()?, &op, now, keep_going)
+    });
+    Ok(match searched.await? {
+        Ok(found) => {
+            let read = found.iter().filter_map(|found| found.found.highest_modseq).max();
+            connection.reads(read.unwrap_or_default());
+            Outcome::FoundIn(found)
+        }
+        Err(error) => Outcome::Refused(refusal::store(cid, &error)),
+    })
+}
+
+fn find_in(
+    reader: &Reader,
+    op: &MultiSearchOp,
+    now: UnixSeconds,
+    keep_going: KeepGoing<'_>,
+) -> Result<Vec<FoundIn>, StoreError> {
+    let size = |messages: u32| usize::try_from(messages).unwrap_or(usize::MAX);
+    let total = op.mailboxes.iter().map(|(_, messages)| size(*messages)).sum();
+    let (mut before, mut goes_on) = (0, true);
+    let mut all = Vec::new();
+    for (mailbox, messages) in &op.mailboxes {
+        let selected = op.selected.as_ref().filter(|(selected, _)| selected == mailbox);
+        let known = match selected {
+            Some((_, known)) => UidMap::clone(known),
+            None => uid_map(reader, *mailbox)?,
+        };
+        let mut go_on = |progress: Progress| {
+            let done = before + progress.done.min(size(*messages));
+            goes_on = goes_on && keep_going(Progress { done, total });
+            goes_on
+        };
+        let (key, needed) = (query(op.key_in(&known), now), needed(op.wanted));
+        let found = reader.search(*mailbox, &numbers(&known), key, needed, &mut go_on)?;
+        before += size(*messages);
+        if !found.uids.is_empty() {
+            let found = Found {
+                highest_modseq: Some(found.modseq),
+                uids: found.uids.into_iter().collect(),
+                order: Vec::new(),
+                relevancy: found.relevancy,
+            };
+            all.push(FoundIn { mailbox: *mailbox, found });
+        }
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// The messages that were found, as sorted; nothing if there is nothing to sort by.

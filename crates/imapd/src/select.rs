@@ -55,7 +55,7 @@ fn snapshot(account: &Account, op: &SelectOp) -> Result<(Snapshot, ModSeq), Stor
     Ok((snapshot, reader.modseq()))
 }
 
-fn uid_map(reader: &Reader, mailbox: MailboxId) -> Result<UidMap, StoreError> {
+pub(crate) fn uid_map(reader: &Reader, mailbox: MailboxId) -> Result<UidMap, StoreError> {
     let uids: NumSet = reader.uids(mailbox)?.into_iter().collect();
     Ok(uids.into())
 }

@@ -12,6 +12,7 @@ mod list;
 mod mailbox;
 mod messages;
 mod metadata;
+mod multisearch;
 mod notify;
 mod quota;
 mod search;
@@ -228,6 +229,7 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
         Name::Append => return lexer.fail(Expected::Message),
         Name::UidExpunge => lexer.sequence_set().map(Command::UidExpunge)?,
         Name::Search | Name::UidSearch => search::search(lexer)?,
+        Name::Esearch => multisearch::esearch(lexer)?,
         Name::Sort | Name::UidSort => search::sort(lexer)?,
         Name::Thread | Name::UidThread => search::thread(lexer)?,
         Name::Fetch | Name::UidFetch => fetch::fetch(lexer)?,
@@ -318,7 +320,7 @@ mod tests {
 
         #[test]
         fn any_text_after_a_command_is_survived(
-            name in "(UID )?(FETCH|SEARCH|SORT|THREAD|STORE|LIST|SELECT|STATUS|ID|LOGIN|CREATE|APPEND|NOTIFY) ",
+            name in "(UID )?(FETCH|SEARCH|ESEARCH|SORT|THREAD|STORE|LIST|SELECT|STATUS|ID|LOGIN|CREATE|APPEND|NOTIFY) ",
             rest in "[ ()\\[\\]<>{}\"\\\\a-zA-Z0-9.:,*$%+-]{0,60}",
         ) {
             let line = format!("a {name}{rest}");

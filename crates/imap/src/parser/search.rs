@@ -14,13 +14,18 @@ use crate::types::{
 /// `search = "SEARCH" [search-return-opts] SP search-program`. RFC 9051 §6.4.4.
 pub(super) fn search(lexer: &mut Lexer<'_>) -> Parsed<Command> {
     let options = return_part(lexer)?;
+    let key = program_with_charset(lexer)?;
+    Ok(Command::Search(Search { options, key, sort: Vec::new() }))
+}
+
+/// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`
+pub(super) fn program_with_charset(lexer: &mut Lexer<'_>) -> Parsed<ParsedKey> {
     if lexer.word("CHARSET") {
         lexer.sp()?;
         charset(lexer)?;
         lexer.sp()?;
     }
-    let key = search_program(lexer)?;
-    Ok(Command::Search(Search { options, key, sort: Vec::new() }))
+    search_program(lexer)
 }
 
 /// `sort = "SORT" [search-return-opts] SP sort-criteria SP search-criteria`
@@ -62,7 +67,7 @@ fn search_criteria(lexer: &mut Lexer<'_>) -> Parsed<ParsedKey> {
     search_program(lexer)
 }
 
-fn return_part(lexer: &mut Lexer<'_>) -> Parsed<Option<ReturnOptions>> {
+pub(super) fn return_part(lexer: &mut Lexer<'_>) -> Parsed<Option<ReturnOptions>> {
     if !lexer.word("RETURN") {
         return Ok(None);
     }

@@ -47,6 +47,7 @@ const ALWAYS: &[&str] = &[
     "THREAD=REFERENCES",
     "PARTIAL",
     "INPROGRESS",
+    "MULTISEARCH",
     "SEARCH=FUZZY",
     "I18NLEVEL=1",
     "UIDONLY",

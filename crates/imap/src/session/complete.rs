@@ -5,7 +5,7 @@ use mox_base::MailboxName;
 use super::op::{Outcome, Refusal};
 use super::{
     Action, Session, Tagged, Waiting, append, auth, capability, fetch, list, mailbox, metadata,
-    move_messages, notify, quota, search, select, thread,
+    move_messages, multisearch, notify, quota, search, select, thread,
 };
 use crate::print;
 
@@ -32,6 +32,8 @@ pub(super) enum Pending {
     GetMetadata(Option<MailboxName>),
     Quota(Option<MailboxName>),
     Search(search::Searching),
+    Sources(Box<crate::types::MultiSearch>),
+    MultiSearch(multisearch::Searching),
     Notify,
     Thread,
 }
@@ -99,6 +101,12 @@ impl Session {
             }
             (Pending::Search(searching), Outcome::Found(found)) => {
                 search::complete(self, cmd, &searching, found)
+            }
+            (Pending::Sources(search), Outcome::Facts(facts)) => {
+                multisearch::sources(self, cmd, *search, facts)
+            }
+            (Pending::MultiSearch(searching), Outcome::FoundIn(found)) => {
+                multisearch::complete(self, cmd, &searching, found)
             }
             (Pending::Notify, Outcome::Facts(facts)) => notify::print_all(self, cmd, facts),
             (Pending::GetMetadata(mailbox), Outcome::Metadata(found)) => {

@@ -6,7 +6,8 @@ use mox_base::MailboxName;
 
 use super::{
     Action, Answered, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability,
-    fetch, list, mailbox, metadata, move_messages, notify, quota, search, select, thread,
+    fetch, list, mailbox, metadata, move_messages, multisearch, notify, quota, search, select,
+    thread,
 };
 use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
@@ -152,6 +153,7 @@ impl Session {
             Command::Notify(notify) => notify::notify(self, cmd, notify),
             Command::UidExpunge(set) => move_messages::expunge(self, cmd, Some(&set)),
             Command::Search(search) => search::search(self, cmd, search),
+            Command::MultiSearch(search) => multisearch::esearch(self, cmd, search),
             Command::Thread(thread) => thread::thread(self, cmd, thread),
             Command::Fetch(fetch) => fetch::fetch(self, cmd, fetch),
             Command::Store(store) => fetch::store(self, cmd, store),

@@ -31,6 +31,7 @@ mod list;
 mod mailbox;
 mod metadata;
 mod move_messages;
+mod multisearch;
 mod notify;
 mod op;
 mod quota;
@@ -50,6 +51,7 @@ pub use changes::{Change, PENDING_CHANGES_MAX};
 use complete::Pending;
 pub use limit::MESSAGES_MAX;
 pub use metadata::choose_metadata;
+pub use multisearch::{FoundIn, MultiSearchOp};
 pub use notify::{DELAYED_REMOVALS_MAX, NOTIFY_MAILBOXES_MAX};
 pub use op::{
     AppendOp, Appended, Copied, CopyOp, Expunged, Facts, FactsOf, FetchOp, Fetched, Found,

@@ -9,6 +9,7 @@ use mox_base::{
     Keyword, MailboxId, MailboxName, ModSeq, Secret, SpecialUse, Uid, UidValidity, UnixSeconds,
 };
 
+use super::multisearch::{FoundIn, MultiSearchOp};
 use crate::print::{MailboxStatus, Naming};
 use crate::types::{
     FetchItem, FlagList, MetadataDepth, MetadataValue, NumSet, Qresync, ResolvedKey, SortKey,
@@ -127,7 +128,10 @@ pub enum Op {
     Quota,
     /// Search. Answered by `Found`.
     Search(SearchOp),
-    /// What NOTIFY must know of mailboxes. Answered by `Facts`, in any order; what is not there is
+    /// Search several mailboxes, all as of one moment. Answered by `FoundIn`: those that are there and
+    /// have a match, in any order.
+    MultiSearch(Box<MultiSearchOp>),
+    /// What NOTIFY and ESEARCH must know of mailboxes. Answered by `Facts`, in any order; what is not there is
     /// left out.
     Facts(FactsOf),
     /// Put messages into threads. Answered by `Threads`.
@@ -161,6 +165,7 @@ pub enum Outcome {
     Copied(Copied),
     Expunged(Expunged),
     Found(Found),
+    FoundIn(Vec<FoundIn>),
     Metadata(MetadataFound),
     Quota(QuotaUse),
     Facts(Vec<Facts>),

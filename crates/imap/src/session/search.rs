@@ -40,7 +40,7 @@ pub(super) fn search(session: &mut Session, cmd: Tagged, search: Search) -> Acti
     // RFC 9051 §6.4.4: in IMAP4rev2 the answer of SEARCH always is ESEARCH. SORT is not part of it.
     let is_extended = session.enabled.rev2 && !is_sorted;
     let options = search.options.or_else(|| is_extended.then_some(all));
-    let is_fuzzy = search.key.any(&|key: &ParsedKey| matches!(key, SearchKey::Fuzzy(_)));
+    let is_fuzzy = is_fuzzy(&search.key);
     let wants_relevancy = options.is_some_and(|options| options.relevancy)
         || search.sort.iter().any(|key| key.by == SortBy::Relevancy);
     let resolved = resolve(session, search.key);
@@ -111,6 +111,11 @@ pub(super) fn has_numbers(key: &ParsedKey) -> bool {
     key.any(&|key: &ParsedKey| matches!(key, SearchKey::Seqs(SetArg::Set(_))))
 }
 
+/// Whether a program has a FUZZY key, so that RELEVANCY means something. RFC 6203 §4.
+pub(super) fn is_fuzzy(key: &ParsedKey) -> bool {
+    key.any(&|key: &ParsedKey| matches!(key, SearchKey::Fuzzy(_)))
+}
+
 pub(super) fn complete(
     session: &mut Session,
     cmd: Tagged,
@@ -160,19 +165,23 @@ fn numbers_of(view: &View, uids: &Numbers) -> Numbers {
 }
 
 /// The scores by UID.
-fn relevancy_of(found: &Found) -> HashMap<u32, u8> {
+pub(super) fn relevancy_of(found: &Found) -> HashMap<u32, u8> {
     found.uids.iter().zip(found.relevancy.iter().copied()).collect()
 }
 
 /// The scores of what is shown, in its order. RFC 6203 §4.
-fn scores(options: ReturnOptions, uids: &Numbers, relevancy: &HashMap<u32, u8>) -> Vec<u8> {
+pub(super) fn scores(
+    options: ReturnOptions,
+    uids: &Numbers,
+    relevancy: &HashMap<u32, u8>,
+) -> Vec<u8> {
     let shown = options.partial.map_or_else(|| uids.clone(), |range| uids.part(range));
     shown.to_vec().iter().map(|uid| relevancy.get(uid).copied().unwrap_or(1)).collect()
 }
 
 /// RFC 5182 §2.4: with only MIN or MAX, only these are saved. RFC 9394 §3.2: with PARTIAL, its part
 /// is saved in place of all.
-fn saved(options: ReturnOptions, uids: &Numbers) -> NumSet {
+pub(super) fn saved(options: ReturnOptions, uids: &Numbers) -> NumSet {
     let only_ends = options.min || options.max;
     if options.all || (options.count && options.partial.is_none()) {
         return uids.to_set();

@@ -5,8 +5,8 @@
 use mox_base::{ModSeq, Secret, UidValidity, UnixSeconds};
 
 use super::{
-    FetchItem, FetchModifiers, FlagList, MetadataDepth, MetadataValue, Notify, NumSet, ParsedKey,
-    ReturnOptions, SequenceSet, SetArg, SortKey, StatusItem, ThreadAlgorithm,
+    FetchItem, FetchModifiers, FlagList, MetadataDepth, MetadataValue, MultiSearch, Notify, NumSet,
+    ParsedKey, ReturnOptions, SequenceSet, SetArg, SortKey, StatusItem, ThreadAlgorithm,
 };
 
 /// The commands known here, `UID x` being one of its own.
@@ -40,6 +40,7 @@ pub enum Name {
     GetQuota,
     GetQuotaRoot,
     SetQuota,
+    Esearch,
     Check,
     Close,
     Unselect,
@@ -102,6 +103,7 @@ const NAMES: &[(&str, Name, LegalIn)] = &[
     ("GETQUOTAROOT", Name::GetQuotaRoot, LegalIn::Authenticated),
     ("SETQUOTA", Name::SetQuota, LegalIn::Authenticated),
     ("NOTIFY", Name::Notify, LegalIn::Authenticated),
+    ("ESEARCH", Name::Esearch, LegalIn::Authenticated),
     ("CHECK", Name::Check, LegalIn::Selected),
     ("CLOSE", Name::Close, LegalIn::Selected),
     ("UNSELECT", Name::Unselect, LegalIn::Selected),
@@ -243,6 +245,8 @@ pub enum Command {
     UidExpunge(SetArg),
     /// SEARCH and SORT.
     Search(Search),
+    /// ESEARCH.
+    MultiSearch(MultiSearch),
     /// THREAD.
     Thread(Thread),
     /// FETCH.

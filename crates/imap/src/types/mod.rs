@@ -6,6 +6,7 @@ mod filter;
 mod flag;
 mod mailbox;
 mod metadata;
+mod multisearch;
 mod notify;
 pub mod object_id;
 mod partial;
@@ -32,6 +33,7 @@ pub use metadata::{
     check_entry_name, check_settable_name,
 };
 pub use mox_base::NumSet;
+pub use multisearch::{MultiSearch, SEARCH_SOURCES_MAX};
 pub use notify::{EventGroup, EventSet, NOTIFY_EVENTS_MAX, NOTIFY_GROUPS_MAX, Notify};
 pub use partial::PartialRange;
 pub use search::{

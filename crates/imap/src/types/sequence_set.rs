@@ -99,6 +99,16 @@ impl SequenceSet {
         if in_range { Ok(set) } else { Err(SequenceSetError::OutOfRange) }
     }
 
+    /// The same where numbers are not those of a mailbox that the client knows: what is beyond the
+    /// last message means none.
+    #[must_use]
+    pub fn resolve_seqs_leniently(&self, exists: u32) -> NumSet {
+        match exists {
+            0 => NumSet::new(),
+            _ => self.with_last(exists).intersection(&NumSet::range(1, exists)),
+        }
+    }
+
     /// As UIDs, where `*` is the highest UID of the mailbox: `3:*` with highest UID 2 has UID 2.
     ///
     /// RFC 9051 §6.4.9: UIDs that do not exist are ignored, so nothing is out of range. In an empty

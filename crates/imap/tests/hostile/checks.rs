@@ -5,8 +5,9 @@ use mox_base::{MailboxId, ModSeq, SpecialUse, Uid, UidValidity};
 use mox_imap::parser::{self, Options};
 use mox_imap::print::MailboxStatus;
 use mox_imap::session::{
-    Action, Appended, Change, Copied, Expunged, Facts, Fetched, Found, MailboxInfo, MessageState,
-    MetadataFound, Op, Outcome, QuotaUse, Resync, Session, Settings, Snapshot, Stored,
+    Action, Appended, Change, Copied, Expunged, Facts, Fetched, Found, FoundIn, MailboxInfo,
+    MessageState, MetadataFound, Op, Outcome, QuotaUse, Resync, Session, Settings, Snapshot,
+    Stored,
 };
 use mox_imap::types::{Command, FlagList, NumSet, ThreadEntry, UidMap, utf7};
 use mox_imap::wire::redact;
@@ -210,6 +211,14 @@ fn outcome(op: &Op) -> Outcome {
             let order = if search.sort.is_empty() { Vec::new() } else { uids.iter().collect() };
             let relevancy = uids.iter().map(|_| 50).collect();
             Outcome::Found(Found { uids, highest_modseq: Some(modseq(9)), order, relevancy })
+        }
+        Op::MultiSearch(search) => {
+            let found = |(mailbox, _): &(MailboxId, u32)| FoundIn {
+                mailbox: *mailbox,
+                found: Found { uids: uids(), highest_modseq: Some(modseq(9)), ..Found::default() },
+            };
+            let _key = search.key_in(&UidMap::from(uids()));
+            Outcome::FoundIn(search.mailboxes.iter().map(found).collect())
         }
         Op::Facts(_) => Outcome::Facts(vec![Facts {
             mailbox: Some(MailboxId(2)),

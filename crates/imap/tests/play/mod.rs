@@ -10,7 +10,7 @@
 //! `mailboxes name:letters…` (s subscribed, n no mailbox, and special uses), `status numbers…`,
 //! `appended uids modseq`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
-//! `threads depth:uid…`,
+//! `threads depth:uid…`, `foundin id:uids[:modseq]…`,
 //! `metadata name=value… [omitted=n]`, `quota used limit`, `resynced uids modseq states…`.
 //! An answer `write TEXT` sends a line of the driver's own and answers nothing.
 //! `facts id/name/letters…` (s subscribed, i inbox; `-` for no mailbox).
@@ -28,9 +28,9 @@
 use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity};
 use mox_imap::print::{MailboxStatus, Naming};
 use mox_imap::session::{
-    Action, Appended, Change, Copied, Expunged, Facts, FactsOf, Fetched, Found, MailboxInfo,
-    MessageState, MetadataFound, Op, Outcome, QresyncData, QuotaUse, Refusal, Resync, Session,
-    Settings, Snapshot, Stored, client_state,
+    Action, Appended, Change, Copied, Expunged, Facts, FactsOf, Fetched, Found, FoundIn,
+    MailboxInfo, MessageState, MetadataFound, Op, Outcome, QresyncData, QuotaUse, Refusal, Resync,
+    Session, Settings, Snapshot, Stored, client_state,
 };
 use mox_imap::types::{
     FlagList, MetadataValue, NumSet, SequenceSet, StoreAction, ThreadEntry, UidMap,
@@ -315,6 +315,12 @@ fn question(op: &Op) -> String {
                 .collect();
             format!("sort {} {:?} {:?}", keys.join(","), search.wanted, search.key)
         }
+        Op::MultiSearch(search) => {
+            let ids: Vec<_> = search.mailboxes.iter().map(|(id, _)| id.0.to_string()).collect();
+            let known =
+                search.selected.as_ref().map_or(UidMap::new(), |(_, known)| UidMap::clone(known));
+            format!("search in {} {:?} {:?}", ids.join(","), search.wanted, search.key_in(&known))
+        }
         Op::Thread(thread) => format!("thread {:?} {:?}", thread.algorithm, thread.key),
         Op::Resync { since, .. } => format!("resync since {since}"),
     }
@@ -378,6 +384,7 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
                 .map(|score| u8::try_from(score).unwrap())
                 .collect(),
         }),
+        "foundin" => Outcome::FoundIn(words.iter().map(|word| found_in(word)).collect()),
         "facts" => Outcome::Facts(words.iter().map(|word| facts(word)).collect()),
         "metadata" => Outcome::Metadata(metadata(&words)),
         "quota" => Outcome::Quota(QuotaUse {
@@ -392,6 +399,15 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
         })),
         other => panic!("unknown answer {other}"),
     }
+}
+
+/// `id:uids[:modseq]`; here ranges have a `-`.
+fn found_in(word: &str) -> FoundIn {
+    let mut parts = word.split(':');
+    let id = parts.next().unwrap().parse().unwrap();
+    let uids = set(&parts.next().unwrap().replace('-', ":"));
+    let highest_modseq = parts.next().map(modseq);
+    FoundIn { mailbox: MailboxId(id), found: Found { uids, highest_modseq, ..Found::default() } }
 }
 
 /// Numbers separated by commas.

@@ -19,6 +19,8 @@ mod mailboxes;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod multisearch;
+#[cfg(test)]
 mod notify;
 #[cfg(test)]
 mod pace;

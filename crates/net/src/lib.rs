@@ -25,6 +25,7 @@
 mod blocking;
 mod clock;
 mod conn;
+mod deflate;
 mod limits;
 mod listen;
 mod supervisor;
@@ -35,7 +36,7 @@ mod transport;
 pub use blocking::{BLOCKING_THREADS_MAX, blocking};
 pub use clock::{SystemClock, SystemRng};
 pub use conn::{
-    CLOSE_WAIT, Conn, ConnError, Deadline, READ_BUFFER_BYTES_MAX, SLOW_PAUSE, SLOW_RUSH,
+    CLOSE_WAIT, COMPRESSOR_KEEP, Conn, ConnError, Deadline, READ_BUFFER_BYTES_MAX, SLOW_PAUSE, SLOW_RUSH,
     WRITE_BUFFER_BYTES, Wait,
 };
 pub use limits::{

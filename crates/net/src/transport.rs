@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::deflate::Deflated;
+
 /// A byte stream without TLS.
 #[derive(Debug)]
 pub(crate) enum Plain {
@@ -31,8 +33,24 @@ pub(crate) struct Prefixed {
 pub(crate) enum Transport {
     Plain(Plain),
     Tls(Box<TlsStream<Prefixed>>),
-    /// Only while TLS is being started, which consumes the connection.
+    /// Compressed, over one of the others.
+    Deflated(Box<Deflated>),
+    /// Only while TLS or compression is being started or ended.
     Gone,
+}
+
+impl Transport {
+    /// Whether [`Self::release_compressor`] would give anything back.
+    pub(crate) fn holds_compressor(&self) -> bool {
+        matches!(self, Self::Deflated(io) if io.holds_compressor())
+    }
+
+    /// Gives back what only sending needs.
+    pub(crate) fn release_compressor(&mut self) {
+        if let Self::Deflated(io) = self {
+            io.release();
+        }
+    }
 }
 
 impl Prefixed {
@@ -148,6 +166,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buffer),
             Self::Tls(io) => Pin::new(io.as_mut()).poll_read(cx, buffer),
+            Self::Deflated(io) => Pin::new(io.as_mut()).poll_read(cx, buffer),
             Self::Gone => Poll::Ready(Err(gone())),
         }
     }
@@ -162,6 +181,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
             Self::Tls(io) => Pin::new(io.as_mut()).poll_write(cx, bytes),
+            Self::Deflated(io) => Pin::new(io.as_mut()).poll_write(cx, bytes),
             Self::Gone => Poll::Ready(Err(gone())),
         }
     }
@@ -170,6 +190,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_flush(cx),
             Self::Tls(io) => Pin::new(io.as_mut()).poll_flush(cx),
+            Self::Deflated(io) => Pin::new(io.as_mut()).poll_flush(cx),
             Self::Gone => Poll::Ready(Err(gone())),
         }
     }
@@ -178,6 +199,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(io.as_mut()).poll_shutdown(cx),
+            Self::Deflated(io) => Pin::new(io.as_mut()).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Err(gone())),
         }
     }

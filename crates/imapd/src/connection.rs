@@ -185,6 +185,7 @@ impl Connection {
             let next = match action {
                 Action::Read => self.read().await,
                 Action::Perform(op) => Box::pin(self.perform(op)).await,
+                Action::Compress => self.compress(),
                 Action::StartTls => Box::pin(self.start_tls()).await,
                 Action::Close => return End::Closed,
             };
@@ -362,6 +363,13 @@ impl Connection {
         }
         let settings = self.settings();
         self.session.tls_started(settings);
+        self.pace.begin();
+        Ok(Action::Read)
+    }
+
+    /// RFC 4978 §3: the OK was sent plain, all after it is compressed.
+    fn compress(&mut self) -> Result<Action, End> {
+        self.conn.start_deflate();
         self.pace.begin();
         Ok(Action::Read)
     }

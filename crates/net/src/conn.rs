@@ -495,6 +495,28 @@ async fn bounded<T>(
 }
 
 #[cfg(test)]
+impl Conn {
+    /// [`Self::fill`] if that need not wait.
+    pub(crate) async fn fill_now(&mut self) -> Option<Result<usize, ConnError>> {
+        let mut fill = pin!(self.fill(Wait::new("test", Duration::from_secs(30))));
+        poll_fn(|cx| match fill.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    /// Bytes allocated for what is received and sent, without TLS's and deflate's own.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+
+    pub(crate) fn holds_compressor(&self) -> bool {
+        self.transport.holds_compressor()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use tokio::io::duplex;
 

@@ -320,3 +320,328 @@ impl AsyncWrite for Deflated {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::trace::Kind;
+    use crate::{COMPRESSOR_KEEP, Conn, ConnError, Wait};
+
+    const WAIT: Wait = Wait::new("test", Duration::from_secs(30));
+
+    fn pair(buffer_bytes: usize) -> (DuplexStream, Conn) {
+        let (client, server) = duplex(buffer_bytes);
+        let mut conn = Conn::memory(server);
+        conn.start_deflate();
+        (client, conn)
+    }
+
+    /// All that a client would send, flushed as told.
+    fn packed(pieces: &[(&[u8], FlushCompress)]) -> Vec<u8> {
+        let mut compress = Compress::new(Compression::best(), false);
+        let mut all = Vec::new();
+        for (piece, flush) in pieces {
+            let end = compress.total_in() + piece.len() as u64;
+            loop {
+                let at = piece.len() - usize::try_from(end - compress.total_in()).unwrap();
+                all.reserve(4_096);
+                compress.compress_vec(&piece[at..], &mut all, *flush).unwrap();
+                if compress.total_in() == end && all.len() < all.capacity() {
+                    break;
+                }
+            }
+        }
+        all
+    }
+
+    /// Reads until this much has come, or no more does.
+    async fn take(conn: &mut Conn, count: usize) -> Vec<u8> {
+        while conn.buffered().len() < count && conn.fill(WAIT).await.unwrap() > 0 {}
+        let bytes = conn.buffered().to_vec();
+        conn.consume(Kind::Protocol, bytes.len());
+        bytes
+    }
+
+    /// What the client makes of what it got; whether our stream was over.
+    fn unpacked(bytes: &[u8]) -> (Vec<u8>, bool) {
+        let mut inflate = Decompress::new(false);
+        let mut all = Vec::new();
+        loop {
+            all.reserve(4_096);
+            let at = usize::try_from(inflate.total_in()).unwrap();
+            let status =
+                inflate.decompress_vec(&bytes[at..], &mut all, FlushDecompress::None).unwrap();
+            let has_taken_all = usize::try_from(inflate.total_in()).unwrap() == bytes.len();
+            if status == Status::StreamEnd || (has_taken_all && all.len() < all.capacity()) {
+                return (all, status == Status::StreamEnd);
+            }
+        }
+    }
+
+    async fn received(client: &mut DuplexStream) -> Vec<u8> {
+        let mut bytes = vec![0; 1 << 20];
+        let count = client.read(&mut bytes).await.unwrap();
+        bytes.truncate(count);
+        bytes
+    }
+
+    /// RFC 4978 §3: what follows the command at once is compressed already.
+    #[tokio::test]
+    async fn what_came_early_is_inflated() {
+        let (mut client, server) = duplex(1 << 20);
+        let mut conn = Conn::memory(server);
+        let early = packed(&[(b"b NOOP\r\n", FlushCompress::Sync)]);
+        client.write_all(b"a COMPRESS DEFLATE\r\n").await.unwrap();
+        client.write_all(&early).await.unwrap();
+        conn.fill(WAIT).await.unwrap();
+        conn.consume(Kind::Protocol, b"a COMPRESS DEFLATE\r\n".len());
+        conn.start_deflate();
+        conn.start_deflate();
+        assert!(conn.is_deflated());
+        assert_eq!(take(&mut conn, 8).await, b"b NOOP\r\n");
+    }
+
+    /// RFC 4978 §4: what was sent can be read after a flush, whatever is read at a time.
+    #[tokio::test]
+    async fn a_stream_can_be_cut_at_any_byte() {
+        let text: Vec<u8> = (0..2_000_u32).flat_map(|n| n.to_string().into_bytes()).collect();
+        let pieces = [
+            (&b"a NOOP\r\n"[..], FlushCompress::Sync),
+            (&text[..], FlushCompress::Partial),
+            (&text[..999], FlushCompress::Full),
+            (&b""[..], FlushCompress::Sync),
+            (&b"b NOOP\r\n"[..], FlushCompress::Finish),
+        ];
+        let want: Vec<u8> = pieces.iter().flat_map(|(piece, _)| piece.iter().copied()).collect();
+        let bytes = packed(&pieces);
+        for size in [1, 2, 3, 7, 100, bytes.len()] {
+            let (mut client, mut conn) = pair(1 << 20);
+            let mut got: Vec<u8> = Vec::new();
+            for chunk in bytes.chunks(size) {
+                client.write_all(chunk).await.unwrap();
+                tokio::task::yield_now().await;
+                while let Some(filled) = conn.fill_now().await {
+                    if filled.unwrap() == 0 {
+                        break;
+                    }
+                }
+                got.extend(conn.buffered());
+                conn.consume(Kind::Protocol, usize::MAX);
+            }
+            assert_eq!(got.len(), want.len(), "{size}");
+            assert_eq!(got, want);
+            assert_eq!(conn.fill(WAIT).await.unwrap(), 0, "the client has ended its stream");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_can_be_read_after_each_flush() {
+        let (mut client, mut conn) = pair(1 << 20);
+        let mut bytes = Vec::new();
+        let mut want = Vec::new();
+        for number in 0..50_usize {
+            let text = format!("* {number} EXISTS\r\n").repeat(1 + number * number);
+            conn.send(Kind::Protocol, text.as_bytes());
+            conn.flush(WAIT).await.unwrap();
+            want.extend(text.into_bytes());
+            bytes.extend(received(&mut client).await);
+            assert!(bytes.ends_with(&FLUSH_MARK));
+            assert!(unpacked(&bytes).0 == want, "{number}");
+        }
+        assert!(bytes.len() * 10 < want.len());
+        conn.close().await;
+        bytes.extend(received(&mut client).await);
+        assert!(unpacked(&bytes) == (want, true), "closing ends the stream");
+    }
+
+    /// What cannot be compressed gets hardly longer, and a slow reader gets all of it.
+    #[tokio::test]
+    async fn noise_and_a_small_window() {
+        let (mut client, mut conn) = pair(100);
+        let mut state = 1_u64;
+        let noise = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        let noise: Vec<u8> = (0..300_000).map(noise).collect();
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).await.unwrap();
+            all
+        });
+        for piece in noise.chunks(32 << 10) {
+            conn.send(Kind::Data, piece);
+            conn.flush(WAIT).await.unwrap();
+        }
+        drop(conn);
+        let all = reading.await.unwrap();
+        assert!(all.len() < noise.len() + noise.len() / 50);
+        assert!(unpacked(&all).0 == noise);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_deflate_is_an_error() {
+        // Block type 3, twice, and a stored block whose length is not what it says it is.
+        for bytes in [&[0xff; 8][..], &[0x07], &[0, 1, 0, 1, 0]] {
+            let (mut client, mut conn) = pair(1_024);
+            client.write_all(bytes).await.unwrap();
+            let result = loop {
+                match conn.fill(WAIT).await {
+                    Ok(count) if count > 0 => {}
+                    result => break result,
+                }
+            };
+            assert!(matches!(result, Err(ConnError::BadDeflate)), "{bytes:?} {result:?}");
+        }
+        // The client goes away in the middle.
+        let (mut client, mut conn) = pair(1_024);
+        client.write_all(&packed(&[(b"a NOOP\r\n", FlushCompress::Sync)])[..6]).await.unwrap();
+        drop(client);
+        while conn.fill(WAIT).await.unwrap() > 0 {}
+        // The time for a command is as without compression.
+        let (_client, mut conn) = pair(1_024);
+        let error = conn.fill(WAIT).await.unwrap_err();
+        assert_eq!(error.to_string(), "test: nothing for 30s");
+    }
+
+    /// 64 MB from 64 KB: what is held stays small, and each read gives other tasks their turn.
+    #[tokio::test]
+    async fn a_bomb_is_inflated_as_it_is_taken() {
+        let zeros = vec![0; 1 << 20];
+        let bomb: Vec<_> = (0..64).map(|_| (&zeros[..], FlushCompress::None)).collect();
+        let bytes = packed(&bomb);
+        assert!(bytes.len() < 128 << 10);
+        let (mut client, mut conn) = pair(1 << 20);
+        client.write_all(&bytes).await.unwrap();
+        let mut got = 0;
+        while got < 32 << 20 {
+            let count = conn.fill(WAIT).await.unwrap();
+            assert!(count <= PIECE_BYTES);
+            assert!(conn.held_bytes() < 300 << 10, "{}", conn.held_bytes());
+            got += count;
+            conn.consume(Kind::Data, count);
+        }
+        let others = tokio::spawn(async { 7 });
+        conn.fill(WAIT).await.unwrap();
+        while !others.is_finished() {
+            let count = conn.fill(WAIT).await.unwrap();
+            assert!(count > 0, "the rest was inflated before others had their turn");
+            conn.consume(Kind::Data, count);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_compressor_is_given_back_while_nothing_happens() {
+        let (mut client, mut conn) = pair(1 << 20);
+        conn.send(Kind::Protocol, b"* 1 EXISTS\r\n");
+        conn.flush(WAIT).await.unwrap();
+        assert!(conn.holds_compressor());
+        let short = Wait::new("short", COMPRESSOR_KEEP);
+        assert!(conn.fill(short).await.is_err());
+        assert!(conn.holds_compressor());
+        let started = tokio::time::Instant::now();
+        assert!(conn.fill(WAIT).await.is_err());
+        assert_eq!(started.elapsed(), WAIT.limit);
+        assert!(!conn.holds_compressor());
+        conn.send(Kind::Protocol, b"* 2 EXISTS\r\n");
+        conn.flush(WAIT).await.unwrap();
+        let all = received(&mut client).await;
+        assert_eq!(unpacked(&all).0, b"* 1 EXISTS\r\n* 2 EXISTS\r\n");
+    }
+
+    /// RFC 8437 §4.1: compression ends behind the command and behind the reply, in both directions
+    /// and whatever follows.
+    #[tokio::test]
+    async fn both_streams_can_end() {
+        for flush in [FlushCompress::Sync, FlushCompress::Full, FlushCompress::Finish] {
+            let mut bytes = packed(&[(b"a UNAUTHENTICATE\r\n", flush)]);
+            bytes.extend(b"b NOOP\r\n");
+            for at in 0..bytes.len() {
+                let (mut client, mut conn) = pair(1 << 20);
+                client.write_all(&bytes[..at]).await.unwrap();
+                let mut rest = Some(&bytes[at..]);
+                while conn.buffered().len() < 18 {
+                    tokio::task::yield_now().await;
+                    if conn.fill_now().await.is_none() {
+                        client.write_all(rest.take().unwrap()).await.unwrap();
+                    }
+                }
+                assert_eq!(conn.buffered(), b"a UNAUTHENTICATE\r\n", "{at}");
+                conn.consume(Kind::Protocol, 18);
+                if let Some(rest) = rest {
+                    client.write_all(rest).await.unwrap();
+                }
+                conn.send(Kind::Protocol, b"a OK done\r\n");
+                conn.end_deflate(WAIT).await.unwrap();
+                assert!(!conn.is_deflated());
+                let got = received(&mut client).await;
+                assert_eq!(unpacked(&got), (b"a OK done\r\n".to_vec(), true));
+                assert_eq!(take(&mut conn, 8).await, b"b NOOP\r\n", "{at}");
+                conn.send(Kind::Protocol, b"b OK done\r\n");
+                conn.flush(WAIT).await.unwrap();
+                assert_eq!(received(&mut client).await, b"b OK done\r\n");
+            }
+        }
+    }
+
+    /// A command that was compressed must not be executed after the end as if it had come plain.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_compressed_is_left_behind_the_end() {
+        for (first, second) in [
+            (FlushCompress::None, FlushCompress::Sync),
+            (FlushCompress::Partial, FlushCompress::Finish),
+        ] {
+            let bytes = packed(&[(b"a UNAUTHENTICATE\r\n", first), (b"b NOOP\r\n", second)]);
+            let (mut client, mut conn) = pair(1 << 20);
+            client.write_all(&bytes).await.unwrap();
+            while conn.buffered().len() < 18 {
+                conn.fill(WAIT).await.unwrap();
+            }
+            conn.consume(Kind::Protocol, 18);
+            let ended = conn.end_deflate(WAIT).await;
+            assert!(matches!(ended, Err(ConnError::BadDeflate)), "{ended:?}");
+        }
+        // A client that never says where its stream ends is not waited for without end.
+        let (mut client, mut conn) = pair(1 << 20);
+        let bytes = packed(&[(b"a UNAUTHENTICATE\r\n", FlushCompress::Sync)]);
+        client.write_all(&bytes[..bytes.len() - 1]).await.unwrap();
+        take(&mut conn, 18).await;
+        assert!(conn.end_deflate(WAIT).await.unwrap_err().is_timeout());
+    }
+
+    #[test]
+    fn the_end_of_a_flush_is_found_wherever_it_starts() {
+        for (bytes, want) in [
+            (&[0, 0, 0xff, 0xff][..], 4),
+            (&[9, 0, 0, 0, 0xff, 0xff], 4),
+            (&[0, 0xff, 0, 0, 0xff], 3),
+            (&[0, 0, 0xff, 0, 0, 0xff, 0xff], 4),
+            (&[0, 0, 0xff, 0xff, 0], 1),
+            (&[0, 0xff, 0xff], 0),
+        ] {
+            let seen = bytes.iter().fold(0, |seen, byte| marked(seen, *byte));
+            assert_eq!(seen, want, "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        /// Any bytes end in an error, in waiting for more, or at the end; never in a panic.
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let (mut client, mut conn) = pair(1 << 20);
+                client.write_all(&bytes).await.unwrap();
+                drop(client);
+                while let Ok(1..) = conn.fill(WAIT).await {
+                    conn.consume(Kind::Protocol, usize::MAX);
+                }
+            });
+        }
+    }
+}

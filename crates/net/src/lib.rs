@@ -36,8 +36,8 @@ mod transport;
 pub use blocking::{BLOCKING_THREADS_MAX, blocking};
 pub use clock::{SystemClock, SystemRng};
 pub use conn::{
-    CLOSE_WAIT, COMPRESSOR_KEEP, Conn, ConnError, Deadline, READ_BUFFER_BYTES_MAX, SLOW_PAUSE, SLOW_RUSH,
-    WRITE_BUFFER_BYTES, Wait,
+    CLOSE_WAIT, COMPRESSOR_KEEP, Conn, ConnError, Deadline, READ_BUFFER_BYTES_MAX, SLOW_PAUSE,
+    SLOW_RUSH, WRITE_BUFFER_BYTES, Wait,
 };
 pub use limits::{
     AuthFailures, CLASSES, ConnectionLimits, ENTRIES_MAX, OpenConnections, OpenPermit, RateLimiter,

@@ -5,6 +5,7 @@
 
 mod append;
 mod auth;
+mod compress;
 mod fetch;
 mod filter;
 mod lexer;
@@ -212,6 +213,7 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
         Name::Authenticate => auth::authenticate(lexer)?,
         Name::Login => auth::login(lexer)?,
         Name::Enable => auth::enable(lexer)?,
+        Name::Compress => compress::compress(lexer)?,
         Name::Select | Name::Examine => select::select(lexer)?,
         Name::Create => mailbox::create(lexer)?,
         Name::Delete | Name::Subscribe | Name::Unsubscribe | Name::GetQuotaRoot => {

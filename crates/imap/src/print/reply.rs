@@ -38,6 +38,8 @@ pub enum Code {
     /// With the events there are. RFC 5465 §5.
     BadEvent,
     Cannot,
+    /// RFC 4978 §3.
+    CompressionActive,
     ContactAdmin,
     ExpungeIssued,
     HasChildren,
@@ -89,6 +91,7 @@ impl Code {
                 return out.push(b')');
             }
             Self::Cannot => "CANNOT",
+            Self::CompressionActive => "COMPRESSIONACTIVE",
             Self::ContactAdmin => "CONTACTADMIN",
             Self::ExpungeIssued => "EXPUNGEISSUED",
             Self::HasChildren => "HASCHILDREN",

@@ -72,7 +72,7 @@ pub(super) fn response(session: &mut Session, cmd: Tagged) -> Action {
 /// The client is logged in.
 pub(super) fn succeeded(session: &mut Session, cmd: Tagged) -> Action {
     session.state = State::Authenticated;
-    let capabilities = capability::capabilities(&session.settings);
+    let capabilities = capability::capabilities(session);
     let text = format!("{} done", cmd.spelling);
     let code = |out: &mut Vec<u8>| {
         out.extend_from_slice(b"CAPABILITY ");

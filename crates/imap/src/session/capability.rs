@@ -1,6 +1,6 @@
 //! What is announced, and ENABLE.
 
-use super::{Command, Session, Settings, Tagged};
+use super::{Command, Session, Tagged};
 use crate::print;
 
 /// Announced in any state, in this order. RFC 9051 §6.1.1.
@@ -54,7 +54,8 @@ const ALWAYS: &[&str] = &[
 ];
 
 /// The names that are announced on this connection, separated by spaces.
-pub(super) fn capabilities(settings: &Settings) -> String {
+pub(super) fn capabilities(session: &Session) -> String {
+    let settings = &session.settings;
     let mut all = ALWAYS.join(" ");
     // RFC 5802 §4: the -PLUS forms need a channel to bind to.
     if settings.has_channel_binding {
@@ -75,6 +76,10 @@ pub(super) fn capabilities(settings: &Settings) -> String {
     if settings.has_client_certificate {
         all.push_str(" AUTH=EXTERNAL");
     }
+    // RFC 4978 §3: not where it is on already. Before login it would only help who guesses.
+    if session.state.is_authenticated() && !session.is_compressed {
+        all.push_str(" COMPRESS=DEFLATE");
+    }
     all
 }
 
@@ -83,7 +88,7 @@ const AGENT_BYTES_MAX: usize = 2_048;
 
 /// CAPABILITY. RFC 9051 §6.1.1.
 pub(super) fn capability(session: &mut Session, cmd: Tagged) -> super::Action {
-    let line = format!("CAPABILITY {}", capabilities(&session.settings));
+    let line = format!("CAPABILITY {}", capabilities(session));
     print::untagged(&mut session.out, &line);
     session.done(cmd)
 }

@@ -6,8 +6,8 @@ use mox_base::MailboxName;
 
 use super::{
     Action, Answered, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability,
-    fetch, list, mailbox, metadata, move_messages, multisearch, notify, quota, search, select,
-    thread,
+    compress, fetch, list, mailbox, metadata, move_messages, multisearch, notify, quota, search,
+    select, thread,
 };
 use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
@@ -133,6 +133,7 @@ impl Session {
             Command::Authenticate(auth) => auth::authenticate(self, cmd, auth),
             Command::Login(login) => auth::login(self, cmd, login),
             Command::Enable(names) => capability::enable(self, cmd, &names),
+            Command::Compress(algorithm) => compress::compress(self, cmd, &algorithm),
             Command::Select(select) => select::select(self, cmd, select),
             Command::Create(create) => mailbox::create(self, cmd, create),
             Command::Mailbox(mailbox) if cmd.name == Name::GetQuotaRoot => {

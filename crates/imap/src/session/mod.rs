@@ -24,6 +24,7 @@ mod auth;
 mod capability;
 mod changes;
 mod complete;
+mod compress;
 mod fetch;
 mod input;
 mod limit;
@@ -107,6 +108,9 @@ pub enum Action {
     /// Shake hands, with what is left of the input as the start of it, and call
     /// [`Session::tls_started`].
     StartTls,
+    /// Go on with raw deflate in both directions (RFC 1951); what is left of the input is the start
+    /// of what the client compressed.
+    Compress,
     /// Close the connection.
     Close,
 }
@@ -209,6 +213,8 @@ pub struct Session {
     notifier: Option<Box<notify::Notifier>>,
     /// A mailbox is being selected: messages of any may be of interest.
     is_selecting: bool,
+    /// COMPRESS is on.
+    is_compressed: bool,
     /// Whether the client has sent anything that looks like IMAP.
     has_spoken: bool,
     answered: Option<Answered>,
@@ -228,6 +234,7 @@ impl Session {
             changes: ChangeQueue::default(),
             notifier: None,
             is_selecting: false,
+            is_compressed: false,
             has_spoken: false,
             answered: None,
         }
@@ -235,10 +242,12 @@ impl Session {
 
     /// Writes the greeting; `user` is who is logged in already. RFC 9051 §7.1.4.
     pub fn greet(&mut self, user: Option<&str>) {
-        let capabilities = capability::capabilities(&self.settings);
+        if user.is_some() {
+            self.state = State::Authenticated;
+        }
+        let capabilities = capability::capabilities(self);
         let line = match user {
             Some(user) => {
-                self.state = State::Authenticated;
                 format!("PREAUTH [CAPABILITY {capabilities}] mox imap welcomes {user}")
             }
             None => format!("OK [CAPABILITY {capabilities}] mox imap"),

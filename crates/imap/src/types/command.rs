@@ -21,6 +21,7 @@ pub enum Name {
     Authenticate,
     Login,
     Enable,
+    Compress,
     Select,
     Examine,
     Create,
@@ -84,6 +85,7 @@ const NAMES: &[(&str, Name, LegalIn)] = &[
     ("AUTHENTICATE", Name::Authenticate, LegalIn::NotAuthenticated),
     ("LOGIN", Name::Login, LegalIn::NotAuthenticated),
     ("ENABLE", Name::Enable, LegalIn::Authenticated),
+    ("COMPRESS", Name::Compress, LegalIn::Authenticated),
     ("SELECT", Name::Select, LegalIn::Authenticated),
     ("EXAMINE", Name::Examine, LegalIn::Authenticated),
     ("CREATE", Name::Create, LegalIn::Authenticated),
@@ -202,6 +204,8 @@ pub enum Command {
     Login(Login),
     /// ENABLE: capability names as spelled.
     Enable(Vec<Vec<u8>>),
+    /// COMPRESS: the algorithm in upper case.
+    Compress(String),
     /// SELECT and EXAMINE.
     Select(Select),
     /// CREATE.

@@ -149,6 +149,7 @@ impl Player {
                 self.asked = Some(op);
             }
             Action::StartTls => all.push(Output::Question("starttls".to_owned())),
+            Action::Compress => all.push(Output::Question("compress".to_owned())),
             Action::Close => {
                 all.push(Output::Question("close".to_owned()));
                 self.is_closed = true;

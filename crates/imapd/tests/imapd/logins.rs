@@ -64,14 +64,17 @@ fn pair(name: &str) -> KeyCertPem {
     KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() }
 }
 
-fn acceptor() -> TlsAcceptor {
+pub(crate) fn acceptor() -> TlsAcceptor {
     let certs = Certs::from_pem(&[pair("mail.example.org")], "mail.example.org").unwrap();
     let options = TlsOptions { client_keys: true, ..TlsOptions::default() };
     TlsAcceptor::new(certs, options, Arc::new(ManualClock::default()))
 }
 
 /// Shakes hands; returns the client with what its channel can be bound to.
-async fn start_tls(client: Client, key: Option<&KeyCertPem>) -> (Client, ChannelBindings) {
+pub(crate) async fn start_tls(
+    client: Client,
+    key: Option<&KeyCertPem>,
+) -> (Client, ChannelBindings) {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -7,6 +7,8 @@ mod appending;
 #[cfg(test)]
 mod basics;
 #[cfg(test)]
+mod compress;
+#[cfg(test)]
 mod crowd;
 #[cfg(test)]
 mod fetching;

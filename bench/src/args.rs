@@ -33,6 +33,8 @@ pub(crate) enum Group {
     Deliver,
     /// A mailbox of 100,000 messages, and adding to it.
     Mailbox,
+    /// SEARCH, SORT, THREAD and reading all of a mailbox of 100,000 messages.
+    Search,
     /// Logins.
     Login,
     /// Start to greeting.

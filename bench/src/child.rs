@@ -71,12 +71,27 @@ impl Server {
         Ok(Self { child, stdin, stdout, smtp, imap, imaps, start_time })
     }
 
-    /// What it has used.
-    pub(crate) fn stats(&mut self) -> Result<Stats> {
+    /// How many messages of its account are in the search index, and how many there are.
+    pub(crate) fn index_progress(&mut self) -> Result<(u64, u64)> {
+        let line = self.ask("index")?;
+        let words: Vec<_> = line.split_whitespace().collect();
+        let ["index", done, total] = words[..] else {
+            bail!("the server does not tell of its index: {line:?}");
+        };
+        Ok((done.parse()?, total.parse()?))
+    }
+
+    fn ask(&mut self, question: &str) -> Result<String> {
         let stdin = self.stdin.as_mut().context("standard input of the server")?;
-        stdin.write_all(b"stats\n")?;
+        stdin.write_all(format!("{question}\n").as_bytes())?;
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
+        Ok(line)
+    }
+
+    /// What it has used.
+    pub(crate) fn stats(&mut self) -> Result<Stats> {
+        let line = self.ask("stats")?;
         let words: Vec<_> = line.split_whitespace().collect();
         let ["stats", syncs, cpu_us] = words[..] else {
             bail!("the server gives no figures: {line:?}");

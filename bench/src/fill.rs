@@ -16,6 +16,12 @@ use mox_testkit::mail::Spec;
 /// The sender of every tenth message of a full account, and of everything that is delivered.
 pub(crate) const FREQUENT_SENDER: &str = "list@fixture.example";
 
+/// A word in the subject and in the text of few messages of a full account.
+pub(crate) const RARE_WORD: &str = "quartzite";
+
+/// One message of so many has the rare word, if there are that many.
+const RARE_EVERY: u64 = 2_000;
+
 /// Messages of one commit while filling.
 const BATCH: u64 = 250;
 
@@ -66,9 +72,19 @@ pub(crate) fn fill(dir: &Path, count: u64) -> Result<()> {
     Ok(())
 }
 
+/// How many of the first `count` messages have the rare word.
+pub(crate) fn rare_count(count: u64) -> u64 {
+    (0..count).filter(|number| is_rare(*number)).count() as u64
+}
+
+fn is_rare(number: u64) -> bool {
+    number % RARE_EVERY == RARE_EVERY / 2
+}
+
 fn add(account: &Account, numbers: std::ops::Range<u64>) -> Result<()> {
     let messages = numbers.map(|number| {
-        let spec = spec(number, number % 10 == 0);
+        let mut spec = spec(number, number % 10 == 0);
+        spec.extra_word = is_rare(number).then_some(RARE_WORD);
         let content = account.stage(Vec::new(), &mut Cursor::new(spec.build()))?;
         Ok(NewMessage {
             content,

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::args::Args;
+use crate::args::{Args, Group};
 use crate::child::{self, Server};
 use crate::deliver::{self, Outcomes};
 use crate::fill;
 use crate::imap::Imap;
 use crate::run::{Sizes, median};
+use crate::search;
 use crate::table::{Figure, Target};
 
 /// What is fetched of all messages: the target in seconds, and that for the CPU of one message in
@@ -17,8 +18,9 @@ use crate::table::{Figure, Target};
 const FETCHES: [(&str, f64, Option<f64>); 3] =
     [("FLAGS", 0.15, Some(3.0)), ("ENVELOPE", 1.0, Some(15.0)), ("BODY.PEEK[HEADER]", 1.5, None)];
 
-/// Measures everything on one full account; adding to it last.
-pub(crate) fn measure(args: &Args, sizes: &Sizes, fresh: &Outcomes) -> Result<Vec<Figure>> {
+/// Measures everything on one full account; adding to it last, and compared with adding to a
+/// fresh one. Without that only searches are measured.
+pub(crate) fn measure(args: &Args, sizes: &Sizes, fresh: Option<&Outcomes>) -> Result<Vec<Figure>> {
     let dir = args.new_dir()?;
     let path = dir.path().join("server");
     child::make_dir(&path)?;
@@ -27,10 +29,16 @@ pub(crate) fn measure(args: &Args, sizes: &Sizes, fresh: &Outcomes) -> Result<Ve
     let fill_rate = sizes.mailbox_messages as f64 / started.elapsed().as_secs_f64();
     let mut server = Server::start(&path)?;
     let mut figures = vec![Figure::new("filling, without protocols", fill_rate, "/s")];
-    figures.push(select(&server, sizes)?);
-    figures.extend(fetches(&mut server, sizes)?);
-    figures.extend(changes(&server, sizes)?);
-    figures.extend(deliver::measure_full(&mut server, &path, sizes, fresh)?);
+    figures.extend(search::fill_index(&mut server, sizes)?);
+    if args.wants(Group::Search) {
+        figures.extend(search::measure(&mut server, sizes)?);
+    }
+    if let Some(fresh) = fresh {
+        figures.push(select(&server, sizes)?);
+        figures.extend(fetches(&mut server, sizes)?);
+        figures.extend(changes(&server, sizes)?);
+        figures.extend(deliver::measure_full(&mut server, &path, sizes, fresh)?);
+    }
     server.stop()?;
     Ok(figures)
 }

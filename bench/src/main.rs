@@ -20,6 +20,7 @@ mod model;
 mod proc;
 mod raw;
 mod run;
+mod search;
 mod served;
 mod smtp;
 mod soak;

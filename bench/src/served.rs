@@ -1,13 +1,15 @@
 //! The child process: a server as `mox localserve` runs it, that also tells what it used.
 //!
 //! On standard output it says `ready` with its addresses, then answers each line `stats` with the
-//! syncs of its store and the CPU time of the process. It ends when standard input does.
+//! syncs of its store and the CPU time of the process, and each line `index` with how many
+//! messages of its account are in the search index, and how many there are. It ends when standard input does.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use mox::localserve::ACCOUNT;
 use mox::log::{Form, install};
 use mox::server::{Options, Server};
 use mox::service::Service;
@@ -57,7 +59,12 @@ pub(crate) fn run(dir: Option<OsString>) -> Result<()> {
 /// Answers until standard input ends.
 fn answer(store: &Store) -> Result<()> {
     for line in io::stdin().lock().lines() {
-        if line? == "stats" {
+        let line = line?;
+        if line == "index" {
+            let progress = store.account(ACCOUNT)?.read()?.index_progress()?;
+            tell(&format!("index {} {}", progress.done, progress.total))?;
+        }
+        if line == "stats" {
             let usage = getrusage(UsageWho::RUSAGE_SELF)?;
             let cpu = usage.user_time() + usage.system_time();
             tell(&format!("stats {} {}", store.syncs(), cpu.num_microseconds()))?;

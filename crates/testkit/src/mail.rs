@@ -42,6 +42,9 @@ pub struct Spec {
     pub date: UnixSeconds,
     /// The build of the body.
     pub shape: Shape,
+    /// A word to stand in the subject, and in the text of a plain message, besides those that the
+    /// number chooses.
+    pub extra_word: Option<&'static str>,
 }
 
 impl Spec {
@@ -57,6 +60,7 @@ impl Spec {
             in_reply_to: None,
             date: UnixSeconds(1_790_000_000 + minutes * 60),
             shape: Shape::Plain,
+            extra_word: None,
         }
     }
 
@@ -98,6 +102,10 @@ impl Spec {
         match self.shape {
             Shape::Plain => {
                 push(&mut message, "Content-Type: text/plain; charset=utf-8\r\n\r\n");
+                if let Some(word) = self.extra_word {
+                    push(&mut message, word);
+                    push(&mut message, "\r\n");
+                }
                 fill_text(&mut message, self.size_bytes, &mut words);
             }
             Shape::Alternative => self.push_alternative(&mut message, &boundary, &mut words),
@@ -108,6 +116,7 @@ impl Spec {
 
     fn push_headers(&self, message: &mut Vec<u8>) {
         let topic = self.in_reply_to.unwrap_or(self.number);
+        let extra = self.extra_word.map(|word| format!(" {word}")).unwrap_or_default();
         let re = if self.in_reply_to.is_some() { "Re: " } else { "" };
         let date = DateTime::from_unix(self.date).to_rfc5322();
         let mut headers = format!(
@@ -116,7 +125,7 @@ impl Spec {
              DKIM-Signature: v=1; a=rsa-sha256; d=fixture.example; s=2026; c=relaxed/relaxed;\r\n\
              \th=from:to:subject:date; bh=g3zLYH4xKxcPrHOD18z9YfpQcnk/GaJedfustWU5uGs=;\r\n\
              \tb=VnQ6yQ0eWc0k2S5LqS8m5xk3Tz1vQfGQeQ0yB1nqZ8rB7yQ2m0a5t9wP4u6d3c1f\r\n\
-             From: \"Sender Number {}\" <{}>\r\nTo: <{}>\r\nSubject: {re}{}\r\nDate: {date}\r\n\
+             From: \"Sender Number {}\" <{}>\r\nTo: <{}>\r\nSubject: {re}{}{extra}\r\nDate: {date}\r\n\
              Message-ID: {}\r\n",
             mix(self.number) & 0xffff_ffff,
             self.to,

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::changes::{Feed, OwnChanges};
-use crate::pace::{AUTHENTICATED_WAIT, COMMAND_WAIT, Pace};
+use crate::pace::{AUTHENTICATED_WAIT, COMMAND_WAIT, FLUSH_WAIT, Pace};
 use crate::record::{self, Record};
 use crate::{Imapd, Port, append, fetch, mailboxes, messages, notify, search, select, sign_in};
 
@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     /// The messages of an APPEND under way.
     pub(crate) staged: Vec<NewMessage>,
     pub(crate) failed_logins: u32,
+    /// UNAUTHENTICATE was used: the client's key counts for EXTERNAL only.
+    is_key_unbound: bool,
     pub(crate) pace: Pace,
     /// Until when changes may come together before NOTIFY tells of them.
     pub(crate) quiet_until: Option<Instant>,
@@ -93,6 +95,7 @@ pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port) {
         exchange: None,
         staged: Vec::new(),
         failed_logins: 0,
+        is_key_unbound: false,
         pace: Pace::default(),
         quiet_until: None,
         record: Record::default(),
@@ -158,6 +161,15 @@ impl Connection {
         Peer { ip: self.conn.peer_ip(), bindings, client_key }
     }
 
+    /// What a login by other means than the client's key is checked against.
+    ///
+    /// A connection with a key belongs to the key's account, whatever password is shown on it. RFC
+    /// 8437 §4.2: UNAUTHENTICATE ends that, and does not forget the key.
+    pub(crate) fn peer_without_key(&self) -> Peer {
+        let peer = self.peer();
+        if self.is_key_unbound { Peer { client_key: None, ..peer } } else { peer }
+    }
+
     pub(crate) async fn refuse(&mut self, text: &str) -> End {
         let _close = self.session.bye(text);
         self.pace.close(&mut self.conn);
@@ -173,7 +185,11 @@ impl Connection {
             if action == Action::Close {
                 self.pace.close(&mut self.conn);
             }
-            if let Err(end) = self.send().await {
+            let sent = match action {
+                Action::EndCompression => Box::pin(self.end_compression()).await,
+                _ => self.send().await,
+            };
+            if let Err(end) = sent {
                 return end;
             }
             self.record.answered(self.cid, &mut self.session);
@@ -183,7 +199,7 @@ impl Connection {
             // What is done rarely, or needs much room, has it on the heap: an idle connection is
             // a future as large as `read`.
             let next = match action {
-                Action::Read => self.read().await,
+                Action::Read | Action::EndCompression => self.read().await,
                 Action::Perform(op) => Box::pin(self.perform(op)).await,
                 Action::Compress => self.compress(),
                 Action::StartTls => Box::pin(self.start_tls()).await,
@@ -218,6 +234,15 @@ impl Connection {
         let subscription = login.account.subscribe();
         let account = login.account.acting_as(&subscription);
         self.user = Some(User { account, feed: Feed::new(subscription) });
+    }
+
+    /// Lets go of the account: as if nobody had logged in, but for what failed before.
+    pub(crate) fn log_out(&mut self) {
+        self.user = None;
+        self.exchange = None;
+        self.staged.clear();
+        self.quiet_until = None;
+        self.is_key_unbound = true;
     }
 
     /// Sends what the session has written.
@@ -374,6 +399,15 @@ impl Connection {
         Ok(Action::Read)
     }
 
+    /// RFC 8437 §4.1: the OK is the last that is compressed. One that is sent plain behind the
+    /// command already is waiting.
+    async fn end_compression(&mut self) -> Result<(), End> {
+        let output = std::mem::take(self.session.output());
+        self.conn.send(Kind::Protocol, &output);
+        self.pace.begin();
+        self.conn.end_deflate(FLUSH_WAIT).await.map_err(End::Broken)
+    }
+
     /// Does what the session asks for.
     async fn perform(&mut self, op: Op) -> Result<Action, End> {
         let own = match &op {
@@ -385,6 +419,7 @@ impl Connection {
             | Op::Authenticate { .. }
             | Op::AuthenticateResponse(_)
             | Op::AuthenticateCancel
+            | Op::Unauthenticate
             | Op::Identify(_) => sign_in::perform(self, op).await,
             Op::Select(op) => select::select(self, op).await,
             Op::Resync { mailbox, since } => select::resync(self, mailbox, since).await,

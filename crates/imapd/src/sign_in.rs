@@ -1,4 +1,4 @@
-//! LOGIN, AUTHENTICATE and ID.
+//! LOGIN, AUTHENTICATE, UNAUTHENTICATE and ID.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
         Op::Login { username, password } => {
             delay(connection).await;
             let logins = connection.imapd.services.logins.clone();
-            let peer = connection.peer();
+            let peer = connection.peer_without_key();
             let login = logins.password(&peer, &username, password.expose()).await;
             finish(connection, login)
         }
@@ -30,7 +30,11 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
             }
             delay(connection).await;
             let logins = connection.imapd.services.logins.clone();
-            let mut exchange = logins.start(mechanism, &connection.peer());
+            let peer = match mechanism {
+                Mechanism::External => connection.peer(),
+                _ => connection.peer_without_key(),
+            };
+            let mut exchange = logins.start(mechanism, &peer);
             let step = exchange.first(initial.as_deref()).await;
             connection.exchange = Some(exchange);
             go_on(connection, step).await
@@ -47,6 +51,11 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
             let error = exchange.cancel();
             failed(connection, &error);
             Outcome::Refused(refusal::login(connection.cid, &error))
+        }
+        Op::Unauthenticate => {
+            tracing::info!(cid = connection.cid, "logged out, connection kept");
+            connection.log_out();
+            Outcome::Done
         }
         Op::Identify(agent) => {
             tracing::info!(cid = connection.cid, agent, "client software");

@@ -203,6 +203,7 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
             | Name::Check
             | Name::Close
             | Name::Unselect
+            | Name::Unauthenticate
             | Name::Expunge
     );
     if !plain {

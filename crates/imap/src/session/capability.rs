@@ -80,6 +80,10 @@ pub(super) fn capabilities(session: &Session) -> String {
     if session.state.is_authenticated() && !session.is_compressed {
         all.push_str(" COMPRESS=DEFLATE");
     }
+    // RFC 8437 §3 leaves it to us whether it is announced before login.
+    if session.state.is_authenticated() {
+        all.push_str(" UNAUTHENTICATE");
+    }
     all
 }
 

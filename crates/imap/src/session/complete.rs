@@ -5,7 +5,7 @@ use mox_base::MailboxName;
 use super::op::{Outcome, Refusal};
 use super::{
     Action, Session, Tagged, Waiting, append, auth, capability, fetch, list, mailbox, metadata,
-    move_messages, multisearch, notify, quota, search, select, thread,
+    move_messages, multisearch, notify, quota, search, select, thread, unauthenticate,
 };
 use crate::print;
 
@@ -15,6 +15,7 @@ pub(super) enum Pending {
     /// Any outcome that just is OK.
     Plain,
     Login,
+    Unauthenticate,
     Authenticate,
     AuthenticateCancel,
     Id,
@@ -66,6 +67,7 @@ impl Session {
             }
             (_, Outcome::Refused(refusal)) => self.refuse(cmd, &refusal),
             (Pending::Plain, Outcome::Done) => self.done(cmd),
+            (Pending::Unauthenticate, Outcome::Done) => unauthenticate::complete(self, cmd),
             (Pending::Id, Outcome::Done) => {
                 capability::print_id(self);
                 self.done(cmd)

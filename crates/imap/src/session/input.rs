@@ -7,7 +7,7 @@ use mox_base::MailboxName;
 use super::{
     Action, Answered, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability,
     compress, fetch, list, mailbox, metadata, move_messages, multisearch, notify, quota, search,
-    select, thread,
+    select, thread, unauthenticate,
 };
 use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
@@ -172,6 +172,7 @@ impl Session {
                 self.answered = Some(Answered { name: Some(cmd.name), status: Status::Ok });
                 self.close()
             }
+            Name::Unauthenticate => unauthenticate::unauthenticate(self, cmd),
             Name::StartTls => auth::start_tls(self, cmd),
             Name::Namespace => {
                 // RFC 9051 §6.3.10: one personal namespace, no others.

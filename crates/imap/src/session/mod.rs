@@ -43,6 +43,7 @@ mod search_answer;
 mod select;
 mod tell;
 mod thread;
+mod unauthenticate;
 mod view;
 
 use mox_base::ModSeq;
@@ -111,6 +112,9 @@ pub enum Action {
     /// Go on with raw deflate in both directions (RFC 1951); what is left of the input is the start
     /// of what the client compressed.
     Compress,
+    /// Send the output as the end of our compressed stream and go on plain, from where the client's
+    /// ends: behind the command that was received last.
+    EndCompression,
     /// Close the connection.
     Close,
 }

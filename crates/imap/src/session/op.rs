@@ -38,6 +38,8 @@ pub enum Op {
     /// The client gave up, or sent what is not base64: forget the exchange. Answered by
     /// [`Outcome::Refused`] with why it failed, or by `Done`.
     AuthenticateCancel,
+    /// Let go of the account, and of what was begun with it. Answered by `Done`: it cannot fail.
+    Unauthenticate,
     /// The client said what it is, as `name="x" version="1"`. Answered by `Done`.
     Identify(String),
     /// Select a mailbox. Whatever was selected before is so no longer, even if this is refused.

@@ -150,6 +150,7 @@ impl Player {
             }
             Action::StartTls => all.push(Output::Question("starttls".to_owned())),
             Action::Compress => all.push(Output::Question("compress".to_owned())),
+            Action::EndCompression => all.push(Output::Question("end compression".to_owned())),
             Action::Close => {
                 all.push(Output::Question("close".to_owned()));
                 self.is_closed = true;
@@ -204,6 +205,7 @@ fn question(op: &Op) -> String {
         }
         Op::AuthenticateResponse(text) => format!("response {:?}", String::from_utf8_lossy(text)),
         Op::AuthenticateCancel => "cancel".to_owned(),
+        Op::Unauthenticate => "unauthenticate".to_owned(),
         Op::Identify(text) => format!("identify {text}"),
         Op::Select(select) => match &select.qresync {
             None => format!("select {}", select.name),

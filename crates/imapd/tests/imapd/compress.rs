@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 use tokio::time::{Instant, sleep};
 
@@ -13,6 +13,9 @@ use crate::logins::{acceptor, start_tls};
 use crate::support::{Client, Io, PASSWORD, Server, Setup, server, server_with};
 
 /// A client's end of a compressed stream. What it writes waits for `poll_flush`.
+///
+/// RFC 8437 §4.1: what it writes behind UNAUTHENTICATE is plain, and what it reads behind the end of
+/// the server's stream.
 struct Deflating {
     inner: Box<dyn Io>,
     compress: Compress,
@@ -21,6 +24,8 @@ struct Deflating {
     incoming: Vec<u8>,
     /// Bytes written to the stream below at a time.
     chunk_bytes: usize,
+    is_plain_out: bool,
+    is_plain_in: bool,
 }
 
 impl Deflating {
@@ -28,7 +33,17 @@ impl Deflating {
         let compress = Compress::new(Compression::default(), false);
         let (outgoing, incoming) = (Vec::new(), Vec::new());
         let inflate = Decompress::new(false);
-        Self { inner, compress, inflate, outgoing, incoming, chunk_bytes }
+        let (is_plain_out, is_plain_in) = (false, false);
+        Self {
+            inner,
+            compress,
+            inflate,
+            outgoing,
+            incoming,
+            chunk_bytes,
+            is_plain_out,
+            is_plain_in,
+        }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -65,14 +80,28 @@ impl AsyncRead for Deflating {
         let this = &mut *self;
         loop {
             let before = (this.inflate.total_in(), this.inflate.total_out());
+            if this.is_plain_in {
+                let count = this.incoming.len().min(room.remaining());
+                room.put_slice(&this.incoming[..count]);
+                this.incoming.drain(..count);
+                return match count {
+                    0 => Pin::new(&mut this.inner).poll_read(cx, room),
+                    _ => Poll::Ready(Ok(())),
+                };
+            }
             let out = room.initialize_unfilled();
-            this.inflate.decompress(&this.incoming, out, FlushDecompress::None).unwrap();
+            let status =
+                this.inflate.decompress(&this.incoming, out, FlushDecompress::None).unwrap();
+            this.is_plain_in = status == Status::StreamEnd;
             let taken = usize::try_from(this.inflate.total_in() - before.0).unwrap();
             this.incoming.drain(..taken);
             let given = usize::try_from(this.inflate.total_out() - before.1).unwrap();
             if given > 0 {
                 room.advance(given);
                 return Poll::Ready(Ok(()));
+            }
+            if this.is_plain_in {
+                continue;
             }
             let mut chunk = [0; 4_096];
             let mut read = ReadBuf::new(&mut chunk);
@@ -91,14 +120,22 @@ impl AsyncWrite for Deflating {
         _cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let packed = deflate(&mut self.compress, bytes, FlushCompress::None);
+        if self.is_plain_out {
+            self.outgoing.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        self.is_plain_out = bytes.ends_with(b" UNAUTHENTICATE\r\n");
+        let flush = if self.is_plain_out { FlushCompress::Finish } else { FlushCompress::None };
+        let packed = deflate(&mut self.compress, bytes, flush);
         self.outgoing.extend(packed);
         Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let packed = deflate(&mut self.compress, b"", FlushCompress::Sync);
-        self.outgoing.extend(packed);
+        if !self.is_plain_out {
+            let packed = deflate(&mut self.compress, b"", FlushCompress::Sync);
+            self.outgoing.extend(packed);
+        }
         self.poll_send(cx)
     }
 
@@ -109,7 +146,7 @@ impl AsyncWrite for Deflating {
 
 impl Client {
     /// Sends COMPRESS and goes on compressed.
-    async fn compress(mut self, chunk_bytes: usize) -> Self {
+    pub(crate) async fn compress(mut self, chunk_bytes: usize) -> Self {
         assert_eq!(self.reply("COMPRESS DEFLATE").await, "OK COMPRESS active");
         self.deflating(chunk_bytes)
     }

@@ -58,7 +58,7 @@ impl ServerCertVerifier for TrustAll {
     }
 }
 
-fn pair(name: &str) -> KeyCertPem {
+pub(crate) fn pair(name: &str) -> KeyCertPem {
     let key = KeyPair::generate().unwrap();
     let cert = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
     KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() }
@@ -105,13 +105,16 @@ pub(crate) async fn start_tls(
 
 impl Server {
     /// A client of the port with immediate TLS, and the greeting it read.
-    async fn connect_tls(&self, key: Option<&KeyCertPem>) -> (Client, ChannelBindings, String) {
+    pub(crate) async fn connect_tls(
+        &self,
+        key: Option<&KeyCertPem>,
+    ) -> (Client, ChannelBindings, String) {
         let (mut client, bindings) = start_tls(self.dial(64 << 10), key).await;
         let greeting = client.line().await;
         (client, bindings, greeting)
     }
 
-    fn register(&self, pair: &KeyCertPem, account: &str, no_imap_preauth: bool) {
+    pub(crate) fn register(&self, pair: &KeyCertPem, account: &str, no_imap_preauth: bool) {
         let cert = CertificateDer::from_pem_slice(&pair.cert).unwrap();
         let key = ClientKey {
             fingerprint: spki_fingerprint(&cert).unwrap(),
@@ -128,7 +131,7 @@ impl Server {
 }
 
 /// Runs AUTHENTICATE to its end; the tagged reply.
-async fn authenticate(
+pub(crate) async fn authenticate(
     client: &mut Client,
     mechanism: Mechanism,
     (user, password): (&str, &str),

@@ -32,3 +32,5 @@ mod searching;
 mod support;
 #[cfg(test)]
 mod uidonly;
+#[cfg(test)]
+mod unauthenticate;

@@ -233,6 +233,7 @@ impl Connection {
     pub(crate) fn log_in(&mut self, login: &Login) {
         let subscription = login.account.subscribe();
         let account = login.account.acting_as(&subscription);
+        self.session.hide_capabilities(login.imap_capabilities_disabled.clone());
         self.user = Some(User { account, feed: Feed::new(subscription) });
     }
 

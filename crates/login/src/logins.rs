@@ -66,6 +66,8 @@ pub struct Login {
     pub account: Account,
     /// The name the client logged in with, in NFC.
     pub username: String,
+    /// What IMAP does not offer the account, by the configuration.
+    pub imap_capabilities_disabled: Vec<String>,
 }
 
 /// What is known of the connection that a client logs in on.
@@ -200,7 +202,9 @@ impl Logins {
         if only.is_some_and(|only| *only != *target.account) {
             return Err(LoginError::OtherAccount);
         }
-        let disabled = config.account(&target.account).map(|account| &account.login_disabled);
+        let settings = config.account(&target.account);
+        let hidden = settings.map(|account| account.imap_capabilities_disabled.clone());
+        let disabled = settings.map(|account| &account.login_disabled);
         if let Some(message) = disabled.filter(|message| !message.is_empty()) {
             return Err(LoginError::Disabled { message: message.clone() });
         }
@@ -212,7 +216,8 @@ impl Logins {
                 blocking(move || store.account(&target.account)).await?
             }
         };
-        Ok(Login { account, username })
+        let imap_capabilities_disabled = hidden.unwrap_or_default();
+        Ok(Login { account, username, imap_capabilities_disabled })
     }
 }
 

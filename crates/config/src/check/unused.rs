@@ -71,7 +71,6 @@ const DYNAMIC: &[Planned] = &[
     ("Accounts.*.MaxFirstTimeRecipientsPerDay", "sending to other servers"),
     ("Accounts.*.NoFirstTimeSenderDelay", "the decision on incoming mail"),
     ("Accounts.*.NoCustomPassword", "the account pages"),
-    ("Accounts.*.IMAPCapabilitiesDisabled", "IMAP capabilities by account"),
     ("Accounts.*.Routes", "sending to other servers"),
     ("Accounts.*.Destinations.*.Rulesets", "the decision on incoming mail"),
     ("Accounts.*.Destinations.*.MessageAuthRequiredSMTPError", "the decision on incoming mail"),

@@ -84,7 +84,30 @@ pub(super) fn capabilities(session: &Session) -> String {
     if session.state.is_authenticated() {
         all.push_str(" UNAUTHENTICATE");
     }
-    all
+    if session.hidden.is_empty() {
+        return all;
+    }
+    all.split(' ').filter(|name| !session.is_hidden(name)).collect::<Vec<_>>().join(" ")
+}
+
+impl Session {
+    /// Announces these no more, and takes no notice of them in ENABLE, until the client logs out:
+    /// for mail programs that fail with them. The commands themselves stay as they are.
+    ///
+    /// Names are in any case; where a number belongs to one, such as `APPENDLIMIT=…`, it may be left
+    /// out. To be called before the login is answered.
+    pub fn hide_capabilities(&mut self, names: Vec<String>) {
+        self.hidden = names;
+    }
+
+    fn is_hidden(&self, name: &str) -> bool {
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let limit = name.split_once('=').filter(|(_, value)| digits(value)).map(|(limit, _)| limit);
+        self.hidden.iter().any(|hidden| {
+            hidden.eq_ignore_ascii_case(name)
+                || limit.is_some_and(|limit| hidden.eq_ignore_ascii_case(limit))
+        })
+    }
 }
 
 /// The most of an ID that is passed on, in bytes. RFC 2971 §3.3: a value has 1,024 at most.
@@ -107,6 +130,9 @@ pub(super) fn enable(session: &mut Session, cmd: Tagged, names: &[Vec<u8>]) -> s
     let mut with_condstore = false;
     for name in names {
         let name = String::from_utf8_lossy(name);
+        if session.is_hidden(&name) {
+            continue;
+        }
         match &*name.to_ascii_uppercase() {
             "IMAP4REV2" => session.enabled.rev2 = true,
             "METADATA" => session.enabled.metadata = true,

@@ -217,6 +217,8 @@ pub struct Session {
     notifier: Option<Box<notify::Notifier>>,
     /// A mailbox is being selected: messages of any may be of interest.
     is_selecting: bool,
+    /// Capabilities that are not announced to this user.
+    hidden: Vec<String>,
     /// COMPRESS is on.
     is_compressed: bool,
     /// Whether the client has sent anything that looks like IMAP.
@@ -238,6 +240,7 @@ impl Session {
             changes: ChangeQueue::default(),
             notifier: None,
             is_selecting: false,
+            hidden: Vec::new(),
             is_compressed: false,
             has_spoken: false,
             answered: None,

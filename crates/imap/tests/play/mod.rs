@@ -3,7 +3,8 @@
 //! Options of a case: `greeting` (is shown), `tls`, `starttls`, `plain` (passwords without TLS), `binding`, `cert`,
 //! `preauth`, `login` (starts logged in), `selected` (with a mailbox of three messages, UIDs 1, 2
 //! and 5, as mailbox 1; without any output), `rev2`, `condstore`, `qresync`, `uidonly` (enabled), `examine`,
-//! `limit` (two messages a command).
+//! `limit` (two messages a command),
+//! `hiding` (some capabilities, of whoever logs in).
 //!
 //! Answers, words separated by spaces, states written `uid/modseq/flag,flag`:
 //! `ok`, `no NAME`, `challenge TEXT`, `selected key=value…`, `created names…`,
@@ -71,6 +72,11 @@ impl Player {
             greets: greets.then(|| case.has("preauth")),
             is_closed: false,
         };
+        if case.has("hiding") {
+            let hidden = ["NOTIFY", "QRESYNC", "IMAP4REV2", "AUTH=PLAIN", "MESSAGELIMIT"];
+            let names = hidden.map(str::to_owned).to_vec();
+            player.session.hide_capabilities(names);
+        }
         if logged_in {
             player.session.greet(Some("mjl"));
             player.set_up(case);

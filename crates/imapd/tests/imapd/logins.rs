@@ -395,3 +395,29 @@ async fn too_many_connections_are_turned_away() {
     assert_eq!(client.line().await, "* BYE mox shutting down");
     client.closed().await;
 }
+
+/// By account: what fails with one mail program is no matter for the others.
+#[tokio::test]
+async fn capabilities_can_be_hidden_from_an_account() {
+    let server = server_with(Setup::with_tls(acceptor(), true));
+    let key = pair("client");
+    server.register(&key, "other", false);
+    let (mut client, _, greeting) = server.connect_tls(Some(&key)).await;
+    let offers = |line: &str, name: &str| line.split([' ', ']']).any(|word| word == name);
+    let check = |line: &str, is_other: bool| {
+        assert!(line.contains("CAPABILITY IMAP4rev2 "), "{line}");
+        assert_eq!(offers(line, "IDLE"), !is_other, "{line}");
+        assert!(offers(line, "NAMESPACE"), "{line}");
+    };
+    check(&greeting, true);
+    assert!(!offers(&greeting, "COMPRESS=DEFLATE"), "{greeting}");
+    check(&client.ok("CAPABILITY").await[0], true);
+    client.ok("UNAUTHENTICATE").await;
+    check(&client.ok("CAPABILITY").await[0], false);
+    let reply = client.reply(&format!("LOGIN mjl@example.org \"{PASSWORD}\"")).await;
+    check(&reply, false);
+    assert!(offers(&reply, "COMPRESS=DEFLATE"), "{reply}");
+    client.ok("UNAUTHENTICATE").await;
+    check(&client.reply(&format!("LOGIN other@example.org \"{PASSWORD}\"")).await, true);
+    client.ok("COMPRESS DEFLATE").await;
+}

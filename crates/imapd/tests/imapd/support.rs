@@ -24,7 +24,8 @@ const MOX_CONF: &str = "DataDir: data\nLogLevel: info\nHostname: mail.example.or
     Postmaster:\n\tAccount: mjl\n\tMailbox: Postmaster\n";
 const DOMAINS_CONF: &str = "Domains:\n\texample.org: nil\nAccounts:\n\
     \tmjl:\n\t\tDomain: example.org\n\t\tDestinations:\n\t\t\tmjl@example.org: nil\n\
-    \tother:\n\t\tDomain: example.org\n\t\tDestinations:\n\t\t\tother@example.org: nil\n\
+    \tother:\n\t\tIMAPCapabilitiesDisabled:\n\t\t\t- IDLE\n\t\t\t- COMPRESS=DEFLATE\n\
+    \t\tDomain: example.org\n\t\tDestinations:\n\t\t\tother@example.org: nil\n\
     \toff:\n\t\tLoginDisabled: on leave\n\t\tDomain: example.org\n\
     \t\tDestinations:\n\t\t\toff@example.org: nil\n";
 pub(crate) const PASSWORD: &str = "correct horse";

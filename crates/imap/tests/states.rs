@@ -15,7 +15,7 @@ enum At {
 use At::{Authenticated, NotAuthenticated, Selected};
 
 /// A command with good arguments, and the states it is legal in.
-const COMMANDS: [(&str, &[At]); 38] = [
+const COMMANDS: [(&str, &[At]); 39] = [
     ("CAPABILITY", &[NotAuthenticated, Authenticated, Selected]),
     ("NOOP", &[NotAuthenticated, Authenticated, Selected]),
     ("LOGOUT", &[NotAuthenticated, Authenticated, Selected]),
@@ -39,6 +39,7 @@ const COMMANDS: [(&str, &[At]); 38] = [
     ("NOTIFY NONE", &[Authenticated, Selected]),
     ("IDLE", &[Authenticated, Selected]),
     ("ESEARCH IN (personal) ALL", &[Authenticated, Selected]),
+    ("CANCELUPDATE \"a\"", &[Selected]),
     ("CHECK", &[Selected]),
     ("CLOSE", &[Selected]),
     ("UNSELECT", &[Selected]),

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::changes::{Feed, OwnChanges};
 use crate::pace::{AUTHENTICATED_WAIT, COMMAND_WAIT, FLUSH_WAIT, Pace};
 use crate::record::{self, Record};
-use crate::{Imapd, Port, append, fetch, mailboxes, messages, notify, search, select, sign_in};
+use crate::{
+    Imapd, Port, append, context, fetch, mailboxes, messages, notify, search, select, sign_in,
+};
 
 const SHUTTING_DOWN: &str = "mox shutting down";
 
@@ -431,6 +433,7 @@ impl Connection {
             Op::Fetch(op) => fetch::fetch(self, op).await?,
             Op::Facts(of) => notify::facts(self, of).await,
             Op::Search(op) => search::search(self, op).await?,
+            Op::Update(op) => context::update(self, *op).await?,
             Op::MultiSearch(op) => search::multi_search(self, op).await?,
             Op::Thread(op) => search::thread(self, op).await?,
             Op::Store(_) | Op::Copy(_) | Op::Move(_) | Op::Expunge { .. } | Op::Unselect { .. } => {

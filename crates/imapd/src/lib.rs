@@ -13,6 +13,7 @@
 mod append;
 mod changes;
 mod connection;
+mod context;
 mod fetch;
 mod mailboxes;
 mod messages;

@@ -42,7 +42,13 @@ impl Drop for Abandon {
 
 /// Does blocking work for a command, and meanwhile watches the connection: when the client is gone
 /// or the server stops, the work ends at its next look at `keep_going`.
-pub(crate) async fn watched<T, F>(connection: &mut Connection, tag: &str, work: F) -> Result<T, End>
+///
+/// - `tag`: of the command that the client waits for; without one it is not told of progress.
+pub(crate) async fn watched<T, F>(
+    connection: &mut Connection,
+    tag: Option<&str>,
+    work: F,
+) -> Result<T, End>
 where
     T: Send + 'static,
     F: FnOnce(KeepGoing<'_>) -> T + Send + 'static,
@@ -63,7 +69,9 @@ where
     let stopping = connection.stopping.clone();
     let mut next = Instant::now() + every;
     loop {
-        if Instant::now() >= next {
+        if let Some(tag) = tag
+            && Instant::now() >= next
+        {
             next = Instant::now() + every.max(Duration::from_millis(1));
             let line = line(tag, &shared);
             connection.write(Kind::Protocol, line.as_bytes()).await?;
@@ -80,7 +88,7 @@ where
                 Err(error) => return Err(error.into()),
             },
             () = stopping.cancelled() => return Err(connection.refuse("mox shutting down").await),
-            () = sleep_until(next) => {}
+            () = sleep_until(next), if tag.is_some() => {}
         }
     }
 }

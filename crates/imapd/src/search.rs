@@ -20,8 +20,9 @@ pub(crate) async fn search(connection: &mut Connection, op: SearchOp) -> Result<
         return Ok(no_account());
     };
     let tag = op.tag.clone();
-    let searched =
-        watched(connection, &tag, move |keep_going| find(&account.read()?, op, now, keep_going));
+    let searched = watched(connection, Some(&tag), move |keep_going| {
+        find(&account.read()?, op, now, keep_going)
+    });
     Ok(match searched.await? {
         Ok(found) => {
             connection.reads(found.highest_modseq.unwrap_or_default());
@@ -60,7 +61,7 @@ pub(crate) async fn multi_search(
         return Ok(no_account());
     };
     let tag = op.tag.clone();
-    let searched = watched(connection, &tag, move |keep_going| {
+    let searched = watched(connection, Some(&tag), move |keep_going| {
         find_in(&account.read()?, &op, now, keep_going)
     });
     Ok(match searched.await? {
@@ -143,7 +144,7 @@ pub(crate) async fn thread(connection: &mut Connection, op: ThreadOp) -> Result<
         return Ok(no_account());
     };
     let tag = op.tag.clone();
-    let threaded = watched(connection, &tag, move |keep_going| {
+    let threaded = watched(connection, Some(&tag), move |keep_going| {
         let reader = account.read()?;
         let (mailbox, known) = (op.mailbox, numbers(&op.known));
         let found = reader.search(mailbox, &known, query(op.key, now), Needed::All, keep_going)?;
@@ -179,7 +180,7 @@ fn needed(wanted: Wanted) -> Needed {
 }
 
 /// A key in the terms of the store, which does not know of relevancy.
-fn store_key(key: SortKey) -> Option<mox_store::SortKey> {
+pub(crate) fn store_key(key: SortKey) -> Option<mox_store::SortKey> {
     let by = match key.by {
         SortBy::Arrival => mox_store::SortBy::Arrival,
         SortBy::Cc => mox_store::SortBy::Cc,

@@ -6,6 +6,7 @@
 mod append;
 mod auth;
 mod compress;
+mod context;
 mod fetch;
 mod filter;
 mod lexer;
@@ -232,6 +233,7 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
         Name::Append => return lexer.fail(Expected::Message),
         Name::UidExpunge => lexer.sequence_set().map(Command::UidExpunge)?,
         Name::Search | Name::UidSearch => search::search(lexer)?,
+        Name::CancelUpdate => context::cancelupdate(lexer)?,
         Name::Esearch => multisearch::esearch(lexer)?,
         Name::Sort | Name::UidSort => search::sort(lexer)?,
         Name::Thread | Name::UidThread => search::thread(lexer)?,

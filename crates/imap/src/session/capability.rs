@@ -48,6 +48,8 @@ const ALWAYS: &[&str] = &[
     "PARTIAL",
     "INPROGRESS",
     "MULTISEARCH",
+    "CONTEXT=SEARCH",
+    "CONTEXT=SORT",
     "SEARCH=FUZZY",
     "I18NLEVEL=1",
     "UIDONLY",

@@ -399,6 +399,9 @@ pub(super) fn exists(out: &mut Vec<u8>, count: u32) {
 /// Takes messages from the view and tells the client: EXPUNGE with the numbers as they shift
 /// (RFC 9051 §7.5.1), or VANISHED once QRESYNC or UIDONLY is enabled (RFC 7162 §3.2.10, RFC 9586 §3).
 pub(super) fn remove(view: &mut View, uids: &NumSet, enabled: Enabled, out: &mut Vec<u8>) {
+    if let Some(contexts) = &mut view.contexts {
+        contexts.remove(&view.uids, uids, enabled.uidonly, out);
+    }
     let removed = view.remove(uids);
     if enabled.has_vanished() {
         print::vanished(out, &removed.iter().map(|message| message.uid).collect());
@@ -512,6 +515,7 @@ mod tests {
             told: ModSeq::default(),
             since: ModSeq::default(),
             saved: NumSet::new(),
+            contexts: None,
         }
     }
 

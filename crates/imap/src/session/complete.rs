@@ -102,7 +102,7 @@ impl Session {
                 move_messages::expunged(self, cmd, &expunged)
             }
             (Pending::Search(searching), Outcome::Found(found)) => {
-                search::complete(self, cmd, &searching, found)
+                search::complete(self, cmd, searching, found)
             }
             (Pending::Sources(search), Outcome::Facts(facts)) => {
                 multisearch::sources(self, cmd, *search, facts)

@@ -73,9 +73,10 @@ pub(super) fn is_implied(item: &FetchItem) -> bool {
 /// FETCH, with the next command for FETCH.
 pub(super) fn fetched(session: &mut Session, cmd: Tagged, fetched: Fetched) -> Action {
     session.changes.supersede_read(&fetched.newer);
-    if let State::Selected(view) = &session.state
+    if let State::Selected(view) = &mut session.state
         && !fetched.seen.is_empty()
     {
+        view.changed(fetched.seen.iter().map(|message| message.uid.get()));
         // Not by `push_change`: it is this client's own doing, whatever NOTIFY says of others'.
         let mailbox = view.mailbox;
         let change = Change::Flags { mailbox, messages: fetched.seen };
@@ -126,6 +127,7 @@ pub(super) fn stored(
     if let State::Selected(view) = &mut session.state {
         let highest = stored.messages.iter().map(|message| message.modseq).max();
         view.modseq = view.modseq.max(highest.unwrap_or_default());
+        view.changed(stored.messages.iter().map(|message| message.uid.get()));
         for message in &stored.messages {
             if !storing.silent {
                 changes::print_state(&mut session.out, view, message, enabled);

@@ -6,8 +6,8 @@ use mox_base::MailboxName;
 
 use super::{
     Action, Answered, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability,
-    compress, fetch, list, mailbox, metadata, move_messages, multisearch, notify, quota, search,
-    select, thread, unauthenticate,
+    compress, context, fetch, list, mailbox, metadata, move_messages, multisearch, notify, quota,
+    search, select, thread, unauthenticate,
 };
 use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
@@ -154,6 +154,7 @@ impl Session {
             Command::Notify(notify) => notify::notify(self, cmd, notify),
             Command::UidExpunge(set) => move_messages::expunge(self, cmd, Some(&set)),
             Command::Search(search) => search::search(self, cmd, search),
+            Command::CancelUpdate(tags) => context::cancel(self, cmd, &tags),
             Command::MultiSearch(search) => multisearch::esearch(self, cmd, search),
             Command::Thread(thread) => thread::thread(self, cmd, thread),
             Command::Fetch(fetch) => fetch::fetch(self, cmd, fetch),

@@ -13,7 +13,7 @@ use super::op::{Facts, FactsOf, Found};
 use super::rights::{self, Right, Target};
 use super::search::{self, Unresolved};
 use super::search_answer::{Answer, Numbers};
-use super::{Action, Op, Pending, Session, State, Tagged, limit};
+use super::{Action, Op, Pending, Session, State, Tagged, context, limit};
 use crate::print::{self, Code};
 use crate::types::{
     Candidate, FILTER_NAMES_MAX, MailboxFilter, MultiSearch, NumSet, ParsedKey, ResolvedKey,
@@ -114,6 +114,10 @@ pub(super) fn esearch(session: &mut Session, cmd: Tagged, search: MultiSearch) -
     }
     if search.sources.iter().map(MailboxFilter::name_count).sum::<usize>() > FILTER_NAMES_MAX {
         return session.no(cmd, Some(Code::Limit), "too many mailbox names");
+    }
+    if search.options.update {
+        // RFC 5267 §4.3.1. Of mailboxes that are not selected a session hears nothing.
+        context::refuse(&cmd.tag, "no updates of several mailboxes", &mut session.out);
     }
     let selected = session.view().map(|view| view.mailbox);
     let is_of_selected = |filter: &MailboxFilter| filter.is_of_selected();

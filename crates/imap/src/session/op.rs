@@ -9,6 +9,7 @@ use mox_base::{
     Keyword, MailboxId, MailboxName, ModSeq, Secret, SpecialUse, Uid, UidValidity, UnixSeconds,
 };
 
+use super::context::{UpdateOp, Updated};
 use super::multisearch::{FoundIn, MultiSearchOp};
 use crate::print::{MailboxStatus, Naming};
 use crate::types::{
@@ -133,6 +134,9 @@ pub enum Op {
     /// Search several mailboxes, all as of one moment. Answered by `FoundIn`: those that are there and
     /// have a match, in any order.
     MultiSearch(Box<MultiSearchOp>),
+    /// Look at messages that changed, for results that are kept up to date. Answered by `Updated`: one
+    /// for each of them, in their order.
+    Update(Box<UpdateOp>),
     /// What NOTIFY and ESEARCH must know of mailboxes. Answered by `Facts`, in any order; what is not there is
     /// left out.
     Facts(FactsOf),
@@ -168,6 +172,7 @@ pub enum Outcome {
     Expunged(Expunged),
     Found(Found),
     FoundIn(Vec<FoundIn>),
+    Updated(Vec<Updated>),
     Metadata(MetadataFound),
     Quota(QuotaUse),
     Facts(Vec<Facts>),

@@ -113,6 +113,7 @@ mod tests {
             told: ModSeq::default(),
             since: ModSeq::default(),
             saved: NumSet::new(),
+            contexts: None,
         })
     }
 

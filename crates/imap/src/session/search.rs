@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use super::context::{self, Opening};
 use super::op::{Found, SearchOp};
 use super::rights::{self, Right, Target};
 use super::search_answer::{Answer, Numbers};
 use super::{Action, Op, Pending, Session, State, Tagged, View, limit};
 use crate::types::{
     NumSet, ParsedKey, ResolvedKey, ReturnOptions, Search, SearchKey, SequenceSetError, SetArg,
-    SetOf, SortBy,
+    SetOf, SortBy, SortKey,
 };
 
 /// What is kept while the driver searches.
@@ -18,6 +19,8 @@ pub(super) struct Searching {
     options: Option<ReturnOptions>,
     asked_modseq: bool,
     is_sorted: bool,
+    /// The result is to be kept up to date. RFC 5267 §4.3.
+    opening: Option<Opening>,
 }
 
 /// Why the sets of a program mean nothing.
@@ -43,6 +46,11 @@ pub(super) fn search(session: &mut Session, cmd: Tagged, search: Search) -> Acti
     let is_fuzzy = is_fuzzy(&search.key);
     let wants_relevancy = options.is_some_and(|options| options.relevancy)
         || search.sort.iter().any(|key| key.by == SortBy::Relevancy);
+    let wants_update = options.is_some_and(|options| options.update);
+    if wants_update && context::is_open(session, &cmd.tag) {
+        return session.bad(cmd, None, "tag in use for updates");
+    }
+    let kept = wants_update.then(|| resolve_openly(session, search.key.clone())).flatten();
     let resolved = resolve(session, search.key);
     if let State::Selected(view) = &mut session.state
         && options.is_some_and(|options| options.save)
@@ -68,20 +76,53 @@ pub(super) fn search(session: &mut Session, cmd: Tagged, search: Search) -> Acti
     };
     let State::Selected(view) = &session.state else { return session.done(cmd) };
     limit::cut_search(session.settings.message_limit(), &mut cmd, &view.uids, &mut key);
+    let known = std::sync::Arc::clone(&view.uids);
+    let mailbox = view.mailbox;
+    let opening = kept.and_then(|kept| prepare_update(session, &cmd, kept, &search.sort));
     let mut wanted = options.unwrap_or(all);
     // The first and the last of what is sorted are known when all of it is.
     wanted.all |= is_sorted;
     let op = SearchOp {
-        mailbox: view.mailbox,
-        known: std::sync::Arc::clone(&view.uids),
+        mailbox,
+        known,
         key,
         wanted: wanted.wanted(),
         with_modseq: asked_modseq,
         sort: search.sort,
         tag: cmd.tag.clone(),
     };
-    let searching = Searching { options, asked_modseq, is_sorted };
+    let searching = Searching { options, asked_modseq, is_sorted, opening };
     session.perform(cmd, Pending::Search(searching), Op::Search(op))
+}
+
+/// What keeps the result up to date; if that is refused, the client hears of it at once. RFC 5267
+/// §4.3.1.
+fn prepare_update(
+    session: &mut Session,
+    cmd: &Tagged,
+    key: ResolvedKey,
+    sort: &[SortKey],
+) -> Option<Opening> {
+    let key = match cmd.cut_at {
+        None => key,
+        Some(lowest) => SearchKey::And(vec![SearchKey::Uids(NumSet::range(lowest, u32::MAX)), key]),
+    };
+    let opening = Opening::new(key, sort).and_then(|opening| match context::prepare(session) {
+        None => Ok(opening),
+        Some(why) => Err(why),
+    });
+    opening.map_err(|why| context::refuse(&cmd.tag, why, &mut session.out)).ok()
+}
+
+/// The program for messages that are yet to come: numbers and `$` are those of now.
+fn resolve_openly(session: &Session, key: ParsedKey) -> Option<ResolvedKey> {
+    let view = session.view()?;
+    let resolved: Result<ResolvedKey, SequenceSetError> = key.try_map(&mut |set| match set {
+        SetOf::Uids(SetArg::Set(set)) => Ok(set.resolve_uids_openly(view.uids.highest())),
+        SetOf::Uids(set) => view.resolve(&set, true),
+        SetOf::Seqs(set) => view.resolve(&set, false),
+    });
+    resolved.ok()
 }
 
 /// Turns message numbers and `$` into UIDs.
@@ -119,7 +160,7 @@ pub(super) fn is_fuzzy(key: &ParsedKey) -> bool {
 pub(super) fn complete(
     session: &mut Session,
     cmd: Tagged,
-    searching: &Searching,
+    searching: Searching,
     found: Found,
 ) -> Action {
     let State::Selected(view) = &mut session.state else { return session.done(cmd) };
@@ -151,6 +192,9 @@ pub(super) fn complete(
                 answer.print_extended(out, options, scores.as_deref());
             }
         }
+    }
+    if let Some(opening) = searching.opening {
+        context::open(session, &cmd, opening, &uids);
     }
     session.done(cmd)
 }

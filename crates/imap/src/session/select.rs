@@ -83,6 +83,7 @@ pub(super) fn complete(
         told: modseq,
         since: modseq,
         saved: NumSet::new(),
+        contexts: None,
         uids: Arc::new(snapshot.uids),
     };
     if let Some(data) = &snapshot.qresync {

@@ -24,6 +24,8 @@ pub(super) enum Telling {
     Resync,
     /// To write the FETCH responses of new messages.
     New,
+    /// Which of these messages match what is kept up to date. RFC 5267 §4.3.
+    Updates(NumSet),
     /// What the mailboxes are about whose changes wait here.
     Facts(VecDeque<Change>, BTreeMap<MailboxId, EventSet>),
 }
@@ -68,6 +70,12 @@ impl Session {
         self.notifier.as_ref().is_some_and(|notifier| notifier.has_news())
             || self.changes.has_mailboxes()
             || (is_selected && self.changes.has_messages(without_removals))
+            || self.has_changed_results()
+    }
+
+    fn has_changed_results(&self) -> bool {
+        let contexts = self.view().and_then(|view| view.contexts.as_ref());
+        contexts.is_some_and(|contexts| contexts.has_changed())
     }
 
     /// Takes a change made by others. It goes out when the RFC allows, at the latest with
@@ -77,6 +85,13 @@ impl Session {
     pub fn push_change(&mut self, change: Change) {
         if !self.state.is_authenticated() {
             return;
+        }
+        if let (State::Selected(view), Change::Flags { mailbox, messages }) =
+            (&mut self.state, &change)
+            && view.mailbox == *mailbox
+        {
+            // Also where NOTIFY does not ask for flags: UPDATE does.
+            view.changed(messages.iter().map(|message| message.uid.get()));
         }
         let (of, told) = match &self.state {
             State::Selected(view) if !self.is_selecting => {
@@ -141,10 +156,18 @@ impl Session {
             }
             (Telling::New, Outcome::Fetched(fetched)) => {
                 self.changes.supersede_read(&fetched.newer);
-                self.tell_rest(resume)
+                self.tell_updates(resume)
             }
             // Of messages that could not be fetched the client knows that they are there.
-            (Telling::New, _) => self.tell_rest(resume),
+            (Telling::New, _) => self.tell_updates(resume),
+            (Telling::Updates(changed), outcome) => {
+                let updates = match outcome {
+                    Outcome::Updated(updates) => Some(updates),
+                    _ => None,
+                };
+                self.updated(&changed, updates);
+                self.tell_rest(resume)
+            }
             (Telling::Facts(changes, due), Outcome::Facts(mut facts)) => {
                 facts.sort_by(|a, b| a.name.cmp(&b.name));
                 self.print_mailboxes(changes, &facts);
@@ -169,6 +192,15 @@ impl Session {
         }
         match self.fetch_new(new).filter(|op| !is_empty(op)) {
             Some(op) => self.ask(Telling::New, resume, op),
+            None => self.tell_updates(resume),
+        }
+    }
+
+    /// Results that are kept up to date. RFC 5267 §4.3: what is added must have been announced, what
+    /// is removed must still be there.
+    fn tell_updates(&mut self, resume: Resume) -> Action {
+        match self.update_op() {
+            Some((changed, op)) => self.ask(Telling::Updates(changed), resume, op),
             None => self.tell_rest(resume),
         }
     }
@@ -276,6 +308,7 @@ impl Session {
         if view.uids.exists() > count {
             changes::exists(&mut self.out, view.uids.exists());
         }
+        view.changed(now.changed.iter().map(|message| message.uid.get()));
         for message in &now.changed {
             changes::print_state(&mut self.out, view, message, self.enabled);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mox_base::{MailboxId, ModSeq, Uid};
 
+use super::context::Contexts;
 use super::op::Targets;
 use crate::types::{NumSet, Removed, SequenceSetError, SetArg, UidMap};
 
@@ -28,6 +29,8 @@ pub struct View {
     pub(super) since: ModSeq,
     /// The result of the last SEARCH with SAVE. RFC 9051 §6.4.4.1.
     pub(super) saved: NumSet,
+    /// Results that are kept up to date; most sessions have none. RFC 5267 §4.3.
+    pub(super) contexts: Option<Box<Contexts>>,
 }
 
 impl View {
@@ -67,7 +70,15 @@ impl View {
             return false;
         }
         self.uidnext = u64::from(uid.get()) + 1;
+        self.changed([uid.get()]);
         Arc::make_mut(&mut self.uids).push(uid)
+    }
+
+    /// Notes that messages came or have other flags, whether the client was told or not.
+    pub(super) fn changed(&mut self, uids: impl IntoIterator<Item = u32>) {
+        if let Some(contexts) = &mut self.contexts {
+            contexts.changed(uids);
+        }
     }
 
     /// Removes messages; the ones that were known come back, for telling the client.

@@ -43,6 +43,7 @@ pub enum Name {
     GetQuotaRoot,
     SetQuota,
     Esearch,
+    CancelUpdate,
     Check,
     Close,
     Unselect,
@@ -108,6 +109,7 @@ const NAMES: &[(&str, Name, LegalIn)] = &[
     ("SETQUOTA", Name::SetQuota, LegalIn::Authenticated),
     ("NOTIFY", Name::Notify, LegalIn::Authenticated),
     ("ESEARCH", Name::Esearch, LegalIn::Authenticated),
+    ("CANCELUPDATE", Name::CancelUpdate, LegalIn::Selected),
     ("CHECK", Name::Check, LegalIn::Selected),
     ("CLOSE", Name::Close, LegalIn::Selected),
     ("UNSELECT", Name::Unselect, LegalIn::Selected),
@@ -251,6 +253,8 @@ pub enum Command {
     UidExpunge(SetArg),
     /// SEARCH and SORT.
     Search(Search),
+    /// CANCELUPDATE: the tags.
+    CancelUpdate(Vec<String>),
     /// ESEARCH.
     MultiSearch(MultiSearch),
     /// THREAD.

@@ -37,8 +37,8 @@ pub use multisearch::{MultiSearch, SEARCH_SOURCES_MAX};
 pub use notify::{EventGroup, EventSet, NOTIFY_EVENTS_MAX, NOTIFY_GROUPS_MAX, Notify};
 pub use partial::PartialRange;
 pub use search::{
-    DateOrder, ParsedKey, ResolvedKey, ReturnOptions, SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX,
-    SearchDate, SearchKey, SetOf, Wanted,
+    CANCELLED_TAGS_MAX, DateOrder, ParsedKey, ResolvedKey, ReturnOptions, SEARCH_DEPTH_MAX,
+    SEARCH_KEYS_MAX, SearchDate, SearchKey, SetOf, Wanted,
 };
 pub use sequence_set::{RANGES_MAX, SeqNum, SequenceSet, SequenceSetError, SetArg};
 pub use sort::{SORT_KEYS_MAX, SortBy, SortKey, ThreadAlgorithm, ThreadEntry};

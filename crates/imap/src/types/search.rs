@@ -12,6 +12,9 @@ pub const SEARCH_DEPTH_MAX: usize = 50;
 /// How many keys one search may have. Ours.
 pub const SEARCH_KEYS_MAX: usize = 1_000;
 
+/// The most tags of one CANCELUPDATE. Ours: a session has far fewer contexts.
+pub const CANCELLED_TAGS_MAX: usize = 100;
+
 /// A search program with `S` for sets of messages: as written ([`SetArg`]) or resolved to UIDs
 /// ([`NumSet`]).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -118,6 +118,13 @@ impl SequenceSet {
         highest.map_or_else(NumSet::new, |highest| self.with_last(highest))
     }
 
+    /// The same for a mailbox that grows: `n:*` has also what is yet to come.
+    #[must_use]
+    pub fn resolve_uids_openly(&self, highest: Option<u32>) -> NumSet {
+        let now = self.resolve_uids(highest);
+        if self.has_last() { now.union(&self.with_last(u32::MAX)) } else { now }
+    }
+
     fn with_last(&self, last: u32) -> NumSet {
         let number = |num: SeqNum| match num {
             SeqNum::Number(number) => number.get(),

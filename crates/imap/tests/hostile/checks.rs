@@ -7,7 +7,7 @@ use mox_imap::print::MailboxStatus;
 use mox_imap::session::{
     Action, Appended, Change, Copied, Expunged, Facts, Fetched, Found, FoundIn, MailboxInfo,
     MessageState, MetadataFound, Op, Outcome, QuotaUse, Resync, Session, Settings, Snapshot,
-    Stored,
+    Stored, UpdateOf, Updated,
 };
 use mox_imap::types::{Command, FlagList, NumSet, ThreadEntry, UidMap, utf7};
 use mox_imap::wire::redact;
@@ -211,6 +211,16 @@ fn outcome(op: &Op) -> Outcome {
             let order = if search.sort.is_empty() { Vec::new() } else { uids.iter().collect() };
             let relevancy = uids.iter().map(|_| 50).collect();
             Outcome::Found(Found { uids, highest_modseq: Some(modseq(9)), order, relevancy })
+        }
+        Op::Update(update) => {
+            let updated = |of: &UpdateOf| Updated {
+                uids: uids(),
+                places: match of.order.last() {
+                    last if !of.sort.is_empty() => vec![(2, last.copied()), (4, None)],
+                    _ => Vec::new(),
+                },
+            };
+            Outcome::Updated(update.contexts.iter().map(updated).collect())
         }
         Op::MultiSearch(search) => {
             let found = |(mailbox, _): &(MailboxId, u32)| FoundIn {

@@ -11,7 +11,7 @@
 //! `mailboxes name:letters…` (s subscribed, n no mailbox, and special uses), `status numbers…`,
 //! `appended uids modseq`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
-//! `threads depth:uid…`, `foundin id:uids[:modseq]…`,
+//! `threads depth:uid…`, `updated uids[:uid>last,…]…` (`-` for the front), `foundin id:uids[:modseq]…`,
 //! `metadata name=value… [omitted=n]`, `quota used limit`, `resynced uids modseq states…`.
 //! An answer `write TEXT` sends a line of the driver's own and answers nothing.
 //! `facts id/name/letters…` (s subscribed, i inbox; `-` for no mailbox).
@@ -31,7 +31,7 @@ use mox_imap::print::{MailboxStatus, Naming};
 use mox_imap::session::{
     Action, Appended, Change, Copied, Expunged, Facts, FactsOf, Fetched, Found, FoundIn,
     MailboxInfo, MessageState, MetadataFound, Op, Outcome, QresyncData, QuotaUse, Refusal, Resync,
-    Session, Settings, Snapshot, Stored, client_state,
+    Session, Settings, Snapshot, Stored, UpdateOf, Updated, client_state,
 };
 use mox_imap::types::{
     FlagList, MetadataValue, NumSet, SequenceSet, StoreAction, ThreadEntry, UidMap,
@@ -324,6 +324,14 @@ fn question(op: &Op) -> String {
                 .collect();
             format!("sort {} {:?} {:?}", keys.join(","), search.wanted, search.key)
         }
+        Op::Update(update) => {
+            let of = |of: &UpdateOf| match of.sort.is_empty() {
+                true => format!(" {:?}", of.key),
+                false => format!(" {:?} in {:?}", of.key, of.order),
+            };
+            let contexts: String = update.contexts.iter().map(of).collect();
+            format!("update {}{contexts}", update.changed.to_set())
+        }
         Op::MultiSearch(search) => {
             let ids: Vec<_> = search.mailboxes.iter().map(|(id, _)| id.0.to_string()).collect();
             let known =
@@ -393,6 +401,7 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
                 .map(|score| u8::try_from(score).unwrap())
                 .collect(),
         }),
+        "updated" => Outcome::Updated(words.iter().map(|word| updated(word)).collect()),
         "foundin" => Outcome::FoundIn(words.iter().map(|word| found_in(word)).collect()),
         "facts" => Outcome::Facts(words.iter().map(|word| facts(word)).collect()),
         "metadata" => Outcome::Metadata(metadata(&words)),
@@ -417,6 +426,18 @@ fn found_in(word: &str) -> FoundIn {
     let uids = set(&parts.next().unwrap().replace('-', ":"));
     let highest_modseq = parts.next().map(modseq);
     FoundIn { mailbox: MailboxId(id), found: Found { uids, highest_modseq, ..Found::default() } }
+}
+
+/// `uids[:uid>last,…]`; here ranges have a `-` between two numbers.
+fn updated(word: &str) -> Updated {
+    let (uids, places) = word.split_once(':').unwrap_or((word, ""));
+    let place = |text: &str| {
+        let (uid, last) = text.split_once('>').unwrap();
+        (uid.parse().unwrap(), last.parse().ok())
+    };
+    let uids = if uids == "-" { set(uids) } else { set(&uids.replace('-', ":")) };
+    let places = places.split(',').filter(|text| !text.is_empty()).map(place).collect();
+    Updated { uids, places }
 }
 
 /// Numbers separated by commas.

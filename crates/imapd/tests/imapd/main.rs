@@ -9,6 +9,8 @@ mod basics;
 #[cfg(test)]
 mod compress;
 #[cfg(test)]
+mod contexts;
+#[cfg(test)]
 mod crowd;
 #[cfg(test)]
 mod fetching;

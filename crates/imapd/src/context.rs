@@ -1,0 +1,151 @@
+//! Which messages that changed are in the results that a session keeps up to date, and where.
+//!
+//! What a message is sorted by never changes, so the order of a result stays right and a new
+//! message is put in its place by looking at a few others: the cost grows with the logarithm of the
+//! result.
+//!
+//! Source: RFC 5267 §4.3.
+
+use std::collections::HashSet;
+
+use mox_base::{MailboxId, Uid, UnixSeconds};
+use mox_imap::session::{Outcome, UpdateOf, UpdateOp, Updated};
+use mox_store::{KeepGoing, Needed, Reader, SortKey, StoreError};
+
+use crate::connection::{Connection, End, no_account};
+use crate::progress::watched;
+use crate::refusal;
+use crate::search::{query, store_key};
+
+/// How many messages of a result are looked at in one step to find a place in it.
+const PIVOTS: usize = 64;
+
+/// New messages fewer than one in so many are put in their places one by one; else all is sorted.
+const PLACED_PART: usize = 256;
+
+/// Looks at the messages that changed.
+pub(crate) async fn update(connection: &mut Connection, op: UpdateOp) -> Result<Outcome, End> {
+    let (cid, now) = (connection.cid, connection.imapd.services.clock.now());
+    let Some(account) = connection.account() else {
+        return Ok(no_account());
+    };
+    let looked =
+        watched(connection, None, move |keep_going| look(&account.read()?, &op, now, keep_going));
+    Ok(refusal::outcome(cid, looked.await?, Outcome::Updated))
+}
+
+fn look(
+    reader: &Reader,
+    op: &UpdateOp,
+    now: UnixSeconds,
+    keep_going: KeepGoing<'_>,
+) -> Result<Vec<Updated>, StoreError> {
+    let changed: Vec<u32> = op.changed.ranges().flat_map(|(first, last)| first..=last).collect();
+    let mut all = Vec::with_capacity(op.contexts.len());
+    for context in &op.contexts {
+        let key = query((*context.key).clone(), now);
+        let found = reader.search(op.mailbox, &changed, key, Needed::All, keep_going)?;
+        let uids: Vec<u32> = found.uids.into_iter().map(Uid::get).collect();
+        let places = match context.sort.is_empty() {
+            true => Vec::new(),
+            false => places(reader, op.mailbox, context, &uids)?,
+        };
+        all.push(Updated { uids: uids.into_iter().collect(), places });
+    }
+    Ok(all)
+}
+
+/// Where those of the messages belong that are not in the result.
+fn places(
+    reader: &Reader,
+    mailbox: MailboxId,
+    context: &UpdateOf,
+    uids: &[u32],
+) -> Result<Vec<(u32, Option<u32>)>, StoreError> {
+    if uids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known: HashSet<u32> = context.order.iter().copied().collect();
+    let new: Vec<u32> = uids.iter().copied().filter(|uid| !known.contains(uid)).collect();
+    let sorting = Sorting {
+        reader,
+        mailbox,
+        keys: context.sort.iter().filter_map(|key| store_key(*key)).collect(),
+    };
+    if new.len() > context.order.len() / PLACED_PART {
+        return sorting.places_in_all(&context.order, &known, &new);
+    }
+    let mut places = Vec::with_capacity(new.len());
+    for uid in sorting.sorted(new)? {
+        let at = sorting.place(&context.order, uid)?;
+        let last = at.checked_sub(1).and_then(|at| context.order.get(at)).copied();
+        places.push((uid, last));
+    }
+    Ok(places)
+}
+
+/// Sorts messages of a mailbox.
+struct Sorting<'r> {
+    reader: &'r Reader,
+    mailbox: MailboxId,
+    keys: Vec<SortKey>,
+}
+
+impl Sorting<'_> {
+    /// Those that are there, sorted.
+    fn sorted(&self, mut uids: Vec<u32>) -> Result<Vec<u32>, StoreError> {
+        uids.sort_unstable();
+        let sorted = self.reader.sort(self.mailbox, &uids, &self.keys)?;
+        Ok(sorted.into_iter().map(Uid::get).collect())
+    }
+
+    /// The places of many messages, by sorting all.
+    fn places_in_all(
+        &self,
+        order: &[u32],
+        known: &HashSet<u32>,
+        new: &[u32],
+    ) -> Result<Vec<(u32, Option<u32>)>, StoreError> {
+        let mut last = None;
+        let mut places = Vec::with_capacity(new.len());
+        for uid in self.sorted(order.iter().chain(new).copied().collect())? {
+            if known.contains(&uid) {
+                last = Some(uid);
+            } else {
+                places.push((uid, last));
+            }
+        }
+        Ok(places)
+    }
+
+    /// How many messages of a sorted result go before this one.
+    ///
+    /// Messages of the result that are not there any more tell nothing, and are passed over.
+    fn place(&self, order: &[u32], uid: u32) -> Result<usize, StoreError> {
+        let (mut low, mut high) = (0, order.len());
+        while low < high {
+            let step = (high - low).div_ceil(PIVOTS);
+            let pivots: Vec<(usize, u32)> =
+                (low..high).step_by(step).filter_map(|at| Some((at, *order.get(at)?))).collect();
+            let asked = pivots.iter().map(|(_, uid)| *uid).chain([uid]).collect();
+            let sorted = self.sorted(asked)?;
+            let Some(at) = sorted.iter().position(|other| *other == uid) else { return Ok(high) };
+            let place = |other: Option<&u32>| {
+                let is_other = |pivot: &&(usize, u32)| Some(&pivot.1) == other;
+                pivots.iter().find(is_other).map(|(at, _)| *at)
+            };
+            let before = at.checked_sub(1).and_then(|at| place(sorted.get(at)));
+            let after = place(sorted.get(at + 1));
+            low = before.map_or(low, |before| before + 1);
+            high = after.unwrap_or(high).max(low);
+            if step == 1 {
+                // All in between are gone.
+                return Ok(low);
+            }
+            if before.is_none() && after.is_none() {
+                return Ok(high);
+            }
+        }
+        Ok(low)
+    }
+}

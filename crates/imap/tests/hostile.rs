@@ -25,6 +25,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("UID SEARCH RETURN (UPDATE COUNT) UNSEEN"),
         Just("SORT RETURN (UPDATE) (DATE) UTF-8 2:*"),
         Just("CANCELUPDATE \"a\" \"b\""),
+        Just("SEARCH RETURN (SAVE) OR FILTER x FILTER y"),
         Just("UID MOVE 2 x"),
         Just("EXPUNGE"),
         Just("CLOSE"),

@@ -200,7 +200,8 @@ pub(crate) fn store_key(key: SortKey) -> Option<mox_store::SortKey> {
 pub(crate) fn query(key: ResolvedKey, now: UnixSeconds) -> Query {
     match key {
         SearchKey::All => Query::All,
-        SearchKey::Never => Query::Not(Box::new(Query::All)),
+        // Filters are replaced by what they stand for before anything is asked.
+        SearchKey::Never | SearchKey::Filter(_) => Query::Not(Box::new(Query::All)),
         SearchKey::And(keys) => Query::And(keys.into_iter().map(|key| query(key, now)).collect()),
         SearchKey::Or(one, two) => {
             Query::Or(Box::new(query(*one, now)), Box::new(query(*two, now)))

@@ -15,6 +15,7 @@ mod mailbox;
 mod messages;
 mod metadata;
 mod multisearch;
+mod named_search;
 mod notify;
 mod quota;
 mod search;
@@ -25,6 +26,7 @@ use std::fmt;
 pub use append::{AppendPrefix, append_next, append_prefix};
 pub use lexer::Options;
 use lexer::{Lexer, Parsed};
+pub(crate) use named_search::{filter_value, is_filter_name};
 
 use crate::types::{Command, Name, is_atom_char};
 
@@ -70,6 +72,7 @@ pub enum Expected {
     Section,
     Modifier,
     SearchKey,
+    FilterName,
     SortKey,
     ThreadAlgorithm,
     PartialRange,
@@ -117,6 +120,7 @@ impl fmt::Display for ParseError {
             Expected::Section => "bad section",
             Expected::Modifier => "unknown modifier",
             Expected::SearchKey => "unknown search key",
+            Expected::FilterName => "bad name of a filter",
             Expected::SortKey => "unknown sort key",
             Expected::ThreadAlgorithm => "unknown threading algorithm",
             Expected::PartialRange => "expected range of results",

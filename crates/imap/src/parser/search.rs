@@ -4,6 +4,7 @@ use mox_base::{DateTime, Flags, Keyword, ModSeq};
 
 use super::lexer::{Lexer, Parsed};
 use super::messages::mod_sequence_valzer;
+use super::named_search::filter_name;
 use super::{Expected, ParseError};
 use crate::types::{
     Command, DateOrder, NumSet, ParsedKey, PartialRange, ReturnOptions, SEARCH_DEPTH_MAX,
@@ -202,6 +203,7 @@ impl Keys {
                 SearchKey::Or(first, Box::new(self.search_key(lexer, depth + 1)?))
             }
             b"FUZZY" => SearchKey::Fuzzy(Box::new(self.search_key(lexer, depth + 1)?)),
+            b"FILTER" => SearchKey::Filter(filter_name(lexer)?),
             b"UID" => SearchKey::Uids(lexer.sequence_set()?),
             b"UIDAFTER" => uid_range(lexer.nz_number()?.checked_add(1), Some(u32::MAX)),
             b"UIDBEFORE" => uid_range(Some(1), lexer.nz_number()?.checked_sub(1)),
@@ -246,6 +248,7 @@ impl Keys {
 const KEYS_WITH_ARGUMENT: &[&[u8]] = &[
     b"NOT",
     b"OR",
+    b"FILTER",
     b"UID",
     b"UIDAFTER",
     b"UIDBEFORE",

@@ -50,6 +50,7 @@ const ALWAYS: &[&str] = &[
     "MULTISEARCH",
     "CONTEXT=SEARCH",
     "CONTEXT=SORT",
+    "FILTERS",
     "SEARCH=FUZZY",
     "I18NLEVEL=1",
     "UIDONLY",

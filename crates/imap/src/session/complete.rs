@@ -4,8 +4,8 @@ use mox_base::MailboxName;
 
 use super::op::{Outcome, Refusal};
 use super::{
-    Action, Session, Tagged, Waiting, append, auth, capability, fetch, list, mailbox, metadata,
-    move_messages, multisearch, notify, quota, search, select, thread, unauthenticate,
+    Action, Session, Tagged, Waiting, append, auth, capability, fetch, filters, list, mailbox,
+    metadata, move_messages, multisearch, notify, quota, search, select, thread, unauthenticate,
 };
 use crate::print;
 
@@ -33,6 +33,7 @@ pub(super) enum Pending {
     GetMetadata(Option<MailboxName>),
     Quota(Option<MailboxName>),
     Search(search::Searching),
+    Filters(Box<crate::types::Command>),
     Sources(Box<crate::types::MultiSearch>),
     MultiSearch(multisearch::Searching),
     Notify,
@@ -103,6 +104,9 @@ impl Session {
             }
             (Pending::Search(searching), Outcome::Found(found)) => {
                 search::complete(self, cmd, searching, found)
+            }
+            (Pending::Filters(command), Outcome::Metadata(found)) => {
+                filters::found(self, cmd, *command, found)
             }
             (Pending::Sources(search), Outcome::Facts(facts)) => {
                 multisearch::sources(self, cmd, *search, facts)

@@ -6,8 +6,8 @@ use mox_base::MailboxName;
 
 use super::{
     Action, Answered, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability,
-    compress, context, fetch, list, mailbox, metadata, move_messages, multisearch, notify, quota,
-    search, select, thread, unauthenticate,
+    compress, context, fetch, filters, list, mailbox, metadata, move_messages, multisearch, notify,
+    quota, search, select, thread, unauthenticate,
 };
 use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
@@ -126,7 +126,10 @@ impl Session {
         }
     }
 
-    fn dispatch(&mut self, cmd: Tagged, command: Command) -> Action {
+    pub(super) fn dispatch(&mut self, cmd: Tagged, mut command: Command) -> Action {
+        if filters::has_filters(&mut command) {
+            return filters::look_up(self, cmd, command);
+        }
         match command {
             Command::Plain => self.dispatch_plain(cmd),
             Command::Id(_) => capability::id(self, cmd, &command),

@@ -6,7 +6,7 @@ use mox_base::MailboxName;
 
 use super::op::{GetMetadataOp, MetadataFound, Refusal};
 use super::rights::{self, Right, Target};
-use super::{Action, Op, Pending, Session, Tagged};
+use super::{Action, Op, Pending, Session, Tagged, filters};
 use crate::print::{self, Code};
 use crate::types::{GetMetadata, MailboxArg, MetadataValue, SetMetadata, check_settable_name};
 
@@ -63,6 +63,9 @@ pub(super) fn found(
 pub(super) fn set(session: &mut Session, cmd: Tagged, set: SetMetadata) -> Action {
     if set.entries.iter().any(|(name, _)| check_settable_name(name).is_err()) {
         return session.no(cmd, None, "entries must be below /private/ or /shared/");
+    }
+    if let Err(why) = filters::check_set(&set) {
+        return session.bad(cmd, None, why);
     }
     let (cmd, mailbox) = match target(session, cmd, set.mailbox, Right::Write) {
         Ok(target) => target,

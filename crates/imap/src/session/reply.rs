@@ -40,6 +40,22 @@ impl Session {
         })
     }
 
+    /// `tag NO [code] CMD text` with a code that has arguments, printed by the caller.
+    pub(super) fn no_with(
+        &mut self,
+        cmd: Tagged,
+        code: impl FnOnce(&mut Vec<u8>),
+        text: &str,
+    ) -> Action {
+        let Tagged { tag, spelling, name, .. } = cmd;
+        self.reply(name, Status::No, |out| {
+            out.extend_from_slice(tag.as_bytes());
+            out.extend_from_slice(b" NO [");
+            code(out);
+            out.extend_from_slice(format!("] {spelling} {text}\r\n").as_bytes());
+        })
+    }
+
     /// `tag NO [CODE] CMD text`.
     pub(super) fn no(&mut self, cmd: Tagged, code: Option<Code>, text: &str) -> Action {
         let Tagged { tag, spelling, name, .. } = cmd;

@@ -68,6 +68,8 @@ pub enum SearchKey<S> {
     EmailId(EmailId),
     /// Is in this thread. RFC 8474 §6.
     ThreadId(ThreadId),
+    /// What is kept under this name. RFC 5466 §3.1. Not in a program that is performed.
+    Filter(String),
     /// Texts in this key need to match only roughly. RFC 6203 §3.
     Fuzzy(Box<Self>),
 }
@@ -183,6 +185,7 @@ impl<S> SearchKey<S> {
             Self::Saved(order, date) => SearchKey::Saved(order, date),
             Self::EmailId(id) => SearchKey::EmailId(id),
             Self::ThreadId(id) => SearchKey::ThreadId(id),
+            Self::Filter(name) => SearchKey::Filter(name),
             Self::Fuzzy(key) => SearchKey::Fuzzy(Box::new(key.try_map(uids_of)?)),
         })
     }

@@ -9,7 +9,7 @@ use mox_imap::session::{
     MessageState, MetadataFound, Op, Outcome, QuotaUse, Resync, Session, Settings, Snapshot,
     Stored, UpdateOf, Updated,
 };
-use mox_imap::types::{Command, FlagList, NumSet, ThreadEntry, UidMap, utf7};
+use mox_imap::types::{Command, FlagList, MetadataValue, NumSet, ThreadEntry, UidMap, utf7};
 use mox_imap::wire::redact;
 
 const MAILBOX: MailboxId = MailboxId(1);
@@ -238,7 +238,13 @@ fn outcome(op: &Op) -> Outcome {
             status: Some(status()),
         }]),
         Op::GetMetadata(_) => Outcome::Metadata(MetadataFound {
-            entries: vec![("/private/x".to_owned(), None)],
+            entries: [("x", "OR SEEN FILTER y"), ("y", "UID 2:3 $"), ("z", "FILTER z")]
+                .into_iter()
+                .map(|(name, value)| {
+                    let value = MetadataValue { bytes: value.into(), is_binary: false };
+                    (format!("/private/filters/values/{name}"), Some(value))
+                })
+                .collect(),
             longest_omitted: Some(2_000),
         }),
         Op::Quota => Outcome::Quota(QuotaUse { used_bytes: 1_025, limit_bytes: Some(u64::MAX) }),

@@ -12,7 +12,7 @@
 //! `appended uids modseq`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
 //! `threads depth:uid…`, `updated uids[:uid>last,…]…` (`-` for the front), `foundin id:uids[:modseq]…`,
-//! `metadata name=value… [omitted=n]`, `quota used limit`, `resynced uids modseq states…`.
+//! `metadata name=value… [omitted=n]` (`·` is a space), `quota used limit`, `resynced uids modseq states…`.
 //! An answer `write TEXT` sends a line of the driver's own and answers nothing.
 //! `facts id/name/letters…` (s subscribed, i inbox; `-` for no mailbox).
 //! `change …` at any time is a change by another session, `in ID` in another mailbox:
@@ -458,7 +458,7 @@ fn metadata(words: &[&str]) -> MetadataFound {
         match word.split_once('=').unwrap() {
             ("omitted", size) => found.longest_omitted = size.parse().ok(),
             (name, text) => {
-                let bytes = text.trim_start_matches('~').as_bytes().to_vec();
+                let bytes = text.trim_start_matches('~').replace('·', " ").into_bytes();
                 let value = MetadataValue { bytes, is_binary: text.starts_with('~') };
                 found.entries.push((name.to_owned(), Some(value)));
             }

@@ -15,6 +15,8 @@ mod crowd;
 #[cfg(test)]
 mod fetching;
 #[cfg(test)]
+mod filters;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod logins;

@@ -4,7 +4,7 @@
 #[path = "hostile/checks.rs"]
 mod checks;
 
-use checks::{check_command, check_session, check_utf7};
+use checks::{check_command, check_session, check_url, check_utf7};
 use proptest::prelude::*;
 
 /// Lines that look like commands, so that random input gets past the first word.
@@ -17,6 +17,10 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("SELECT x (CONDSTORE)"),
         Just("APPEND x {2+}"),
         Just("APPEND x {3}"),
+        Just("APPEND x CATENATE (URL \"/x/;UID=1\" TEXT {2+}"),
+        Just("APPEND x CATENATE (TEXT {2+}\r\nab URL {9+}\r\n/x/;UID=1) {1+}\r\na"),
+        Just("UID REPLACE 2 x {2+}"),
+        Just("REPLACE * x CATENATE (URL ;UID=2)"),
         Just("FETCH 1:* (UID BODY[])"),
         Just("UID STORE 1:* +FLAGS.SILENT ($Junk x)"),
         Just("SEARCH RETURN (SAVE MIN) NOT $"),
@@ -57,5 +61,6 @@ proptest! {
     fn commands_and_names_of_any_bytes(data in proptest::collection::vec(any::<u8>(), 0..60)) {
         check_command(&data);
         check_utf7(&data);
+        check_url(&data);
     }
 }

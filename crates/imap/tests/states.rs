@@ -15,7 +15,7 @@ enum At {
 use At::{Authenticated, NotAuthenticated, Selected};
 
 /// A command with good arguments, and the states it is legal in.
-const COMMANDS: [(&str, &[At]); 39] = [
+const COMMANDS: &[(&str, &[At])] = &[
     ("CAPABILITY", &[NotAuthenticated, Authenticated, Selected]),
     ("NOOP", &[NotAuthenticated, Authenticated, Selected]),
     ("LOGOUT", &[NotAuthenticated, Authenticated, Selected]),
@@ -55,6 +55,8 @@ const COMMANDS: [(&str, &[At]); 39] = [
     ("UID STORE 1 FLAGS ()", &[Selected]),
     ("UID COPY 1 x", &[Selected]),
     ("UID MOVE 1 x", &[Selected]),
+    ("REPLACE 1 x {1}", &[Selected]),
+    ("UID REPLACE 1 x {1}", &[Selected]),
 ];
 
 fn session_at(at: At) -> Session {
@@ -111,7 +113,7 @@ fn check(at: At, line: &str, is_legal: bool) {
 
 #[test]
 fn every_command_in_every_state() {
-    for (line, legal) in COMMANDS {
+    for &(line, legal) in COMMANDS {
         for at in [NotAuthenticated, Authenticated, Selected] {
             check(at, line, legal.contains(&at));
             // Names are case-insensitive.
@@ -126,7 +128,7 @@ fn every_command_in_every_state() {
 /// Every command that takes arguments refuses none, and every command a stray one, with BAD.
 #[test]
 fn stray_and_missing_arguments_are_bad() {
-    for (line, legal) in COMMANDS {
+    for &(line, legal) in COMMANDS {
         let at = legal.last().copied().unwrap_or(Selected);
         if line.starts_with("APPEND") {
             continue;

@@ -1,14 +1,15 @@
-//! APPEND: messages stream from the client into a spool, are prepared for the store one by one,
-//! and added together.
+//! APPEND and REPLACE: messages stream from the client into a spool, are prepared for the store one
+//! by one, and added together. Those that are put together from parts: `catenate.rs`.
 
 use std::io::{Seek, Write};
 
-use mox_base::MailboxName;
+use mox_base::UnixSeconds;
 use mox_imap::session::{AppendOp, Appended, Op, Outcome, Refusal};
+use mox_imap::types::FlagList;
 use mox_mime::LineEndings;
 use mox_net::trace::Kind;
 use mox_net::{Deadline, blocking};
-use mox_store::{Account, Destination, INLINE_BYTES_MAX, NewMessage, StoreError};
+use mox_store::{Account, Added, Destination, INLINE_BYTES_MAX, NewMessage, Reader, StoreError};
 use tempfile::SpooledTempFile;
 
 use crate::connection::{Connection, End, no_account};
@@ -30,34 +31,69 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
     };
     match op {
         Op::AppendStart { mailbox, size } => {
-            let memory: u64 =
-                connection.staged.iter().map(|m| memory_bytes(m.content.size())).sum();
-            if memory + memory_bytes(size) > STAGED_BYTES_MAX {
-                return Outcome::Refused(Refusal::Limit("too much in one command"));
+            if let Err(refusal) = has_room(connection, size) {
+                return Outcome::Refused(refusal);
             }
-            let staged: u64 = connection.staged.iter().map(|m| m.content.size()).sum();
-            let size = size.saturating_add(staged);
-            let may = blocking(move || may_append(&account, &mailbox, size)).await;
-            refusal::outcome(cid, may, |()| Outcome::Done)
+            let size = size.saturating_add(staged_bytes(connection));
+            let may = blocking(move || {
+                let reader = account.read()?;
+                reader.mailbox(&mailbox)?;
+                within_quota(&account, &reader, size)
+            });
+            refusal::outcome(cid, may.await, |()| Outcome::Done)
         }
         Op::AppendFinish { mailbox } => {
             let messages = std::mem::take(&mut connection.staged);
             let destination = Destination { mailbox, create: false };
             let added = account.add(destination, messages).await;
-            refusal::outcome(cid, added, |added| {
-                Outcome::Appended(Appended {
-                    mailbox: added.mailbox,
-                    uidvalidity: added.uidvalidity,
-                    uids: added.uids.iter().map(|uid| uid.get()).collect(),
-                    modseq: added.modseq,
-                })
-            })
+            refusal::outcome(cid, added, |added| appended(&added))
+        }
+        Op::Replace { mailbox, source, uid } => {
+            let Some(message) = std::mem::take(&mut connection.staged).pop() else {
+                return Outcome::Refused(Refusal::Failed);
+            };
+            let destination = Destination { mailbox, create: false };
+            let replaced = account.replace(destination, message, source, uid).await;
+            // The mailbox that is missing is the source, deleted by someone else, or the target.
+            if matches!(replaced, Err(StoreError::NoMailbox))
+                && blocking(move || account.read()?.mailbox_by_id(source)).await.is_err()
+            {
+                return Outcome::Refused(Refusal::MailboxGone);
+            }
+            refusal::outcome(cid, replaced, |added| appended(&added))
         }
         _ => {
             connection.staged = Vec::new();
+            connection.parts = None;
             Outcome::Done
         }
     }
+}
+
+fn appended(added: &Added) -> Outcome {
+    Outcome::Appended(Appended {
+        mailbox: added.mailbox,
+        uidvalidity: added.uidvalidity,
+        uids: added.uids.iter().map(|uid| uid.get()).collect(),
+        modseq: added.modseq,
+    })
+}
+
+/// Whether another message may be staged, as far as memory goes.
+pub(crate) fn has_room(connection: &Connection, size: u64) -> Result<(), Refusal> {
+    let staged = connection.staged.iter().map(|message| message.content.size());
+    let memory: u64 = staged.map(memory_bytes).sum();
+    if memory + memory_bytes(size) > STAGED_BYTES_MAX {
+        return Err(Refusal::Limit("too much in one command"));
+    }
+    Ok(())
+}
+
+/// The bytes of the messages and parts so far.
+pub(crate) fn staged_bytes(connection: &Connection) -> u64 {
+    let staged: u64 = connection.staged.iter().map(|message| message.content.size()).sum();
+    let parts = connection.parts.as_ref().map_or(0, |parts| parts.size());
+    staged.saturating_add(parts)
 }
 
 /// The most that a staged message takes of memory.
@@ -65,10 +101,12 @@ fn memory_bytes(size: u64) -> u64 {
     size.min(2 * INLINE_BYTES_MAX as u64)
 }
 
-/// Tells early what adding would fail with, so that the client need not send the message.
-fn may_append(account: &Account, mailbox: &MailboxName, size: u64) -> Result<(), StoreError> {
-    let reader = account.read()?;
-    reader.mailbox(mailbox)?;
+/// Tells early what adding would fail with, so that nothing is sent or copied for it.
+pub(crate) fn within_quota(
+    account: &Account,
+    reader: &Reader,
+    size: u64,
+) -> Result<(), StoreError> {
     let used_bytes = reader.used_bytes();
     match account.quota_bytes()? {
         Some(limit_bytes) if used_bytes.saturating_add(size) > limit_bytes => {
@@ -83,15 +121,37 @@ pub(crate) async fn message(connection: &mut Connection, op: AppendOp) -> Result
     // The client waits for the continuation before it sends.
     connection.send().await?;
     let AppendOp { flags, date, size, discard } = op;
+    let writer = if discard { None } else { Some(new_spool(connection)) };
+    match read(connection, size, writer).await? {
+        Some(spool) => Ok(stage(connection, spool, flags, date).await),
+        None if discard => Ok(Outcome::Done),
+        None => Ok(Outcome::Refused(Refusal::Unavailable)),
+    }
+}
+
+/// A message that is coming in, on its way to the store.
+pub(crate) type Spool = LineEndings<SpooledTempFile>;
+
+pub(crate) fn new_spool(connection: &Connection) -> Spool {
+    let dir = connection.account().map(|account| account.dir().to_owned()).unwrap_or_default();
+    LineEndings::new(tempfile::spooled_tempfile_in(SPOOL_MEMORY_BYTES, dir))
+}
+
+/// Prepares a message for the store.
+pub(crate) async fn stage(
+    connection: &mut Connection,
+    spool: Spool,
+    flags: FlagList,
+    date: Option<UnixSeconds>,
+) -> Outcome {
     let cid = connection.cid;
-    connection.conn.set_read_deadline(Some(Deadline::after(message_wait(size))));
-    let spooled = spool(connection, size, discard).await;
-    connection.conn.set_read_deadline(None);
-    let (Some(account), Some(mut spool)) = (connection.account(), spooled?) else {
-        return Ok(if discard { Outcome::Done } else { Outcome::Refused(Refusal::Unavailable) });
-    };
-    let staged = blocking(move || account.stage(Vec::new(), &mut spool)).await;
-    Ok(refusal::outcome(cid, staged, |content| {
+    let Some(account) = connection.account() else { return no_account() };
+    let mut spool = spool.into_inner();
+    let staged = blocking(move || {
+        spool.rewind()?;
+        account.stage(Vec::new(), &mut spool)
+    });
+    refusal::outcome(cid, staged.await, |content| {
         let message = NewMessage {
             content,
             flags: flags.system,
@@ -101,20 +161,29 @@ pub(crate) async fn message(connection: &mut Connection, op: AppendOp) -> Result
         };
         connection.staged.push(message);
         Outcome::Done
-    }))
+    })
 }
 
-/// Reads exactly `size` bytes from the client. `None` if they were thrown away, or could not be
-/// kept: the protocol needs them read in any case.
-async fn spool(
+/// Reads exactly `size` bytes from the client, behind what is in the spool. `None` if they were
+/// thrown away, or could not be kept: the protocol needs them read in any case.
+pub(crate) async fn read(
     connection: &mut Connection,
     size: u64,
-    discard: bool,
-) -> Result<Option<SpooledTempFile>, End> {
+    spool: Option<Spool>,
+) -> Result<Option<Spool>, End> {
+    connection.conn.set_read_deadline(Some(Deadline::after(message_wait(size))));
+    let spooled = read_to(connection, size, spool).await;
+    connection.conn.set_read_deadline(None);
+    spooled
+}
+
+async fn read_to(
+    connection: &mut Connection,
+    size: u64,
+    mut spool: Option<Spool>,
+) -> Result<Option<Spool>, End> {
     let cid = connection.cid;
-    let dir = connection.account().map(|account| account.dir().to_owned()).unwrap_or_default();
-    let mut spool = (!discard)
-        .then(|| LineEndings::new(tempfile::spooled_tempfile_in(SPOOL_MEMORY_BYTES, dir)));
+    let total = spool.as_ref().map_or(0, Spool::size).saturating_add(size);
     let mut left = size;
     while left > 0 {
         if connection.conn.buffered().is_empty() && connection.conn.fill(LITERAL_WAIT).await? == 0 {
@@ -126,7 +195,7 @@ async fn spool(
         let chunk = buffered.get(..count).unwrap_or_default();
         spool = match spool {
             // Once it is a file, writing blocks.
-            Some(writer) if size > SPOOL_MEMORY_BYTES as u64 => {
+            Some(writer) if total > SPOOL_MEMORY_BYTES as u64 => {
                 let chunk = chunk.to_vec();
                 blocking(move || keep(cid, writer, &chunk)).await
             }
@@ -135,16 +204,10 @@ async fn spool(
         };
         connection.conn.consume(Kind::Data, count);
     }
-    let Some(spool) = spool else { return Ok(None) };
-    let mut spool = spool.into_inner();
-    Ok(spool.rewind().is_ok().then_some(spool))
+    Ok(spool)
 }
 
-fn keep(
-    cid: u64,
-    mut spool: LineEndings<SpooledTempFile>,
-    chunk: &[u8],
-) -> Option<LineEndings<SpooledTempFile>> {
+fn keep(cid: u64, mut spool: Spool, chunk: &[u8]) -> Option<Spool> {
     match spool.write_all(chunk) {
         Ok(()) => Some(spool),
         Err(error) => {

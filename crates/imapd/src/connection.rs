@@ -14,7 +14,8 @@ use crate::changes::{Feed, OwnChanges};
 use crate::pace::{AUTHENTICATED_WAIT, COMMAND_WAIT, FLUSH_WAIT, Pace};
 use crate::record::{self, Record};
 use crate::{
-    Imapd, Port, append, context, fetch, mailboxes, messages, notify, search, select, sign_in,
+    Imapd, Port, append, catenate, context, fetch, mailboxes, messages, notify, search, select,
+    sign_in,
 };
 
 const SHUTTING_DOWN: &str = "mox shutting down";
@@ -29,6 +30,8 @@ pub const SLOW_AFTER_FAILURES: u32 = 3;
 /// Who is logged in, with what only they have.
 pub(crate) struct User {
     pub(crate) account: Account,
+    /// The name they logged in with.
+    pub(crate) name: String,
     pub(crate) feed: Feed,
 }
 
@@ -45,6 +48,8 @@ pub(crate) struct Connection {
     pub(crate) exchange: Option<Exchange>,
     /// The messages of an APPEND under way.
     pub(crate) staged: Vec<NewMessage>,
+    /// The one that is put together from parts.
+    pub(crate) parts: Option<Box<append::Spool>>,
     pub(crate) failed_logins: u32,
     /// UNAUTHENTICATE was used: the client's key counts for EXTERNAL only.
     is_key_unbound: bool,
@@ -96,6 +101,7 @@ pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port) {
         user: None,
         exchange: None,
         staged: Vec::new(),
+        parts: None,
         failed_logins: 0,
         is_key_unbound: false,
         pace: Pace::default(),
@@ -236,7 +242,8 @@ impl Connection {
         let subscription = login.account.subscribe();
         let account = login.account.acting_as(&subscription);
         self.session.hide_capabilities(login.imap_capabilities_disabled.clone());
-        self.user = Some(User { account, feed: Feed::new(subscription) });
+        let name = login.username.clone();
+        self.user = Some(User { account, name, feed: Feed::new(subscription) });
     }
 
     /// Lets go of the account: as if nobody had logged in, but for what failed before.
@@ -244,6 +251,7 @@ impl Connection {
         self.user = None;
         self.exchange = None;
         self.staged.clear();
+        self.parts = None;
         self.quiet_until = None;
         self.is_key_unbound = true;
     }
@@ -426,8 +434,12 @@ impl Connection {
             | Op::Identify(_) => sign_in::perform(self, op).await,
             Op::Select(op) => select::select(self, op).await,
             Op::Resync { mailbox, since } => select::resync(self, mailbox, since).await,
-            Op::AppendStart { .. } | Op::AppendFinish { .. } | Op::AppendCancel => {
-                append::perform(self, op).await
+            Op::AppendStart { .. }
+            | Op::AppendFinish { .. }
+            | Op::Replace { .. }
+            | Op::AppendCancel => append::perform(self, op).await,
+            Op::CatenateText { .. } | Op::CatenateUrl(_) | Op::CatenateEnd { .. } => {
+                catenate::perform(self, op).await?
             }
             Op::AppendMessage(op) => append::message(self, op).await?,
             Op::Fetch(op) => fetch::fetch(self, op).await?,

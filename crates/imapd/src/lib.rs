@@ -11,6 +11,7 @@
 //! of responses is held for it.
 
 mod append;
+mod catenate;
 mod changes;
 mod connection;
 mod context;
@@ -27,6 +28,7 @@ mod search;
 mod select;
 mod sign_in;
 mod stream;
+mod url;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ use mox_net::trace::TraceSwitch;
 use mox_net::{ConnectionLimits, Incoming};
 
 pub use append::STAGED_BYTES_MAX;
+pub use catenate::CATENATED_BYTES_MAX;
 pub use connection::SLOW_AFTER_FAILURES;
 pub use fetch::{PAGE_BYTES, PAGE_MESSAGES};
 pub use notify::NOTIFY_PAUSE;
@@ -80,6 +83,8 @@ pub struct Port {
     pub is_tls_immediate: bool,
     /// Passwords may be sent without TLS.
     pub plaintext_allowed: bool,
+    /// The name of the server on this port, in ASCII: URLs of another server are not ours.
+    pub hostname: String,
 }
 
 impl Imapd {

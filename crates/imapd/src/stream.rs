@@ -194,6 +194,18 @@ impl<'a> Body<'a> {
     }
 }
 
+impl Body<'_> {
+    /// The way to the bytes, which lives on when the transaction ends.
+    pub(crate) fn open(&mut self, bytes: &Bytes) -> Result<Rest, StoreError> {
+        let mut rest = Rest::new(self.load()?.content.seekable(), bytes)?;
+        // The file is open from here on, whatever becomes of the message.
+        if !matches!(bytes, Bytes::Memory(_)) {
+            rest.decode_chunk()?;
+        }
+        Ok(rest)
+    }
+}
+
 fn too_short() -> StoreError {
     StoreError::Damaged { what: "message shorter than its structure" }
 }
@@ -282,6 +294,18 @@ impl<R: Read + Seek> Rest<R> {
 }
 
 impl Rest {
+    /// The next bytes; `None` if there are no more.
+    pub(crate) fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        self.read_to(&mut chunk, CHUNK_BYTES as u64)?;
+        Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
+    }
+
+    /// Whether all was handed out that was announced.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.left == 0
+    }
+
     /// Sends all of it. While the client is slow, one chunk is held, and no transaction is open.
     pub(crate) async fn send(self, connection: &mut Connection) -> Result<(), End> {
         let mut rest = self;

@@ -176,6 +176,14 @@ impl Logins {
         self.0.failures.may_try(ip, self.0.clock.now())
     }
 
+    /// The name of the account of a user, if there is one. Looks only at the configuration: it
+    /// takes no longer for one that exists.
+    #[must_use]
+    pub fn account_name(&self, username: &str) -> Option<String> {
+        let target = self.0.config.snapshot().account_for_login(username).ok()?;
+        Some(target.account.to_string())
+    }
+
     /// Counts the outcome of an exchange.
     pub(crate) fn count(&self, ip: IpAddr, outcome: Result<(), &LoginError>) {
         let now = self.0.clock.now();

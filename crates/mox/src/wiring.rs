@@ -74,6 +74,7 @@ fn imap_port(endpoint: Endpoint) -> mox_imapd::Port {
         tls: endpoint.tls,
         is_tls_immediate: endpoint.service.is_tls_immediate(),
         plaintext_allowed: endpoint.settings.imap.no_require_starttls,
+        hostname: endpoint.hostname.ascii().to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use mox_base::{Clock, MailboxId, MailboxName, ModSeq, SpecialUse, UnixSeconds};
+use mox_base::{Clock, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UnixSeconds};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
@@ -25,8 +25,8 @@ use crate::remove::{Expunge, ExpungeOutcome};
 use crate::tx::{State, Tx};
 use crate::writer::{Queue, Writer};
 use crate::{
-    AnnotationChange, Result, StoreError, annotation, check, copy, flag, remove, schema, secret,
-    stage,
+    AnnotationChange, Result, StoreError, annotation, check, copy, flag, remove, replace, schema,
+    secret, stage,
 };
 use mox_base::NumSet;
 
@@ -324,6 +324,22 @@ impl Account {
     pub fn add(&self, destination: Destination, messages: Vec<NewMessage>) -> Pending<Added> {
         let bytes = messages.iter().map(NewMessage::queue_bytes).sum();
         self.shared.write(self.origin, bytes, move |tx| message::add(tx, &destination, messages))
+    }
+
+    /// Adds a message and removes another, with one modseq: both or neither.
+    ///
+    /// Fails like [`Account::add`], with [`StoreError::NoMailbox`] if the mailbox of the other one is
+    /// missing, and with [`StoreError::NoMessage`] if that is gone.
+    pub fn replace(
+        &self,
+        destination: Destination,
+        message: NewMessage,
+        source: MailboxId,
+        uid: Uid,
+    ) -> Pending<Added> {
+        let bytes = message.queue_bytes();
+        let work = move |tx: &mut Tx<'_>| replace::replace(tx, &destination, message, source, uid);
+        self.shared.write(self.origin, bytes, work)
     }
 
     /// Changes flags and keywords of messages.

@@ -32,6 +32,7 @@ mod policy;
 mod pool;
 mod read;
 mod remove;
+mod replace;
 mod row;
 mod scan;
 mod schema;

@@ -144,6 +144,19 @@ fn section_binary(lexer: &mut Lexer<'_>) -> Parsed<Vec<u32>> {
 /// section-text])`. RFC 9051 §6.4.5.1.
 fn section(lexer: &mut Lexer<'_>) -> Parsed<Section> {
     lexer.byte(b'[', Expected::Section)?;
+    let section = section_inside(lexer)?;
+    lexer.byte(b']', Expected::Section)?;
+    Ok(section)
+}
+
+/// `[section-spec]`, the whole text. RFC 5092 §11 (`enc-section`).
+pub(crate) fn section_spec(text: &[u8]) -> Option<Section> {
+    let mut lexer = Lexer::new(text, 0, super::Options::default());
+    let section = section_inside(&mut lexer).ok()?;
+    lexer.end().ok().filter(|()| section != Section::default()).map(|()| section)
+}
+
+fn section_inside(lexer: &mut Lexer<'_>) -> Parsed<Section> {
     let mut section = Section::default();
     let mut wants_more = false;
     while lexer.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -156,14 +169,12 @@ fn section(lexer: &mut Lexer<'_>) -> Parsed<Section> {
             break;
         }
     }
-    if lexer.peek() != Some(b']') && (wants_more || section.part.is_empty()) {
+    let is_end = matches!(lexer.peek(), None | Some(b']'));
+    if !is_end && (wants_more || section.part.is_empty()) {
         section.text = Some(section_text(lexer, !section.part.is_empty())?);
         wants_more = false;
     }
-    if wants_more || !lexer.take(b']') {
-        return lexer.fail(Expected::Section);
-    }
-    Ok(section)
+    if wants_more { lexer.fail(Expected::Section) } else { Ok(section) }
 }
 
 /// `section-text = section-msgtext / "MIME"`, `section-msgtext = "HEADER" / "HEADER.FIELDS" [".NOT"]

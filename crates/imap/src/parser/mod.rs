@@ -23,7 +23,10 @@ mod select;
 
 use std::fmt;
 
-pub use append::{AppendPrefix, append_next, append_prefix};
+pub use append::{
+    AppendEnd, AppendHead, AppendPlace, AppendStep, AppendStretch, append_head, append_next,
+};
+pub(crate) use fetch::section_spec;
 pub use lexer::Options;
 use lexer::{Lexer, Parsed};
 pub(crate) use named_search::{filter_value, is_filter_name};
@@ -89,6 +92,7 @@ pub enum Expected {
     /// Not a fault of syntax: answered with NO \[BADCHARSET\]. RFC 9051 §6.4.4.
     Charset,
     Message,
+    CatenatePart,
 }
 
 impl fmt::Display for ParseError {
@@ -136,6 +140,7 @@ impl fmt::Display for ParseError {
             Expected::LessNesting => "nested too deeply",
             Expected::Charset => "only charsets us-ascii and utf-8",
             Expected::Message => "expected message literal",
+            Expected::CatenatePart => "expected TEXT, URL or UTF8",
         };
         write!(f, "{text} at byte {}", self.at)
     }
@@ -234,7 +239,7 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
         Name::Lsub => list::lsub(lexer)?,
         Name::Status => mailbox::status(lexer)?,
         Name::Notify => notify::notify(lexer)?,
-        Name::Append => return lexer.fail(Expected::Message),
+        Name::Append | Name::Replace | Name::UidReplace => return lexer.fail(Expected::Message),
         Name::UidExpunge => lexer.sequence_set().map(Command::UidExpunge)?,
         Name::Search | Name::UidSearch => search::search(lexer)?,
         Name::CancelUpdate => context::cancelupdate(lexer)?,
@@ -334,8 +339,9 @@ mod tests {
         ) {
             let line = format!("a {name}{rest}");
             let _result = testing::parse(&line);
-            let _result = append_prefix(line.as_bytes(), Options::default());
-            let _result = append_next(rest.as_bytes(), false, Options::default());
+            let _result = append_head(line.as_bytes(), Options::default());
+            let place = AppendPlace::Part { utf8: false };
+            let _result = append_next(rest.as_bytes(), place, Options::default());
         }
     }
 }

@@ -191,6 +191,18 @@ fn print_origin(out: &mut Vec<u8>, origin: Option<u64>) {
 
 fn print_section(out: &mut Vec<u8>, section: &Section) {
     out.push(b'[');
+    print_section_spec(out, section);
+    out.push(b']');
+}
+
+/// `section-spec`, empty for the whole message. RFC 9051 §9.
+pub(crate) fn section_spec(section: &Section) -> Vec<u8> {
+    let mut out = Vec::new();
+    print_section_spec(&mut out, section);
+    out
+}
+
+fn print_section_spec(out: &mut Vec<u8>, section: &Section) {
     for (index, part) in section.part.iter().enumerate() {
         if index > 0 {
             out.push(b'.');
@@ -209,7 +221,6 @@ fn print_section(out: &mut Vec<u8>, section: &Section) {
             SectionText::HeaderFieldsNot(names) => print_fields(out, b"HEADER.FIELDS.NOT (", names),
         }
     }
-    out.push(b']');
 }
 
 fn print_fields(out: &mut Vec<u8>, start: &[u8], names: &[Vec<u8>]) {

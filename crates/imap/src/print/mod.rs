@@ -7,9 +7,12 @@ mod mailbox;
 mod reply;
 mod structure;
 mod text;
+mod url;
 
+pub(crate) use fetch::section_spec;
 pub use fetch::{FetchLine, Naming, set, vanished, vanished_earlier};
 pub use mailbox::{ListLine, MailboxStatus, flags_line, status};
 pub use reply::{Code, Status, tagged, untagged};
 pub use structure::{body_structure, envelope};
 pub use text::{astring, flags, literal_start, mailbox, nstring, number, string};
+pub use url::bad_url;

@@ -30,6 +30,8 @@ const ALWAYS: &[&str] = &[
     "STATUS=SIZE",
     "NAMESPACE",
     "MULTIAPPEND",
+    "REPLACE",
+    "CATENATE",
     "NOTIFY",
     "APPENDLIMIT=9223372036854775807",
     "SAVEDATE",

@@ -166,6 +166,11 @@ impl ChangeQueue {
         self.added.extend(messages.into_iter().map(|message| (mailbox, message, false)));
     }
 
+    /// Keeps a removal by this session itself, to be told behind messages that it added.
+    pub(super) fn push_own_removal(&mut self, mailbox: MailboxId, uids: NumSet, modseq: ModSeq) {
+        self.removed.push((mailbox, uids, modseq));
+    }
+
     /// Notes that the client has been told the state of these messages of the selected mailbox, by
     /// the outcome of its own command: what waits of older states must not come after it.
     ///

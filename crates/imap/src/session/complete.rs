@@ -24,7 +24,7 @@ pub(super) enum Pending {
     List(Box<crate::types::List>),
     Lsub(String, String),
     Status(MailboxName, Vec<crate::types::StatusItem>),
-    Append(append::Append, append::Step),
+    Append(Box<append::Append>, append::Step),
     Fetch,
     Store(fetch::Storing),
     Copy,

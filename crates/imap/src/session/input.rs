@@ -25,7 +25,7 @@ impl Session {
             Waiting::Idle(cmd) if self.reader.command().eq_ignore_ascii_case(b"DONE") => {
                 self.done(cmd)
             }
-            Waiting::AppendText(cmd, append) => append::text(self, cmd, append),
+            Waiting::AppendText(cmd, append) => append::end(self, cmd, append),
             // In IDLE anything but DONE: client and server are out of step.
             Waiting::Idle(_) | Waiting::Outcome(..) | Waiting::Telling(..) | Waiting::Closed => {
                 self.close()
@@ -67,12 +67,10 @@ impl Session {
             Ok(cmd) => cmd,
             Err(action) => return self.after_refused(literal, action),
         };
-        if cmd.name == Name::Append {
-            match parser::append_prefix(self.reader.command(), self.options()) {
-                Ok(parser::AppendPrefix::MailboxLiteral) => {}
-                Ok(parser::AppendPrefix::Message(mailbox, message)) => {
-                    return append::start(self, cmd, &mailbox, message, literal);
-                }
+        if cmd.name.takes_messages() {
+            match parser::append_head(self.reader.command(), self.options()) {
+                Ok(None) => {}
+                Ok(Some(parsed)) => return append::start(self, cmd, parsed, Some(literal)),
                 Err(error) => {
                     let action = self.bad_syntax(cmd, error);
                     return self.after_refused(literal, action);
@@ -95,7 +93,7 @@ impl Session {
         if literal.is_sync { action } else { self.close() }
     }
 
-    fn too_big(&mut self, cmd: Tagged, literal: Literal) -> Action {
+    pub(super) fn too_big(&mut self, cmd: Tagged, literal: Literal) -> Action {
         const TEXT: &str = "literal too big";
         if !literal.is_sync {
             print::untagged(&mut self.out, &format!("BYE [ALERT] {TEXT}"));
@@ -113,6 +111,13 @@ impl Session {
             Ok(cmd) => cmd,
             Err(action) => return action,
         };
+        if cmd.name.takes_messages() {
+            return match parser::append_head(self.reader.command(), self.options()) {
+                Ok(Some(parsed)) => append::start(self, cmd, parsed, None),
+                Ok(None) => self.driver_fault("a literal at the end of APPEND"),
+                Err(error) => self.bad_syntax(cmd, error),
+            };
+        }
         if self.enabled.uidonly && cmd.name.uses_numbers() {
             return self.uid_required(cmd);
         }

@@ -22,6 +22,7 @@
 mod append;
 mod auth;
 mod capability;
+mod catenate;
 mod changes;
 mod complete;
 mod compress;
@@ -38,6 +39,7 @@ mod multisearch;
 mod notify;
 mod op;
 mod quota;
+mod replace;
 mod reply;
 mod rights;
 mod search;
@@ -50,6 +52,7 @@ mod view;
 
 use mox_base::ModSeq;
 
+pub use catenate::CATENATE_PARTS_MAX;
 use changes::ChangeQueue;
 pub use changes::{Change, PENDING_CHANGES_MAX};
 use complete::Pending;
@@ -62,7 +65,7 @@ pub use notify::{DELAYED_REMOVALS_MAX, NOTIFY_MAILBOXES_MAX};
 pub use op::{
     AppendOp, Appended, Copied, CopyOp, Expunged, Facts, FactsOf, FetchOp, Fetched, Found,
     GetMetadataOp, MailboxInfo, MessageState, MetadataFound, Op, Outcome, QresyncData, QuotaUse,
-    Refusal, Resync, SearchOp, SelectOp, Snapshot, StoreOp, Stored, Targets, ThreadOp,
+    Refusal, Resync, SearchOp, SelectOp, Snapshot, StoreOp, Stored, Targets, ThreadOp, UrlPart,
 };
 pub use select::{ClientState, SAMPLE_NUMBERS_MAX, client_state};
 use tell::{Resume, Telling};
@@ -200,7 +203,7 @@ enum Waiting {
     /// DONE.
     Idle(Tagged),
     /// What follows a message of APPEND on its line.
-    AppendText(Tagged, append::Append),
+    AppendText(Tagged, Box<append::Append>),
     Outcome(Tagged, Pending),
     /// What must be known to tell the client of changes.
     Telling(Telling, Resume),

@@ -12,6 +12,7 @@ use mox_base::{
 use super::context::{UpdateOp, Updated};
 use super::multisearch::{FoundIn, MultiSearchOp};
 use crate::print::{MailboxStatus, Naming};
+use crate::types::url::ImapUrl;
 use crate::types::{
     FetchItem, FlagList, MetadataDepth, MetadataValue, NumSet, Qresync, ResolvedKey, SortKey,
     StoreAction, ThreadAlgorithm, ThreadEntry, UidMap, Wanted,
@@ -103,6 +104,33 @@ pub enum Op {
     },
     /// Drop the staged messages. Answered by `Done`.
     AppendCancel,
+    /// Read `size` bytes from the input behind what there is of the message that is put together (or,
+    /// with `discard`, forget them). Answered as [`Op::AppendMessage`].
+    CatenateText {
+        /// How many bytes to read.
+        size: u64,
+        /// The command has failed already.
+        discard: bool,
+    },
+    /// Put what a URL names behind it. Answered by `Done` or `Refused`.
+    CatenateUrl(Box<UrlPart>),
+    /// The message is complete: stage it. Answered by `Done` or `Refused`.
+    CatenateEnd {
+        /// Its flags.
+        flags: FlagList,
+        /// Its INTERNALDATE; now if absent.
+        date: Option<UnixSeconds>,
+    },
+    /// Add the staged message and remove another, in one go: both or none. Answered by `Appended` or
+    /// `Refused`; [`Refusal::MessageGone`] if there is nothing to remove.
+    Replace {
+        /// The target.
+        mailbox: MailboxName,
+        /// Where the other message is.
+        source: MailboxId,
+        /// Which it is.
+        uid: Uid,
+    },
     /// Write FETCH responses. Answered by `Fetched`.
     Fetch(FetchOp),
     /// Change flags. Answered by `Stored`.
@@ -216,6 +244,12 @@ pub enum Refusal {
     OverQuota,
     /// A message of zero bytes.
     EmptyMessage,
+    /// A message that would be larger than any may be. RFC 4469 §3.
+    MessageTooBig,
+    /// A URL that names nothing that the user may have. RFC 4469 §3.
+    BadUrl(String),
+    /// The message to be replaced is not there any more.
+    MessageGone,
     /// More annotations than there may be.
     TooManyAnnotations,
     /// Annotations take more than this many bytes in all.
@@ -401,6 +435,17 @@ pub struct AppendOp {
     pub size: u64,
     /// The command has failed already: read the bytes and forget them.
     pub discard: bool,
+}
+
+/// A part of a message that is in a mailbox. RFC 4469 §3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlPart {
+    /// The URL as the client wrote it, for [`Refusal::BadUrl`].
+    pub text: String,
+    /// What it says.
+    pub url: ImapUrl,
+    /// The selected mailbox: of URLs that name none.
+    pub selected: Option<MailboxId>,
 }
 
 /// Messages were appended.

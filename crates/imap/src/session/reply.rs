@@ -106,6 +106,10 @@ impl Session {
         if *refusal == Refusal::BadSaslMessage {
             return self.bad(cmd, None, "bad authentication message");
         }
+        if let Refusal::BadUrl(url) = refusal {
+            let code = |out: &mut Vec<u8>| print::bad_url(out, url);
+            return self.no_with(cmd, code, "url names nothing that can be had");
+        }
         let (code, text) = reply(refusal, cmd.name);
         if let Refusal::LoginDisabled(message) = refusal {
             return self.no(cmd, code, &format!("{text}: {message}"));
@@ -128,6 +132,8 @@ fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
     let to_target = matches!(
         name,
         Name::Append
+            | Name::Replace
+            | Name::UidReplace
             | Name::GetMetadata
             | Name::SetMetadata
             | Name::Copy
@@ -157,6 +163,10 @@ fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
         Refusal::SameMailbox => (None, "cannot copy or move to the selected mailbox"),
         Refusal::OverQuota => (Some(Code::OverQuota), "account over maximum total message size"),
         Refusal::EmptyMessage => (None, "empty message, cancelling append"),
+        // RFC 4469 §3.
+        Refusal::MessageTooBig => (Some(Code::TooBig), "message too big"),
+        Refusal::BadUrl(_) => (None, "bad url"),
+        Refusal::MessageGone => (None, "message to be replaced has been expunged"),
         Refusal::TooManyAnnotations | Refusal::AnnotationsTooLarge(_) => (None, "too much"),
         Refusal::Limit(what) => (Some(Code::Limit), what),
         Refusal::NoPermission => (Some(Code::NoPerm), "not allowed in this mailbox"),

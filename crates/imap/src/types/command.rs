@@ -35,6 +35,7 @@ pub enum Name {
     Namespace,
     Status,
     Append,
+    Replace,
     Idle,
     Notify,
     GetMetadata,
@@ -63,6 +64,7 @@ pub enum Name {
     UidStore,
     UidCopy,
     UidMove,
+    UidReplace,
 }
 
 /// In which states a command is legal. RFC 9051 §3.
@@ -101,6 +103,8 @@ const NAMES: &[(&str, Name, LegalIn)] = &[
     ("NAMESPACE", Name::Namespace, LegalIn::Authenticated),
     ("STATUS", Name::Status, LegalIn::Authenticated),
     ("APPEND", Name::Append, LegalIn::Authenticated),
+    ("REPLACE", Name::Replace, LegalIn::Selected),
+    ("UID REPLACE", Name::UidReplace, LegalIn::Selected),
     ("IDLE", Name::Idle, LegalIn::Authenticated),
     ("GETMETADATA", Name::GetMetadata, LegalIn::Authenticated),
     ("SETMETADATA", Name::SetMetadata, LegalIn::Authenticated),
@@ -165,7 +169,14 @@ impl Name {
                 | Self::UidStore
                 | Self::UidCopy
                 | Self::UidMove
+                | Self::UidReplace
         )
+    }
+
+    /// Whether messages are in the command: its text is read in stretches, between their literals.
+    #[must_use]
+    pub const fn takes_messages(self) -> bool {
+        matches!(self, Self::Append | Self::Replace | Self::UidReplace)
     }
 
     /// Whether message numbers are in the command or its answer, whatever its arguments.
@@ -182,6 +193,7 @@ impl Name {
                 | Self::Store
                 | Self::Copy
                 | Self::Move
+                | Self::Replace
         )
     }
 

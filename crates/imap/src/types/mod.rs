@@ -15,6 +15,7 @@ mod sequence_set;
 mod sort;
 mod status;
 mod uid_map;
+pub mod url;
 pub mod utf7;
 
 pub use command::{

@@ -198,6 +198,15 @@ impl CommandReader {
         self.reset();
     }
 
+    /// The announced literal is an argument, and all before it has been dealt with: takes it as
+    /// [`CommandReader::accept`] does, at the front of an empty buffer.
+    pub fn begin_at(&mut self, literal: Literal) -> Result<(), TooBig> {
+        self.reset();
+        self.buffer.extend_from_slice(format!("{{{}}}", literal.size).as_bytes());
+        self.state = State::Announced(literal);
+        self.accept()
+    }
+
     /// Forgets the command so far: its announced literal will not come.
     pub fn reset(&mut self) {
         self.buffer.clear();

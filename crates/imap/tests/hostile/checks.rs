@@ -2,13 +2,14 @@
 #![expect(clippy::expect_used, reason = "a broken set-up should fail the test")]
 
 use mox_base::{MailboxId, ModSeq, SpecialUse, Uid, UidValidity};
-use mox_imap::parser::{self, Options};
+use mox_imap::parser::{self, AppendPlace, Options};
 use mox_imap::print::MailboxStatus;
 use mox_imap::session::{
     Action, Appended, Change, Copied, Expunged, Facts, Fetched, Found, FoundIn, MailboxInfo,
     MessageState, MetadataFound, Op, Outcome, QuotaUse, Resync, Session, Settings, Snapshot,
     Stored, UpdateOf, Updated,
 };
+use mox_imap::types::url::ImapUrl;
 use mox_imap::types::{Command, FlagList, MetadataValue, NumSet, ThreadEntry, UidMap, utf7};
 use mox_imap::wire::redact;
 
@@ -20,8 +21,14 @@ const AMPLIFICATION_MAX: usize = 120;
 /// A command of any bytes is parsed or refused, and never logged with its password.
 pub(crate) fn check_command(text: &[u8]) {
     let _shown = redact(text, true);
-    let _prefix = parser::append_prefix(text, Options { utf8: true, pedantic: true });
-    let _next = parser::append_next(text, text.len().is_multiple_of(2), Options::default());
+    let _head = parser::append_head(text, Options { utf8: true, pedantic: true });
+    for place in [
+        AppendPlace::Message { utf8: text.len().is_multiple_of(2) },
+        AppendPlace::Part { utf8: text.len().is_multiple_of(2) },
+        AppendPlace::Url,
+    ] {
+        let _next = parser::append_next(text, place, Options::default());
+    }
     let Ok(head) = parser::head(text) else { return };
     for utf8 in [false, true] {
         let command = parser::arguments(&head, text, Options { utf8, pedantic: utf8 });
@@ -38,6 +45,17 @@ pub(crate) fn check_utf7(text: &[u8]) {
     }
     let name = String::from_utf8_lossy(text);
     assert_eq!(utf7::decode(utf7::encode(&name).as_bytes()).as_deref(), Ok(&*name));
+}
+
+/// A URL that is read is printed so that it is read the same.
+pub(crate) fn check_url(text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let Ok(url) = ImapUrl::parse(text) else { return };
+    assert_eq!(ImapUrl::parse(&url.to_string()).as_ref(), Ok(&url));
+    if let Some(auth) = &url.auth {
+        let rump = auth.rump(text);
+        assert!(text.starts_with(rump) && rump.is_empty() == text.is_empty());
+    }
 }
 
 /// A session says the same however its input is cut, and not too much.
@@ -123,9 +141,13 @@ impl Driver {
 
     fn act(&mut self, mut action: Action, rest: &mut &[u8]) -> bool {
         while let Action::Perform(op) = action {
-            if let Op::AppendMessage(message) = &op {
-                let left = usize::try_from(message.size).unwrap_or(usize::MAX);
-                return self.read_message(rest, left);
+            let size = match &op {
+                Op::AppendMessage(message) => Some(message.size),
+                Op::CatenateText { size, .. } => Some(*size),
+                _ => None,
+            };
+            if let Some(size) = size {
+                return self.read_message(rest, usize::try_from(size).unwrap_or(usize::MAX));
             }
             let outcome = outcome(&op);
             self.session.push_change(Change::Removed {
@@ -189,7 +211,7 @@ fn outcome(op: &Op) -> Outcome {
             metadata: Vec::new(),
         }]),
         Op::Status(_) => Outcome::Status(status()),
-        Op::AppendFinish { .. } => Outcome::Appended(Appended {
+        Op::AppendFinish { .. } | Op::Replace { .. } => Outcome::Appended(Appended {
             mailbox: MAILBOX,
             uidvalidity: UidValidity::MIN,
             uids: NumSet::range(9, 9),

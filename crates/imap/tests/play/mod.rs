@@ -9,7 +9,7 @@
 //! Answers, words separated by spaces, states written `uid/modseq/flag,flag`:
 //! `ok`, `no NAME`, `challenge TEXT`, `selected key=value…`, `created names…`,
 //! `mailboxes name:letters…` (s subscribed, n no mailbox, and special uses), `status numbers…`,
-//! `appended uids modseq`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
+//! `appended uids modseq [elsewhere]`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
 //! `threads depth:uid…`, `updated uids[:uid>last,…]…` (`-` for the front), `foundin id:uids[:modseq]…`,
 //! `metadata name=value… [omitted=n]` (`·` is a space), `quota used limit`, `resynced uids modseq states…`.
@@ -185,8 +185,13 @@ impl Player {
             _ => {
                 let op = self.asked.take().expect("an answer to a question");
                 // The driver reads a message itself.
-                if let Op::AppendMessage(message) = &op {
-                    let size = usize::try_from(message.size).unwrap();
+                let size = match &op {
+                    Op::AppendMessage(message) => Some(message.size),
+                    Op::CatenateText { size, .. } => Some(*size),
+                    _ => None,
+                };
+                if let Some(size) = size {
+                    let size = usize::try_from(size).unwrap();
                     assert!(self.pending.len() >= size, "message not sent yet");
                     self.pending.drain(..size);
                 }
@@ -274,6 +279,20 @@ fn question(op: &Op) -> String {
         ),
         Op::AppendFinish { mailbox } => format!("append finish {mailbox}"),
         Op::AppendCancel => "append cancel".to_owned(),
+        Op::CatenateText { size, discard } => {
+            format!("text {size}{}", if *discard { " discard" } else { "" })
+        }
+        Op::CatenateUrl(part) => {
+            let selected = part.selected.filter(|_| part.url.mailbox.is_none());
+            let selected = selected.map(|id| format!(" in {}", id.0)).unwrap_or_default();
+            format!("url {}{selected}", part.url)
+        }
+        Op::CatenateEnd { flags: list, date } => format!(
+            "catenated {}{}",
+            flags(list),
+            date.map_or(String::new(), |date| format!(" at {}", date.0)),
+        ),
+        Op::Replace { mailbox, uid, .. } => format!("replace {uid} {mailbox}"),
         Op::Fetch(fetch) => {
             let on = |on: bool, word: &'static str| if on { word } else { "" };
             format!(
@@ -364,7 +383,7 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
         "mailboxes" => Outcome::Mailboxes(words.iter().map(|word| mailbox(op, word)).collect()),
         "status" => Outcome::Status(status()),
         "appended" => Outcome::Appended(Appended {
-            mailbox: MAILBOX,
+            mailbox: if word_at(2) == "elsewhere" { MailboxId(7) } else { MAILBOX },
             uidvalidity: UidValidity::MIN,
             uids: set(word_at(0)),
             modseq: modseq(word_at(1)),
@@ -482,6 +501,9 @@ fn refusal(text: &str) -> Refusal {
         "unsubscribed" => Refusal::NotSubscribed,
         "gone" => Refusal::MailboxGone,
         "quota" => Refusal::OverQuota,
+        "vanished" => Refusal::MessageGone,
+        "toobig" => Refusal::MessageTooBig,
+        "url" => Refusal::BadUrl("/x/;UID=1".to_owned()),
         "part" => Refusal::NoSuchPart,
         "encoding" => Refusal::UnknownEncoding,
         "failed" => Refusal::Failed,

@@ -7,6 +7,8 @@ mod appending;
 #[cfg(test)]
 mod basics;
 #[cfg(test)]
+mod catenating;
+#[cfg(test)]
 mod compress;
 #[cfg(test)]
 mod contexts;
@@ -30,6 +32,8 @@ mod multisearch;
 mod notify;
 #[cfg(test)]
 mod pace;
+#[cfg(test)]
+mod replacing;
 #[cfg(test)]
 mod searching;
 #[cfg(test)]

@@ -28,6 +28,7 @@ const DOMAINS_CONF: &str = "Domains:\n\texample.org: nil\nAccounts:\n\
     \t\tDomain: example.org\n\t\tDestinations:\n\t\t\tother@example.org: nil\n\
     \toff:\n\t\tLoginDisabled: on leave\n\t\tDomain: example.org\n\
     \t\tDestinations:\n\t\t\toff@example.org: nil\n";
+pub(crate) const HOSTNAME: &str = "mail.example.org";
 pub(crate) const PASSWORD: &str = "correct horse";
 
 /// What differs between servers.
@@ -41,7 +42,8 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let port = Port { plaintext_allowed: true, ..Port::default() };
+        let hostname = HOSTNAME.to_owned();
+        let port = Port { plaintext_allowed: true, hostname, ..Port::default() };
         let (limits, failures) = (ConnectionLimits::unlimited(), AuthFailures::new());
         Self { quota_bytes: None, limits, failures, port, progress_wait: PROGRESS_WAIT }
     }
@@ -49,7 +51,7 @@ impl Default for Setup {
 
 impl Setup {
     pub(crate) fn with_tls(tls: TlsAcceptor, is_tls_immediate: bool) -> Self {
-        let port = Port { tls: Some(tls), is_tls_immediate, plaintext_allowed: false };
+        let port = Port { tls: Some(tls), is_tls_immediate, ..Port::default() };
         Self { port, ..Self::default() }
     }
 }

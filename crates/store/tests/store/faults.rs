@@ -95,6 +95,23 @@ fn a_failed_commit_is_reported_and_closes_the_account_until_it_is_opened_anew() 
     assert_eq!(fixture.deliver(b"Subject: four\r\n\r\n4\r\n").get(), 2);
 }
 
+/// RFC 8508 §3: both happen or neither.
+#[test]
+fn a_failed_commit_leaves_the_message_that_was_to_be_replaced() {
+    let (mut fixture, disk) = faulty(io::ErrorKind::Other);
+    fixture.deliver(b"Subject: one\r\n\r\n1\r\n");
+    disk.fail_commit.store(0, Ordering::SeqCst);
+    let destination = Destination { mailbox: name("Inbox"), create: false };
+    let message = fixture.message(b"Subject: two\r\n\r\n2\r\n");
+    let inbox = fixture.id("Inbox");
+    let lost = fixture.account.replace(destination, message, inbox, mox_base::Uid::MIN).wait();
+    assert!(matches!(lost, Err(StoreError::Io(_))));
+    fixture.account = fixture.store.account("mjl").unwrap();
+    assert_eq!(fixture.uids("Inbox"), [1]);
+    assert_eq!(fixture.body("Inbox", 1).unwrap(), b"Subject: one\r\n\r\n1\r\n");
+    fixture.check();
+}
+
 #[test]
 fn a_full_disk_refuses_and_recovers_without_being_opened_anew() {
     let (fixture, disk) = faulty(io::ErrorKind::StorageFull);

@@ -13,6 +13,8 @@ mod messages;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod replacing;
+#[cfg(test)]
 mod search;
 #[cfg(test)]
 mod support;

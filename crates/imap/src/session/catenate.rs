@@ -1,0 +1,57 @@
+//! Messages that APPEND and REPLACE put together from parts: CATENATE.
+//!
+//! Source: RFC 4469 §3.
+
+use super::append::Append;
+use super::op::{Refusal, UrlPart};
+use super::{Op, Session};
+use crate::types::AppendMessage;
+use crate::types::url::ImapUrl;
+
+/// The most parts of one message. Ours; each that is a URL is looked up.
+pub const CATENATE_PARTS_MAX: u32 = 1_000;
+
+/// A message begins: is there the mailbox that it goes to?
+pub(super) fn begin(append: &mut Append, message: AppendMessage) -> Option<Op> {
+    append.parts = Some((message, 0));
+    let mailbox = append.mailbox.clone().filter(|_| !append.has_failed())?;
+    Some(Op::AppendStart { mailbox, size: 0 })
+}
+
+/// Counts a part of the message.
+pub(super) fn count_part(append: &mut Append) {
+    let Some((_, count)) = &mut append.parts else { return };
+    *count += 1;
+    if *count > CATENATE_PARTS_MAX {
+        append.refuse(Refusal::Limit("too many parts of one message"));
+    }
+}
+
+/// A part that is in a mailbox.
+///
+/// RFC 4469 §3: a relative URL is one of the selected mailbox. What the URL names is the driver's
+/// to find; a URL that carries URLAUTH is for others than the owner, and for URLFETCH.
+pub(super) fn url(session: &Session, append: &mut Append, url: &[u8]) -> Option<Op> {
+    count_part(append);
+    if append.has_failed() {
+        return None;
+    }
+    let text = String::from_utf8_lossy(url).into_owned();
+    let selected = session.view().map(|view| view.mailbox);
+    match ImapUrl::parse(&text) {
+        Ok(url) if url.auth.is_none() && (url.mailbox.is_some() || selected.is_some()) => {
+            Some(Op::CatenateUrl(Box::new(UrlPart { text, url, selected })))
+        }
+        _ => {
+            append.refuse(Refusal::BadUrl(text));
+            None
+        }
+    }
+}
+
+/// The message is complete.
+pub(super) fn end(append: &mut Append) -> Option<Op> {
+    let (message, _) = append.parts.take()?;
+    let AppendMessage { flags, date, .. } = message;
+    (!append.has_failed()).then_some(Op::CatenateEnd { flags, date })
+}

@@ -55,6 +55,16 @@ impl Client {
 
     /// Begins TLS, and shows a certificate of its own if there is one.
     pub(crate) async fn start_tls_as(self, certificate: &Path, own: Option<&OwnKey>) -> Self {
+        self.start_tls_for(certificate, own, &[]).await
+    }
+
+    /// The same, and names the protocols it speaks by ALPN.
+    pub(crate) async fn start_tls_for(
+        self,
+        certificate: &Path,
+        own: Option<&OwnKey>,
+        protocols: &[&[u8]],
+    ) -> Self {
         assert!(self.stream.buffer().is_empty(), "bytes before TLS");
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
@@ -63,13 +73,14 @@ impl Client {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots);
-        let config = match own {
+        let mut config = match own {
             None => config.with_no_client_auth(),
             Some(own) => {
                 let key = PrivatePkcs8KeyDer::from(own.key.clone()).into();
                 config.with_client_auth_cert(vec![own.cert.clone().into()], key).unwrap()
             }
         };
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from("localhost").unwrap();
         let handshake = connector.connect(name, self.stream.into_inner());

@@ -36,6 +36,18 @@ impl TestServer {
         Self::start_in(dir, mode).await
     }
 
+    /// A fresh localserve with a changed mox.conf.
+    pub(crate) async fn start_with(edit: impl FnOnce(String) -> String) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init(&data_dir(&dir), &InitOptions::default()).unwrap();
+        let path = data_dir(&dir).join("mox.conf");
+        let conf = std::fs::read_to_string(&path).unwrap();
+        let edited = edit(conf.clone());
+        assert_ne!(conf, edited);
+        std::fs::write(&path, edited).unwrap();
+        Self::start_in(dir, Mode::Localserve).await
+    }
+
     /// A fresh localserve whose accounts are on this disk.
     pub(crate) async fn start_on(disk: Arc<dyn Disk>) -> Self {
         let dir = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use mox::service::Service;
 
+use crate::client::{Client, OwnKey};
 use crate::server::TestServer;
 
 #[tokio::test]
@@ -51,5 +52,48 @@ async fn imap_goes_over_to_tls() {
     assert!(capabilities.contains("AUTH=SCRAM-SHA-256-PLUS"), "{capabilities}");
     imap.log_in("moxmoxmox").await;
     drop(imap);
+    server.stop().await;
+}
+
+/// RFC 7301: mail by the port of HTTPS, for clients that say so. Nothing of a client's key there.
+#[tokio::test]
+async fn the_port_of_https_takes_mail_programs() {
+    let on_https = |conf: String, service: &str| {
+        let (front, back) = conf.split_once(&format!("\t\t{service}:\n")).unwrap();
+        format!("{front}\t\t{service}:\n\t\t\tEnabledOnHTTPS: true\n{back}")
+    };
+    let server = TestServer::start_with(|conf| on_https(on_https(conf, "Submissions"), "IMAPS"));
+    let server = server.await;
+    let address = server.server().address(Service::Https).unwrap();
+    let own = OwnKey::generate();
+    let connect = async |protocols: &[&[u8]]| {
+        let client = Client::connect(address).await;
+        client.start_tls_for(&server.certificate(), Some(&own), protocols).await
+    };
+    let mut imap = connect(&[b"imap"]).await;
+    let greeting = imap.expect("* OK [CAPABILITY IMAP4rev2 ").await;
+    assert!(greeting.contains("-PLUS") && !greeting.contains("AUTH=EXTERNAL"), "{greeting}");
+    assert!(!greeting.contains("STARTTLS"), "{greeting}");
+    imap.log_in("moxmoxmox").await;
+    imap.ask("s1 SELECT Inbox").await;
+    let mut smtp = connect(&[b"smtp"]).await;
+    smtp.expect("220 localhost ").await;
+    let offered = smtp.ehlo().await;
+    assert!(offered.iter().any(|line| line.contains("AUTH ")), "{offered:?}");
+    let mut neither = connect(&[]).await;
+    neither.expect_closed().await;
+    drop(imap);
+    server.stop().await;
+    // Of two services one is offered there.
+    let server = TestServer::start_with(|conf| on_https(conf, "IMAPS")).await;
+    let address = server.server().address(Service::Https).unwrap();
+    let imap = Client::connect(address).await;
+    let protocols: &[&[u8]] = &[b"smtp", b"imap"];
+    let mut imap = imap.start_tls_for(&server.certificate(), None, protocols).await;
+    imap.expect("* OK ").await;
+    drop(imap);
+    server.stop().await;
+    let server = TestServer::start().await;
+    assert_eq!(server.server().address(Service::Https), None);
     server.stop().await;
 }

@@ -239,6 +239,26 @@ impl Listener {
         self.imaps.enabled.then(|| port(self.imaps.port, 993))
     }
 
+    /// The port of IMAP and submission for clients that name them by ALPN (RFC 7301), 443, if one
+    /// of them is offered so.
+    #[must_use]
+    pub fn alpn_port(&self) -> Option<u16> {
+        let has_any = self.has_imap_on_https() || self.has_submission_on_https();
+        has_any.then_some(443)
+    }
+
+    /// Whether IMAP is offered on the port of HTTPS.
+    #[must_use]
+    pub fn has_imap_on_https(&self) -> bool {
+        self.imaps.enabled && self.imaps.enabled_on_https
+    }
+
+    /// Whether submission is offered on the port of HTTPS.
+    #[must_use]
+    pub fn has_submission_on_https(&self) -> bool {
+        self.submissions.enabled && self.submissions.enabled_on_https
+    }
+
     /// Whether SMTP goes without TLS session tickets, as it does by default.
     #[must_use]
     pub fn smtp_tickets_disabled(&self) -> bool {

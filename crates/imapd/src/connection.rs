@@ -79,7 +79,8 @@ pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port) {
     let Incoming { mut conn, cid, stopping } = incoming;
     conn.set_tracer(Tracer::new("imapserver", cid, imapd.services.trace.clone()));
     tracing::info!(cid, remote = %conn.peer(), local = %conn.local(), "new connection");
-    if port.is_tls_immediate {
+    // A port for several protocols has shaken hands to learn which.
+    if port.is_tls_immediate && conn.tls().is_none() {
         let Some(acceptor) = &port.tls else {
             tracing::error!(cid, "port with immediate tls has no certificates");
             return;

@@ -207,6 +207,7 @@ pub fn welcome(dir: &Path, bound: &[Bound], is_new: bool) -> String {
             Service::Submissions => "mail by programs, with login and TLS",
             Service::Imap => "reading mail; STARTTLS optional",
             Service::Imaps => "reading mail with TLS",
+            Service::Https => "mail by TLS with ALPN",
         };
         let (name, addr) = (bound.service.name(), bound.addr);
         text.push_str(&format!("{name:<12} {addr:<21} {line}\n"));

@@ -122,6 +122,7 @@ pub struct Server {
 }
 
 /// A service on an address, before it is listened on.
+#[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) listener: String,
     pub(crate) service: Service,

@@ -17,12 +17,14 @@ pub enum Service {
     Imap,
     /// Reading mail, TLS from the start: RFC 8314 §3.2.
     Imaps,
+    /// What mail programs name by ALPN on the port of HTTPS: RFC 7301.
+    Https,
 }
 
 impl Service {
     /// All services, in the order of their names in the configuration.
-    pub const ALL: [Self; 5] =
-        [Self::Smtp, Self::Submission, Self::Submissions, Self::Imap, Self::Imaps];
+    pub const ALL: [Self; 6] =
+        [Self::Smtp, Self::Submission, Self::Submissions, Self::Imap, Self::Imaps, Self::Https];
 
     /// The name for logs.
     #[must_use]
@@ -33,6 +35,7 @@ impl Service {
             Self::Submissions => "submissions",
             Self::Imap => "imap",
             Self::Imaps => "imaps",
+            Self::Https => "https",
         }
     }
 
@@ -45,13 +48,14 @@ impl Service {
             Self::Submissions => listener.submissions_port(),
             Self::Imap => listener.imap_port(),
             Self::Imaps => listener.imaps_port(),
+            Self::Https => listener.alpn_port(),
         }
     }
 
     /// Whether TLS begins before anything else.
     #[must_use]
     pub fn is_tls_immediate(self) -> bool {
-        matches!(self, Self::Submissions | Self::Imaps)
+        matches!(self, Self::Submissions | Self::Imaps | Self::Https)
     }
 }
 

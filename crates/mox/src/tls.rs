@@ -27,6 +27,12 @@ struct Loaded {
     stamps: Vec<Option<Stamp>>,
 }
 
+/// The name of IMAP in ALPN, as registered.
+pub(crate) const ALPN_IMAP: &[u8] = b"imap";
+
+/// The name of submission in ALPN. None is registered; this is what autoconfiguration tells of.
+pub(crate) const ALPN_SUBMISSION: &[u8] = b"smtp";
+
 type Stamp = (SystemTime, u64);
 
 impl ListenerCerts {
@@ -121,11 +127,24 @@ fn options(listener: &Listener, service: Service) -> TlsOptions {
     TlsOptions {
         min_version,
         // Servers that deliver mail have no account: some fail when asked for a certificate.
-        client_keys: !is_delivery && !tls.is_some_and(|tls| tls.client_auth_disabled),
+        // Browsers would ask their users for one.
+        client_keys: !is_delivery
+            && service != Service::Https
+            && !tls.is_some_and(|tls| tls.client_auth_disabled),
         tickets: !(is_delivery && no_tickets),
         unknown_name: UnknownName::Fallback,
-        alpn: Vec::new(),
+        alpn: match service {
+            Service::Https => protocols(listener).map(<[u8]>::to_vec).collect(),
+            _ => Vec::new(),
+        },
     }
+}
+
+/// What mail programs can name by ALPN on the port of HTTPS.
+fn protocols(listener: &Listener) -> impl Iterator<Item = &'static [u8]> {
+    let imap = listener.has_imap_on_https().then_some(ALPN_IMAP);
+    let submission = listener.has_submission_on_https().then_some(ALPN_SUBMISSION);
+    imap.into_iter().chain(submission)
 }
 
 /// Time and size of files, `None` for what cannot be looked at.
@@ -168,6 +187,32 @@ mod tests {
         // RFC 8996: spoken no more.
         listener.tls.as_mut().unwrap().min_version = Some(ConfigVersion::Tls10.into());
         check(&listener, Service::Imaps, (false, true, TlsVersion::V12));
+    }
+
+    /// RFC 7301: only what is offered can be agreed on, and only on the port of HTTPS.
+    #[test]
+    fn only_https_has_names_of_protocols() {
+        let mut listener = Listener { tls: Some(ListenerTls::default()), ..Listener::default() };
+        let offered = |listener: &Listener| {
+            assert_eq!(options(listener, Service::Imaps).alpn, Vec::<Vec<u8>>::new());
+            let options = options(listener, Service::Https);
+            assert!(!options.client_keys);
+            let port = Service::Https.port(listener);
+            assert_eq!(port.is_some(), !options.alpn.is_empty());
+            options.alpn
+        };
+        listener.imaps.enabled_on_https = true;
+        assert!(offered(&listener).is_empty(), "imaps is not offered at all");
+        listener.imaps.enabled = true;
+        assert_eq!(offered(&listener), [b"imap"]);
+        listener.submissions.enabled = true;
+        assert_eq!(offered(&listener), [b"imap"]);
+        listener.submissions.enabled_on_https = true;
+        assert_eq!(offered(&listener), [b"imap", b"smtp"]);
+        listener.imaps.enabled_on_https = false;
+        assert_eq!(offered(&listener), [b"smtp"]);
+        listener.submissions.enabled_on_https = false;
+        assert!(offered(&listener).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mox_imapd::Imapd;
-use mox_net::{Listener, ListenerOptions};
+use mox_net::{AlpnPort, Listener, ListenerOptions};
 use mox_smtpd::Smtpd;
 use tokio::task::JoinHandle;
 
@@ -11,6 +11,7 @@ use crate::log::package_of;
 use crate::server::Endpoint;
 use crate::service::Service;
 use crate::services::{Mode, Services};
+use crate::tls::{ALPN_IMAP, ALPN_SUBMISSION};
 
 /// All drivers of a server. Cheap to clone.
 #[derive(Clone)]
@@ -65,7 +66,25 @@ impl Drivers {
                 let handle = move |incoming| smtpd.clone().serve(incoming, port.clone());
                 tokio::spawn(socket.serve(supervisor, options, handle))
             }
+            Service::Https => match self.alpn_port(endpoint) {
+                Some(port) => {
+                    let handle = move |incoming| port.clone().serve(incoming);
+                    tokio::spawn(socket.serve(supervisor, options, handle))
+                }
+                None => tokio::spawn(async { tracing::error!("https port has no certificates") }),
+            },
         }
+    }
+
+    /// Both protocols: only what the listener offers can be agreed on.
+    fn alpn_port(&self, endpoint: Endpoint) -> Option<AlpnPort> {
+        let acceptor = endpoint.tls.clone()?;
+        let (imapd, imap) = (self.imapd.clone(), imap_port(endpoint.clone()));
+        let (smtpd, smtp) = (self.smtpd.clone(), smtp_port(endpoint));
+        let port = AlpnPort::new(acceptor)
+            .route(ALPN_IMAP, move |incoming| imapd.clone().serve(incoming, imap.clone()))
+            .route(ALPN_SUBMISSION, move |incoming| smtpd.clone().serve(incoming, smtp.clone()));
+        Some(port)
     }
 }
 

@@ -22,6 +22,7 @@
 //! # });
 //! ```
 
+mod alpn;
 mod blocking;
 mod clock;
 mod conn;
@@ -33,6 +34,7 @@ pub mod tls;
 pub mod trace;
 mod transport;
 
+pub use alpn::AlpnPort;
 pub use blocking::{BLOCKING_THREADS_MAX, blocking};
 pub use clock::{SystemClock, SystemRng};
 pub use conn::{

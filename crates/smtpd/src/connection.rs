@@ -57,7 +57,8 @@ pub(crate) async fn serve(smtpd: Smtpd, incoming: Incoming, port: Port) {
     let services = Arc::clone(&smtpd.services);
     conn.set_tracer(Tracer::new("smtpserver", cid, services.trace.clone()));
     tracing::info!(cid, remote = %conn.peer(), local = %conn.local(), "new connection");
-    if port.is_tls_immediate {
+    // A port for several protocols has shaken hands to learn which.
+    if port.is_tls_immediate && conn.tls().is_none() {
         let Some(acceptor) = &port.tls else {
             tracing::error!(cid, "port with immediate tls has no certificates");
             return;

@@ -177,6 +177,8 @@ fn services(listener: &Listener) -> Vec<Service<'_>> {
     add("Submissions", listener.submissions_port(), Sharing::Alone, None);
     add("IMAP", listener.imap_port(), Sharing::Alone, None);
     add("IMAPS", listener.imaps_port(), Sharing::Alone, None);
+    let by_alpn = if listener.has_imap_on_https() { "IMAPS" } else { "Submissions" };
+    add(by_alpn, listener.alpn_port(), Sharing::Https, None);
     for (name, web, sharing, port) in [
         ("AccountHTTP", &listener.account_http, Sharing::Http, 80),
         ("AccountHTTPS", &listener.account_https, Sharing::Https, 443),

@@ -27,8 +27,6 @@ const STATICS: &[Planned] = &[
     ("Listeners.*.TLS.HostPrivateKeyFiles", "certificates by ACME"),
     ("Listeners.*.SMTP.DNSBLs", "the decision on incoming mail"),
     ("Listeners.*.SMTP.FirstTimeSenderDelay", "the decision on incoming mail"),
-    ("Listeners.*.Submissions.EnabledOnHTTPS", "the web server"),
-    ("Listeners.*.IMAPS.EnabledOnHTTPS", "the web server"),
     ("Listeners.*.AccountHTTP", "the account pages"),
     ("Listeners.*.AccountHTTPS", "the account pages"),
     ("Listeners.*.AdminHTTP", "the admin pages"),

@@ -251,6 +251,20 @@ fn addresses_and_ports_of_listeners() {
         &web("AccountHTTP", "\t\t\tPort: 25\n"),
         &["mox.conf:12: Listeners.public.AccountHTTP: port 25 of 127.0.0.1 is used by SMTP"],
     );
+    // On the port of HTTPS, which others share that speak TLS.
+    let tls = "\t\tTLS:\n\t\t\tKeyCerts:\n\t\t\t\t-\n\t\t\t\t\tCertFile: a\n\t\t\t\t\tKeyFile: b\n";
+    let on_https = "\t\t\tEnabledOnHTTPS: true\n";
+    check_listener(&(web("IMAPS", on_https) + &web("AccountHTTPS", "") + tls), &[]);
+    check_listener(
+        &(web("IMAPS", on_https) + &web("AccountHTTP", "\t\t\tPort: 443\n") + tls),
+        &["mox.conf:15: Listeners.public.AccountHTTP: port 443 of 127.0.0.1 is used by IMAPS"],
+    );
+    check_listener(
+        &(web("Submissions", "\t\t\tPort: 443\n\t\t\tEnabledOnHTTPS: true\n") + tls),
+        &[
+            "mox.conf:12: Listeners.public.Submissions: port 443 of 127.0.0.1 is used by Submissions",
+        ],
+    );
     check_listener(
         &web("AccountHTTP", "\t\t\tPath: x/\n"),
         &["mox.conf:14: Listeners.public.AccountHTTP.Path: must start with a slash"],

@@ -359,4 +359,4 @@ fn settled(connection: &ServerConnection, sni: Option<String>, served: &Served) 
 
 #[cfg(test)]
 #[path = "accept_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -56,7 +56,7 @@ impl ServerCertVerifier for TrustAll {
 
 type Client = tokio_rustls::client::TlsStream<DuplexStream>;
 
-fn client_config(version: TlsVersion, key: Option<&KeyCertPem>) -> ClientConfig {
+pub(crate) fn client_config(version: TlsVersion, key: Option<&KeyCertPem>) -> ClientConfig {
     let version = match version {
         TlsVersion::V12 => &rustls::version::TLS12,
         TlsVersion::V13 => &rustls::version::TLS13,
@@ -77,7 +77,7 @@ fn client_config(version: TlsVersion, key: Option<&KeyCertPem>) -> ClientConfig 
     }
 }
 
-fn acceptor(options: TlsOptions) -> TlsAcceptor {
+pub(crate) fn acceptor(options: TlsOptions) -> TlsAcceptor {
     let certs = Certs::from_pem(&[pem(&["mail.example", "*.example.org"])], "mail.example");
     TlsAcceptor::new(certs.unwrap(), options, Arc::new(ManualClock::default()))
 }

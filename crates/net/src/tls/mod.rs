@@ -14,3 +14,8 @@ pub use accept::{
 };
 pub use certs::{CertError, Certs, KeyCertFiles, KeyCertPem, PEM_BYTES_MAX};
 pub use client_key::spki_fingerprint;
+
+#[cfg(test)]
+pub(crate) mod testing {
+    pub(crate) use super::accept::tests::{acceptor, client_config};
+}

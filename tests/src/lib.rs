@@ -9,6 +9,8 @@ mod accounts;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod hostile;

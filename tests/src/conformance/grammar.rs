@@ -10,11 +10,34 @@ pub(super) type Parsed<T = ()> = Result<T, String>;
 
 /// Response codes without arguments.
 const BARE_CODES: &[&str] = &[
-    "ALERT", "ALREADYEXISTS", "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "CANNOT", "CLIENTBUG",
-    "CLOSED", "CONTACTADMIN", "CORRUPTION", "EXPIRED", "EXPUNGEISSUED", "HASCHILDREN", "INUSE",
-    "LIMIT", "NONEXISTENT", "NOPERM", "NOTSAVED", "OVERQUOTA", "PARSE", "PRIVACYREQUIRED",
-    "READ-ONLY", "READ-WRITE", "SERVERBUG", "TRYCREATE", "UIDNOTSTICKY", "UNAVAILABLE",
-    "UNKNOWN-CTE", "TOOBIG",
+    "ALERT",
+    "ALREADYEXISTS",
+    "AUTHENTICATIONFAILED",
+    "AUTHORIZATIONFAILED",
+    "CANNOT",
+    "CLIENTBUG",
+    "CLOSED",
+    "CONTACTADMIN",
+    "CORRUPTION",
+    "EXPIRED",
+    "EXPUNGEISSUED",
+    "HASCHILDREN",
+    "INUSE",
+    "LIMIT",
+    "NONEXISTENT",
+    "NOPERM",
+    "NOTSAVED",
+    "OVERQUOTA",
+    "PARSE",
+    "PRIVACYREQUIRED",
+    "READ-ONLY",
+    "READ-WRITE",
+    "SERVERBUG",
+    "TRYCREATE",
+    "UIDNOTSTICKY",
+    "UNAVAILABLE",
+    "UNKNOWN-CTE",
+    "TOOBIG",
 ];
 
 /// The number of octets announced at the end of a line.
@@ -321,7 +344,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn nz_number(&mut self) -> Parsed<u64> {
-        if self.peek() == Some(b'0') { self.fail("a number without leading zero") } else { self.number() }
+        if self.peek() == Some(b'0') {
+            self.fail("a number without leading zero")
+        } else {
+            self.number()
+        }
     }
 
     /// A `uid-set`, or a `sequence-set` in a response, which has no `*` either.

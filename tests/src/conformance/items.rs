@@ -51,7 +51,9 @@ fn section(reader: &mut Reader<'_>, name: &str) -> Parsed {
         "MIME" if !part.is_empty() => {}
         _ => return reader.fail("a section"),
     }
-    if (name != "BODY" && !word.is_empty()) || part.ends_with('.') == word.is_empty() && !part.is_empty() {
+    if (name != "BODY" && !word.is_empty())
+        || part.ends_with('.') == word.is_empty() && !part.is_empty()
+    {
         return reader.fail("a section of this item");
     }
     reader.byte(b']')?;
@@ -75,7 +77,8 @@ fn date_time(reader: &mut Reader<'_>) -> Parsed {
         let (day, rest) = text.split_at(2);
         let day = day.trim_start().parse::<u8>().is_ok_and(|day| (1..=31).contains(&day));
         let month = rest.get(1..4).is_some_and(|month| MONTHS.contains(&month));
-        let shape: String = rest.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+        let shape: String =
+            rest.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
         let tail = shape.get(4..21) == Some("-9999 99:99:99 +9")
             || shape.get(4..21) == Some("-9999 99:99:99 -9");
         day && month && tail && shape.ends_with("9999")
@@ -185,7 +188,11 @@ fn extension(reader: &mut Reader<'_>, is_extended: bool) -> Parsed {
         return reader.fail("the end of a BODY, which has no extension data,");
     }
     reader.sp()?;
-    if reader.peek() == Some(b'(') { parameters(reader)? } else { reader.nstring().map(drop)? }
+    if reader.peek() == Some(b'(') {
+        parameters(reader)?
+    } else {
+        reader.nstring().map(drop)?
+    }
     if !reader.eat(" ") {
         return Ok(());
     }

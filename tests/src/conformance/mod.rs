@@ -15,33 +15,13 @@ use std::thread;
 
 use site::{Site, Subject};
 
-mod any_state;
-mod append;
-mod enable;
-mod fetch;
 mod grammar;
-mod idle;
 mod items;
-mod list;
-mod login;
-mod mailboxes;
 mod messages;
-mod names;
-mod operation;
 mod page;
 mod peer;
 mod protocol;
-mod responses;
-mod rev1;
-mod saved;
-mod search;
-mod select;
-mod selected;
 mod site;
-mod status;
-mod store;
-mod structure;
-mod syntax;
 mod untestable;
 
 /// One rule.

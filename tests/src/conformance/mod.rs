@@ -17,10 +17,13 @@ use site::{Site, Subject};
 
 mod grammar;
 mod items;
+mod login;
+mod mailboxes;
 mod messages;
 mod page;
 mod peer;
 mod protocol;
+mod select;
 mod site;
 mod untestable;
 

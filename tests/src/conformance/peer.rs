@@ -43,8 +43,6 @@ pub(super) struct Answer {
     pub(super) status: String,
     /// What stands in brackets after it; empty if nothing does.
     pub(super) code: String,
-    /// Its tag.
-    pub(super) tag: String,
 }
 
 impl Answer {
@@ -122,6 +120,12 @@ impl Peer {
         }
     }
 
+    /// All that comes until the server closes, responses or not.
+    pub(super) fn read_to_end(&mut self) -> Vec<u8> {
+        while self.read_more() {}
+        std::mem::take(&mut self.buffer)
+    }
+
     /// A whole response with its literals, without its last line end; `None` if the server closed.
     pub(super) fn line_or_end(&mut self) -> Option<String> {
         let mut scanned = 0;
@@ -189,7 +193,7 @@ impl Peer {
             let (status, text) = reply.split_once(' ').unwrap();
             let code = text.strip_prefix('[').and_then(|text| text.split_once(']'));
             let code = code.map_or_else(String::new, |(code, _)| code.to_owned());
-            return Answer { untagged, status: status.to_owned(), code, tag: tag.to_owned() };
+            return Answer { untagged, status: status.to_owned(), code };
         }
     }
 

@@ -73,16 +73,15 @@ fn rfc9051_2_2_1_two_literals_in_one_command(s: &Subject<'_>) {
 /// RFC 9051 §2.2.1.
 fn rfc9051_2_2_1_a_literal_that_is_too_large_is_refused_at_once(s: &Subject<'_>) {
     let mut peer = s.login();
-    peer.send("big APPEND INBOX {99999999999999}\r\n");
-    let answer = peer.finish("big");
-    assert_ne!(answer.status, "OK");
-    assert!(answer.untagged.iter().all(|line| line.starts_with("* ")), "{answer:?}");
+    peer.bad("CREATE {99999999}");
+    peer.bad("APPEND INBOX {99999999999999999999}");
+    peer.ok("NOOP");
 }
 
 /// After a tagged BAD nothing of the command is waited for: the next line is a new command.
 /// RFC 9051 §2.2.1.
 fn rfc9051_2_2_1_a_refused_command_is_over(s: &Subject<'_>) {
-    let mut peer = s.login();
+    let mut peer = s.inbox();
     peer.bad("SELECT");
     peer.ok("NOOP");
     peer.bad("FETCH 1 (FLAGS");
@@ -100,16 +99,16 @@ fn rfc9051_2_2_1_a_tag_comes_back_as_it_was(s: &Subject<'_>) {
 
 /// A tag has no plus sign: what begins with one looks like a continuation. RFC 9051 §2.2.1.
 fn rfc9051_2_2_1_a_tag_with_plus_is_refused(s: &Subject<'_>) {
-    let mut peer = s.connect();
+    let mut peer = s.login();
     peer.send("a+b NOOP\r\n");
     let line = peer.line();
-    assert!(line.starts_with("* BAD "), "{line}");
+    assert!(line.starts_with("* BAD ") || line.starts_with("a BAD "), "{line}");
     peer.ok("NOOP");
 }
 
 /// A line that is no command at all is refused with an untagged BAD. RFC 9051 §2.2.1.
 fn rfc9051_2_2_1_a_line_without_a_tag_is_refused(s: &Subject<'_>) {
-    let mut peer = s.connect();
+    let mut peer = s.login();
     for line in ["\r\n", " NOOP\r\n", "* NOOP\r\n"] {
         peer.send(line);
         let answer = peer.line();
@@ -120,7 +119,7 @@ fn rfc9051_2_2_1_a_line_without_a_tag_is_refused(s: &Subject<'_>) {
 
 /// A command that does not exist is answered BAD. RFC 9051 §2.2.1.
 fn rfc9051_2_2_1_an_unknown_command_is_bad(s: &Subject<'_>) {
-    let mut peer = s.connect();
+    let mut peer = s.login();
     peer.bad("XYZZY");
     peer.bad("NOOPX");
     peer.bad("UID");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mox_base::ModSeq;
+use mox_base::{Flags, ModSeq};
 
 use super::op::{QresyncData, SelectOp, Snapshot};
 use super::rights::{self, Right, Target};
@@ -74,7 +74,7 @@ pub(super) fn complete(
     };
     let read_only = cmd.name == Name::Examine;
     let Snapshot { mailbox, uidnext, highest_modseq: modseq, .. } = *snapshot;
-    describe(session, selecting, &snapshot);
+    describe(session, selecting, &snapshot, read_only);
     let view = View {
         mailbox,
         read_only,
@@ -96,12 +96,17 @@ pub(super) fn complete(
 }
 
 /// The untagged data of SELECT. RFC 9051 §6.3.2, RFC 3501 §6.3.1.
-fn describe(session: &mut Session, selecting: &Selecting, snapshot: &Snapshot) {
+fn describe(session: &mut Session, selecting: &Selecting, snapshot: &Snapshot, read_only: bool) {
     let enabled = session.enabled;
     let out = &mut session.out;
     print::flags_line(out, &snapshot.keywords);
     out.extend_from_slice(b"* OK [PERMANENTFLAGS ");
-    print::flags(out, mox_base::Flags::ALL, ["\\*"]);
+    // RFC 9051 §6.3.3: where nothing can be changed, no flag is permanent.
+    if read_only {
+        print::flags(out, Flags::NONE, []);
+    } else {
+        print::flags(out, Flags::ALL, ["\\*"]);
+    }
     out.extend_from_slice(b"] x\r\n");
     if !enabled.rev2 {
         print::untagged(out, "0 RECENT");

@@ -279,7 +279,7 @@ impl Peer {
         let answer = self.ok(&format!("FETCH {set} ({item})"));
         let name = item.replace(".PEEK", "");
         let name = name.split('<').next().unwrap();
-        let line = answer.one(&format!(" FETCH (")).to_owned();
+        let line = answer.one(" FETCH (").to_owned();
         let at = line.find(name).unwrap_or_else(|| panic!("no {name} in {line}"));
         grammar::first_string(&line[at + name.len()..])
     }

@@ -65,15 +65,18 @@ fn places(
     if uids.is_empty() {
         return Ok(Vec::new());
     }
-    let known: HashSet<u32> = context.order.iter().copied().collect();
-    let new: Vec<u32> = uids.iter().copied().filter(|uid| !known.contains(uid)).collect();
+    let mut new: HashSet<u32> = uids.iter().copied().collect();
+    context.order.iter().for_each(|uid| {
+        new.remove(uid);
+    });
+    let new: Vec<u32> = new.into_iter().collect();
     let sorting = Sorting {
         reader,
         mailbox,
         keys: context.sort.iter().filter_map(|key| store_key(*key)).collect(),
     };
     if new.len() > context.order.len() / PLACED_PART {
-        return sorting.places_in_all(&context.order, &known, &new);
+        return sorting.places_in_all(&context.order, &new);
     }
     let mut places = Vec::with_capacity(new.len());
     for uid in sorting.sorted(new)? {
@@ -103,16 +106,16 @@ impl Sorting<'_> {
     fn places_in_all(
         &self,
         order: &[u32],
-        known: &HashSet<u32>,
         new: &[u32],
     ) -> Result<Vec<(u32, Option<u32>)>, StoreError> {
+        let is_new: HashSet<u32> = new.iter().copied().collect();
         let mut last = None;
         let mut places = Vec::with_capacity(new.len());
         for uid in self.sorted(order.iter().chain(new).copied().collect())? {
-            if known.contains(&uid) {
-                last = Some(uid);
-            } else {
+            if is_new.contains(&uid) {
                 places.push((uid, last));
+            } else {
+                last = Some(uid);
             }
         }
         Ok(places)

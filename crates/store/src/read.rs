@@ -1,5 +1,6 @@
 //! Reading an account: everything read on one [`Reader`] is of the same moment.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::account::Shared;
 use crate::content::{Content, Text};
+use crate::index::Candidates;
 use crate::mailbox::{Mailbox, parse_keywords};
 use crate::row::MessageRow;
 use crate::tx::State;
@@ -25,6 +27,8 @@ pub struct Reader {
     /// Present until dropped.
     db: Option<Connection>,
     state: State,
+    /// What the index was asked last, and its answer.
+    pub(crate) last_candidates: RefCell<Option<(String, Arc<Candidates>)>>,
 }
 
 /// Which columns a fetch reads beside the hot row. Each costs a little more.
@@ -96,7 +100,7 @@ impl Reader {
         db.prepare_cached("BEGIN")?.execute([])?;
         // The first read fixes the moment.
         let state = State::load(&db)?;
-        Ok(Self { shared, db: Some(db), state })
+        Ok(Self { shared, db: Some(db), state, last_candidates: RefCell::default() })
     }
 
     pub(crate) fn db(&self) -> Result<&Connection> {

@@ -228,9 +228,10 @@ fn put_in_order(order: &mut Arc<Vec<u32>>, old: &[u32], places: &[(u32, Option<u
     if places.is_empty() {
         return Vec::new();
     }
-    let kept: HashSet<u32> = order.iter().copied().collect();
+    let asked: HashSet<u32> = places.iter().map(|(uid, _)| *uid).collect();
+    let known: HashSet<u32> = order.iter().copied().filter(|uid| asked.contains(uid)).collect();
     let mut after: HashMap<Option<u32>, Vec<u32>> = HashMap::new();
-    for (uid, last) in places.iter().filter(|(uid, _)| !kept.contains(uid)) {
+    for (uid, last) in places.iter().filter(|(uid, _)| !known.contains(uid)) {
         after.entry(*last).or_default().push(*uid);
     }
     let mut all = Vec::with_capacity(order.len() + places.len());
@@ -242,10 +243,9 @@ fn put_in_order(order: &mut Arc<Vec<u32>>, old: &[u32], places: &[(u32, Option<u
         }
     };
     put(&mut all, None);
+    let mut kept = order.iter().peekable();
     for uid in old {
-        if kept.contains(uid) {
-            all.push(*uid);
-        }
+        all.extend(kept.next_if_eq(&uid));
         put(&mut all, Some(*uid));
     }
     // None should be left: but one in the wrong place is better than one that is missing.

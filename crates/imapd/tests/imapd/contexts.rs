@@ -126,7 +126,8 @@ async fn places_are_found_in_a_large_result() {
     server.check();
 }
 
-fn numbers(text: &str) -> Vec<u32> {
+/// The numbers of a sequence set in its order.
+pub(crate) fn numbers(text: &str) -> Vec<u32> {
     let number = |text: &str| text.parse::<u32>().unwrap();
     let part = |part: &str| match part.split_once(':') {
         Some((first, last)) => (number(first)..=number(last)).collect(),
@@ -136,12 +137,20 @@ fn numbers(text: &str) -> Vec<u32> {
 }
 
 /// Does what an update says.
-fn apply(result: &mut Vec<u32>, line: &str) {
+pub(crate) fn apply(result: &mut Vec<u32>, line: &str) {
     for (name, is_removal) in [(" REMOVEFROM (", true), (" ADDTO (", false)] {
         let Some((_, data)) = line.split_once(name) else { continue };
         let words: Vec<&str> = data.split_once(')').unwrap().0.split(' ').collect();
         for step in words.chunks(2) {
-            let (at, uids) = (step[0].parse::<usize>().unwrap() - 1, numbers(step[1]));
+            let (place, uids) = (step[0].parse::<usize>().unwrap(), numbers(step[1]));
+            assert_eq!(uids.iter().all(|uid| result.contains(uid)), is_removal, "{line}");
+            let Some(at) = place.checked_sub(1) else {
+                // Without an order.
+                result.retain(|uid| !uids.contains(uid));
+                result.extend(uids.iter().filter(|_| !is_removal));
+                result.sort_unstable();
+                continue;
+            };
             if is_removal {
                 let gone: Vec<u32> = result.splice(at..at + uids.len(), []).collect();
                 assert_eq!(gone, uids, "{line}");

@@ -7,11 +7,18 @@ use std::collections::BTreeMap;
 
 use mox_testkit::TestRng;
 
+use crate::contexts;
 use crate::support::{Client, Server, server};
 
 const SESSIONS: usize = 12;
 
 const STEPS: usize = 60;
+
+/// What some keep up to date: tag, RETURN options, the rest. RFC 5267 §4.3.
+const UPDATES: [(&str, &str, &str); 2] = [
+    ("u1", "UID SEARCH RETURN (UPDATE ALL)", "UNSEEN"),
+    ("u2", "UID SORT RETURN (UPDATE ALL)", "(REVERSE SIZE) UTF-8 UNFLAGGED"),
+];
 
 /// A session with what its client believes.
 struct Member {
@@ -19,6 +26,9 @@ struct Member {
     rng: TestRng,
     with_qresync: bool,
     with_uidonly: bool,
+    with_updates: bool,
+    /// Of [`UPDATES`].
+    results: [Vec<u32>; 2],
     /// The selected mailbox.
     mailbox: &'static str,
     /// UIDs by number; 0 for those it was not told.
@@ -48,8 +58,19 @@ impl Member {
             client.ok(&format!("NOTIFY SET (SELECTED-DELAYED ({events}))")).await;
         }
         let mailbox = "Inbox";
-        let mut member =
-            Self { client, rng, with_qresync, with_uidonly, mailbox, uids, flags, story };
+        let (with_updates, results) = (seed % 5 < 3, Default::default());
+        let mut member = Self {
+            client,
+            rng,
+            with_qresync,
+            with_uidonly,
+            with_updates,
+            results,
+            mailbox,
+            uids,
+            flags,
+            story,
+        };
         member.select().await;
         member
     }
@@ -64,6 +85,38 @@ impl Member {
         self.run("UID FETCH 1:* (UID FLAGS)").await;
         // Nobody tells the UIDs of messages that came before, but the answer above.
         assert!(!self.uids.contains(&0), "{:?}", self.story);
+        let with_updates = self.with_updates;
+        for (tag, start, rest) in UPDATES.iter().filter(|_| with_updates) {
+            self.client.send(&format!("{tag} {start} {rest}\r\n")).await;
+            let (lines, reply) = self.client.finish(tag).await;
+            assert!(reply.starts_with("OK"), "{reply}: {:?}", self.story);
+            self.story.push(format!("C: {tag} {start} {rest}"));
+            for line in &lines {
+                self.story.push(format!("S: {line}"));
+                self.hear(line, false);
+            }
+        }
+    }
+
+    /// `* ESEARCH (TAG "u1") UID …`.
+    fn hear_update(&mut self, line: &str) {
+        let context = UPDATES.iter().position(|(tag, ..)| line.contains(&format!("\"{tag}\"")));
+        let result = &mut self.results[context.unwrap_or_else(|| panic!("{line}"))];
+        match line.split_once(" ALL ") {
+            Some((_, all)) => *result = contexts::numbers(all),
+            None if line.ends_with(" UID") => result.clear(),
+            None => contexts::apply(result, line),
+        }
+    }
+
+    /// What was kept up to date is what a fresh search finds.
+    async fn check_updates(&mut self, truth: &mut Client) {
+        for (context, (_, start, rest)) in UPDATES.iter().enumerate() {
+            let lines = truth.ok(&format!("{} {rest}", start.replace("UPDATE ", ""))).await;
+            let want =
+                lines[0].split_once(" ALL ").map_or(vec![], |(_, all)| contexts::numbers(all));
+            assert_eq!(self.results[context], want, "{:#?}", self.story);
+        }
     }
 
     /// Runs a command and believes what it is told. Returns the tagged reply.
@@ -83,6 +136,8 @@ impl Member {
         let words: Vec<&str> = line.split(' ').collect();
         let number = words[1].parse::<usize>();
         match (words[1], words.get(2).copied().unwrap_or_default()) {
+            ("NO", "[NOUPDATE") => panic!("{line}: {:?}", self.story),
+            ("ESEARCH", _) => self.hear_update(line),
             ("OK", "[CLOSED]") => {
                 self.uids.clear();
                 self.flags.clear();
@@ -111,9 +166,12 @@ impl Member {
                 );
                 let gone = mox_imap::types::SequenceSet::parse(set.as_bytes()).unwrap();
                 let gone = gone.numbers().unwrap();
-                let before = self.uids.len() as u64;
-                self.uids.retain(|uid| !gone.contains(*uid));
-                assert_eq!(before - self.uids.len() as u64, gone.len(), "{:?}", self.story);
+                for uid in gone.iter() {
+                    // What the client added itself can be gone before it learns the UID.
+                    let at = self.uids.iter().position(|known| *known == uid);
+                    let at = at.or_else(|| self.uids.iter().position(|known| *known == 0));
+                    self.uids.remove(at.unwrap_or_else(|| panic!("{line}: {:?}", self.story)));
+                }
                 self.flags.retain(|uid, _| !gone.contains(*uid));
             }
             (_, "FETCH") => {
@@ -289,6 +347,9 @@ async fn crowd(seed: u64) {
         for member in members.iter_mut().filter(|member| member.mailbox == mailbox) {
             member.run("NOOP").await;
             assert_eq!(member.uids.len(), lines.len(), "{:?}", member.story);
+            if member.with_updates {
+                member.check_updates(&mut truth).await;
+            }
             for (line, (number, uid)) in lines.iter().zip((1..).zip(&member.uids)) {
                 // All that is new was told with its flags, but what the client added itself.
                 let flags = &member.flags[uid];

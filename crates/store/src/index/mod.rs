@@ -10,6 +10,8 @@ mod check;
 mod fill;
 mod grams;
 
+use std::sync::Arc;
+
 use mox_base::MailboxId;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -131,7 +133,21 @@ impl Reader {
 
     /// The bodies that can satisfy an expression for the index, ascending: those that the index
     /// names, those it knows in part, and all behind the mark.
-    pub(crate) fn candidates(&self, expression: &str) -> Result<Candidates> {
+    ///
+    /// The answer stays true in this transaction and is kept: who searches one mailbox after the other
+    /// asks the same each time.
+    pub(crate) fn candidates(&self, expression: &str) -> Result<Arc<Candidates>> {
+        let mut last = self.last_candidates.borrow_mut();
+        match &*last {
+            Some((asked, candidates)) if asked == expression => return Ok(Arc::clone(candidates)),
+            _ => {}
+        }
+        let candidates = Arc::new(self.ask_index(expression)?);
+        *last = Some((expression.to_owned(), Arc::clone(&candidates)));
+        Ok(candidates)
+    }
+
+    fn ask_index(&self, expression: &str) -> Result<Candidates> {
         let db = self.db()?;
         let mut bodies = Vec::new();
         for (sql, with) in [

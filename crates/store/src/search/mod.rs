@@ -8,6 +8,8 @@ mod condition;
 mod test;
 mod text;
 
+use std::sync::Arc;
+
 use mox_base::{EmailId, Flags, Keyword, MailboxId, ModSeq, NumSet, ThreadId, Uid, UnixSeconds};
 
 use crate::index::Candidates;
@@ -163,7 +165,7 @@ struct Search<'s> {
     /// What SQLite cannot decide.
     test: Option<Test>,
     /// Where the texts can be; anywhere if absent.
-    candidates: Option<Candidates>,
+    candidates: Option<Arc<Candidates>>,
     pace: Pace<'s>,
 }
 
@@ -260,7 +262,11 @@ impl Reader {
     /// What the index does not rule out; `None` if it has nothing to say.
     ///
     /// A damaged index makes searches slow, but does not keep them from finding.
-    fn index_candidates(&self, uids: &[u32], test: Option<&Test>) -> Result<Option<Candidates>> {
+    fn index_candidates(
+        &self,
+        uids: &[u32],
+        test: Option<&Test>,
+    ) -> Result<Option<Arc<Candidates>>> {
         let expression = test.and_then(Test::expression).filter(|_| uids.len() > SCANNED_UIDS_MAX);
         match expression.map(|expression| self.candidates(&expression)).transpose() {
             Err(error @ StoreError::Database(_)) => {

@@ -73,6 +73,32 @@ fn the_index_is_filled_after_the_delivery_and_forgets_with_the_message() {
     assert_eq!(progress(&fixture), (0, 0));
 }
 
+/// What the index said is kept for the next mailbox, but not for another question.
+#[test]
+fn mailboxes_are_searched_one_after_the_other() {
+    let fixture = Fixture::new();
+    fixture.deliver_many(100);
+    let inbox = fixture.id("Inbox");
+    let copied = set(&(50..=70).collect::<Vec<_>>());
+    fixture.account.copy(inbox, copied, name("Archive")).wait().unwrap();
+    fixture.settle();
+    let reader = fixture.account.read().unwrap();
+    let check = |mailbox: &str, query: &str, want: &[u32]| {
+        let id = fixture.id(mailbox);
+        let uids = reader.uids(id).unwrap();
+        let found = reader.search(id, &uids, text(query), Needed::All, &mut |_| true).unwrap();
+        let found: Vec<u32> = found.uids.iter().map(|uid| uid.get()).collect();
+        assert_eq!(found, want, "{mailbox} {query}");
+    };
+    for _ in 0..2 {
+        check("Inbox", "number 55", &[56]);
+        check("Archive", "number 55", &[7]);
+        check("Inbox", "number 99", &[100]);
+        check("Archive", "number 99", &[]);
+        check("Archive", "number 6", &[12, 13, 14, 15, 16, 17, 18, 19, 20, 21]);
+    }
+}
+
 /// Two hundred copies, then the first message goes before the index has seen any of them.
 #[test]
 fn a_body_is_indexed_by_way_of_a_copy() {

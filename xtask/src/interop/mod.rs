@@ -9,7 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 mod curl;
 mod faults;
+mod fetchmail;
 mod neomutt;
+mod offlineimap;
+mod perl;
 mod program;
 mod python;
 mod server;
@@ -29,6 +32,10 @@ const PROGRAMS: &[program::Needed] = &[
     (&["python3", "--version"], "python3"),
     (&["mbsync", "--version"], "isync"),
     (&["neomutt", "-v"], "neomutt"),
+    (&["perl", "-MMail::IMAPClient", "-e", "1"], "libmail-imapclient-perl"),
+    (&["offlineimap", "--version"], "offlineimap3"),
+    (&["fetchmail", "--version"], "fetchmail"),
+    (&["imapfilter", "-V"], "imapfilter"),
     (&["script", "--version"], "bsdutils"),
 ];
 
@@ -36,9 +43,18 @@ const PROGRAMS: &[program::Needed] = &[
 ///
 /// Builds nothing: wants `target/release/mox`, or the program named in `MOX`.
 pub(crate) fn run(filter: &str) -> Result<()> {
-    let mut cases: Vec<Case> =
-        [swaks::CASES, curl::CASES, python::CASES, sync::CASES, neomutt::CASES, faults::CASES]
-            .concat();
+    let mut cases: Vec<Case> = [
+        swaks::CASES,
+        curl::CASES,
+        python::CASES,
+        perl::CASES,
+        sync::CASES,
+        offlineimap::CASES,
+        fetchmail::CASES,
+        neomutt::CASES,
+        faults::CASES,
+    ]
+    .concat();
     cases.retain(|(name, _)| name.contains(filter));
     ensure!(!cases.is_empty(), "no case is called {filter:?}");
     let started = program::install(PROGRAMS)

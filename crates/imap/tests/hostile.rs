@@ -1,4 +1,4 @@
-//! Any bytes at all: a taste of what the fuzz targets `imap_command`, `imap_wire` and `imap_utf7`
+//! Any bytes at all: a taste of what the fuzz targets `imap_command`, `imap_wire`, `imap_utf7` and `imap_url`
 //! do at length.
 
 #[path = "hostile/checks.rs"]
@@ -20,6 +20,9 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("APPEND x CATENATE (URL \"/x/;UID=1\" TEXT {2+}"),
         Just("APPEND x CATENATE (TEXT {2+}\r\nab URL {9+}\r\n/x/;UID=1) {1+}\r\na"),
         Just("UID REPLACE 2 x {2+}"),
+        Just("GENURLAUTH imap://x@h/x/;UID=1;URLAUTH=anonymous INTERNAL"),
+        Just("URLFETCH (a BINARY) imap://x@h/x/;UID=1;URLAUTH=anonymous"),
+        Just("RESETKEY x"),
         Just("REPLACE * x CATENATE (URL ;UID=2)"),
         Just("FETCH 1:* (UID BODY[])"),
         Just("UID STORE 1:* +FLAGS.SILENT ($Junk x)"),

@@ -146,7 +146,7 @@ fn open(account: &Account, part: &UrlPart) -> Result<Option<(Bytes, Rest)>, Stor
 
 impl Rest {
     /// Writes all of it, a chunk at a time. Blocks.
-    fn copy_to(&mut self, out: &mut impl Write) -> Result<(), StoreError> {
+    pub(crate) fn copy_to(&mut self, out: &mut impl Write) -> Result<(), StoreError> {
         while let Some(chunk) = self.next_chunk()? {
             out.write_all(&chunk)?;
         }

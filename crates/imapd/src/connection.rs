@@ -15,7 +15,7 @@ use crate::pace::{AUTHENTICATED_WAIT, COMMAND_WAIT, FLUSH_WAIT, Pace};
 use crate::record::{self, Record};
 use crate::{
     Imapd, Port, append, catenate, context, fetch, mailboxes, messages, notify, search, select,
-    sign_in,
+    sign_in, url, url_fetch,
 };
 
 const SHUTTING_DOWN: &str = "mox shutting down";
@@ -444,6 +444,9 @@ impl Connection {
             }
             Op::AppendMessage(op) => append::message(self, op).await?,
             Op::Fetch(op) => fetch::fetch(self, op).await?,
+            Op::GenUrlAuth(rumps) => url::generate(self, rumps).await,
+            Op::ResetUrlKeys(mailbox) => url::reset(self, mailbox).await,
+            Op::UrlFetch { urls, utf8 } => url_fetch::fetch(self, urls, utf8).await?,
             Op::Facts(of) => notify::facts(self, of).await,
             Op::Search(op) => search::search(self, op).await?,
             Op::Update(op) => context::update(self, *op).await?,

@@ -29,11 +29,12 @@ mod select;
 mod sign_in;
 mod stream;
 mod url;
+mod url_fetch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mox_base::Clock;
+use mox_base::{Clock, Rng};
 use mox_login::Logins;
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::TraceSwitch;
@@ -49,6 +50,7 @@ pub use pace::{
     FIRST_COMMANDS_WAIT, FLUSH_WAIT, LITERAL_WAIT,
 };
 pub use progress::PROGRESS_WAIT;
+pub use url::UrlSealer;
 
 /// IMAP for all listeners. Cheap to clone.
 #[derive(Clone)]
@@ -70,6 +72,10 @@ pub struct Services {
     pub is_pedantic: bool,
     /// After how long, and then how often, a client is told how far its search is.
     pub progress_wait: Duration,
+    /// Random bytes for keys.
+    pub rng: Arc<dyn Rng>,
+    /// Signs URLs; see [`UrlSealer`].
+    pub sealer: UrlSealer,
     /// Shown to logged-in clients by ID.
     pub version: String,
 }

@@ -184,6 +184,12 @@ impl Logins {
         Some(target.account.to_string())
     }
 
+    /// The account of a user, open, if there is one that may be used. To be asked for users of whom
+    /// it is known that they exist: opening an account takes time.
+    pub async fn account_of_owner(&self, username: &str) -> Option<Account> {
+        self.open(username.to_owned(), None).await.ok().map(|login| login.account)
+    }
+
     /// Counts the outcome of an exchange.
     pub(crate) fn count(&self, ip: IpAddr, outcome: Result<(), &LoginError>) {
         let now = self.0.clock.now();

@@ -41,6 +41,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The randomness.
     pub rng: Arc<dyn Rng>,
+    /// From which the key is made that signs URLs of messages.
+    pub url_secret: [u8; 32],
     /// All tasks.
     pub supervisor: Supervisor,
     /// How much is logged.
@@ -79,13 +81,14 @@ impl Services {
         let store = Store::with_disk(data.path(), Arc::clone(&clock), policies, disk);
         let client_keys = ClientKeys::open(data.path()).context("open database of client keys")?;
         let client_keys = Arc::new(client_keys);
+        let decoy_secret: [u8; 32] = data.secret(DECOY_SECRET, &*rng)?;
         let logins = Logins::new(
             Arc::clone(&config),
             store.clone(),
             Arc::clone(&client_keys),
             Arc::clone(&clock),
             Arc::clone(&rng),
-            data.secret(DECOY_SECRET, &*rng)?,
+            decoy_secret,
             AuthFailures::new(),
         );
         // Deviation: the specification bounds connections of an address in every mode. All clients
@@ -104,6 +107,7 @@ impl Services {
             supervisor: Supervisor::new(&*clock),
             clock,
             rng,
+            url_secret: decoy_secret,
             levels,
             received_ids,
             smtp_limits: limits(),

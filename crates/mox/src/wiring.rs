@@ -46,6 +46,8 @@ impl Drivers {
             trace: services.levels.trace_switch(package_of("mox_imapd")),
             is_pedantic: services.pedantic,
             progress_wait: mox_imapd::PROGRESS_WAIT,
+            rng: services.rng.clone(),
+            sealer: mox_imapd::UrlSealer::new(&services.url_secret),
             version: crate::VERSION.to_owned(),
         });
         Self { services: services.clone(), smtpd, imapd }

@@ -23,10 +23,11 @@ use crate::pool::Pool;
 use crate::read::Reader;
 use crate::remove::{Expunge, ExpungeOutcome};
 use crate::tx::{State, Tx};
+use crate::url_key::UrlKey;
 use crate::writer::{Queue, Writer};
 use crate::{
     AnnotationChange, Result, StoreError, annotation, check, copy, flag, remove, replace, schema,
-    secret, stage,
+    secret, stage, url_key,
 };
 use mox_base::NumSet;
 
@@ -430,6 +431,17 @@ impl Account {
     /// it. The store does not look inside.
     pub fn set_secret(&self, kind: &'static str, value: Option<Vec<u8>>) -> Pending<()> {
         self.write(move |tx| secret::set(tx, kind, value.as_deref()))
+    }
+
+    /// The key that signs URLs of messages of a mailbox. It becomes `fresh`, which must be random, if
+    /// there is none.
+    pub fn url_key(&self, mailbox: MailboxName, fresh: UrlKey) -> Pending<UrlKey> {
+        self.write(move |tx| url_key::find_or_make(tx, &mailbox, &fresh))
+    }
+
+    /// Forgets the key of a mailbox, or those of all.
+    pub fn reset_url_keys(&self, mailbox: Option<MailboxName>) -> Pending<()> {
+        self.write(move |tx| url_key::reset(tx, mailbox.as_ref()))
     }
 
     /// Empties the search index. It is filled anew, from the next tick of the store on;

@@ -151,6 +151,11 @@ fn references(db: &Connection, faults: &mut Faults) -> Result<()> {
             "annotation of no mailbox",
             "SELECT mailbox FROM annotation WHERE mailbox != 0 AND mailbox NOT IN (SELECT id FROM mailbox)",
         ),
+        (
+            "key of urls of no mailbox",
+            "SELECT mailbox FROM url_key WHERE mailbox NOT IN (SELECT id FROM mailbox) \
+             OR length(key) != 32",
+        ),
         ("message without metadata", "SELECT id FROM msg WHERE id NOT IN (SELECT id FROM meta)"),
         ("message without body", "SELECT id FROM msg WHERE body NOT IN (SELECT id FROM body)"),
         (

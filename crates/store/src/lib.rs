@@ -42,6 +42,7 @@ mod stage;
 mod store;
 mod thread;
 mod tx;
+mod url_key;
 mod writer;
 
 pub use account::Account;
@@ -70,4 +71,5 @@ pub use search::{Found, KeepGoing, Needed, Progress, QUERY_DEPTH_MAX, Query};
 pub use stage::{INLINE_BYTES_MAX, Staged};
 pub use store::{ACCOUNT_NAME_BYTES_MAX, IDLE_ACCOUNT_SECS, IDLE_ACCOUNTS_MAX, Store};
 pub use thread::THREAD_PARENTS_MAX;
+pub use url_key::{URL_KEY_BYTES, UrlKey};
 pub use writer::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX};

@@ -8,6 +8,7 @@ use crate::copy::move_everything;
 use crate::feed::ChangeKind;
 use crate::remove::remove_everything;
 use crate::tx::Tx;
+use crate::url_key;
 use crate::{Result, StoreError};
 
 /// The most mailboxes an account may have. Ours.
@@ -309,6 +310,7 @@ pub(crate) fn delete(tx: &mut Tx<'_>, name: &MailboxName) -> Result<()> {
     let id = mailbox.id;
     remove_everything(tx, mailbox)?;
     annotation::forget(tx, id)?;
+    url_key::forget(tx, id)?;
     tx.db().execute("DELETE FROM mailbox WHERE id = ?1", [id.0])?;
     // UIDVALIDITY is never used again, so nobody can ask what went from this mailbox.
     tx.db().execute("DELETE FROM gone WHERE mailbox = ?1", [id.0])?;

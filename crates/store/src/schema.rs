@@ -137,6 +137,7 @@ CREATE TABLE annotation(
     is_binary INTEGER NOT NULL,
     PRIMARY KEY(mailbox, name)
 ) WITHOUT ROWID;
+CREATE TABLE url_key(mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);
 ";
 
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.

@@ -20,6 +20,7 @@ mod notify;
 mod quota;
 mod search;
 mod select;
+mod url_auth;
 
 use std::fmt;
 
@@ -216,7 +217,8 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
             | Name::Unauthenticate
             | Name::Expunge
     );
-    if !plain {
+    // RESETKEY has arguments or none.
+    if !plain && name != Name::ResetKey {
         lexer.sp()?;
     }
     let command = match name {
@@ -239,6 +241,9 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
         Name::Lsub => list::lsub(lexer)?,
         Name::Status => mailbox::status(lexer)?,
         Name::Notify => notify::notify(lexer)?,
+        Name::GenUrlAuth => url_auth::genurlauth(lexer)?,
+        Name::ResetKey => url_auth::resetkey(lexer)?,
+        Name::UrlFetch => url_auth::urlfetch(lexer)?,
         Name::Append | Name::Replace | Name::UidReplace => return lexer.fail(Expected::Message),
         Name::UidExpunge => lexer.sequence_set().map(Command::UidExpunge)?,
         Name::Search | Name::UidSearch => search::search(lexer)?,
@@ -334,7 +339,7 @@ mod tests {
 
         #[test]
         fn any_text_after_a_command_is_survived(
-            name in "(UID )?(FETCH|SEARCH|ESEARCH|SORT|THREAD|STORE|LIST|SELECT|STATUS|ID|LOGIN|CREATE|APPEND|NOTIFY) ",
+            name in "(UID )?(FETCH|SEARCH|ESEARCH|SORT|THREAD|STORE|LIST|SELECT|STATUS|ID|LOGIN|CREATE|APPEND|NOTIFY|GENURLAUTH|RESETKEY|URLFETCH) ",
             rest in "[ ()\\[\\]<>{}\"\\\\a-zA-Z0-9.:,*$%+-]{0,60}",
         ) {
             let line = format!("a {name}{rest}");

@@ -71,6 +71,37 @@ pub fn body_structure(
     result
 }
 
+/// `body` of a part by its IMAP number, an empty path being the message itself, extended. `false`,
+/// and nothing is appended, if there is no such part. RFC 9051 §6.4.5.1, RFC 5524 §3.2.
+///
+/// On an error nothing is appended either.
+pub fn part_structure(
+    out: &mut Vec<u8>,
+    root: PartRef<'_>,
+    path: &[u32],
+    utf8: bool,
+) -> Result<bool, BlobError> {
+    let mut part = root;
+    // Whether it is a message, which is numbered from inside, or a numbered part.
+    let mut is_message = true;
+    for number in path {
+        if !is_message && let Some((_, inner, _)) = part.message()? {
+            part = inner;
+            is_message = true;
+        }
+        let index = usize::try_from(*number).unwrap_or(usize::MAX).saturating_sub(1);
+        if part.is_multipart() {
+            let Some(child) = part.parts().nth(index) else { return Ok(false) };
+            part = child?;
+        } else if !is_message || index != 0 {
+            return Ok(false);
+        }
+        is_message = false;
+    }
+    body_structure(out, &part, true, utf8)?;
+    Ok(true)
+}
+
 #[derive(Clone, Copy)]
 struct How {
     extended: bool,

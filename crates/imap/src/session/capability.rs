@@ -32,6 +32,8 @@ const ALWAYS: &[&str] = &[
     "MULTIAPPEND",
     "REPLACE",
     "CATENATE",
+    "URLAUTH",
+    "URLAUTH=BINARY",
     "NOTIFY",
     "APPENDLIMIT=9223372036854775807",
     "SAVEDATE",

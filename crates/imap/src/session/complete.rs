@@ -6,6 +6,7 @@ use super::op::{Outcome, Refusal};
 use super::{
     Action, Session, Tagged, Waiting, append, auth, capability, fetch, filters, list, mailbox,
     metadata, move_messages, multisearch, notify, quota, search, select, thread, unauthenticate,
+    url_auth,
 };
 use crate::print;
 
@@ -37,6 +38,8 @@ pub(super) enum Pending {
     Sources(Box<crate::types::MultiSearch>),
     MultiSearch(multisearch::Searching),
     Notify,
+    UrlAuth,
+    ResetKey(Option<MailboxName>),
     Thread,
 }
 
@@ -63,6 +66,7 @@ impl Session {
             (Pending::Append(append, step), outcome) => {
                 append::complete(self, cmd, append, step, outcome)
             }
+            (Pending::UrlAuth, outcome) => url_auth::generated(self, cmd, outcome),
             (Pending::Select(selecting), outcome) => {
                 select::complete(self, cmd, &selecting, outcome)
             }
@@ -92,6 +96,9 @@ impl Session {
             (Pending::Status(name, items), Outcome::Status(status)) => {
                 print::status(&mut self.out, name.as_str(), &items, &status, self.enabled.utf8());
                 self.done(cmd)
+            }
+            (Pending::ResetKey(name), Outcome::Done) => {
+                url_auth::was_reset(self, cmd, name.as_ref())
             }
             (Pending::Fetch, Outcome::Fetched(fetched)) => fetch::fetched(self, cmd, fetched),
             (Pending::Store(storing), Outcome::Stored(stored)) => {

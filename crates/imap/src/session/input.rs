@@ -7,7 +7,7 @@ use mox_base::MailboxName;
 use super::{
     Action, Answered, Op, Pending, Session, State, Tagged, View, Waiting, append, auth, capability,
     compress, context, fetch, filters, list, mailbox, metadata, move_messages, multisearch, notify,
-    quota, search, select, thread, unauthenticate,
+    quota, search, select, thread, unauthenticate, url_auth,
 };
 use crate::parser::{self, Options, ParseError};
 use crate::print::{self, Code, Status};
@@ -159,6 +159,11 @@ impl Session {
                 self.perform(cmd, Pending::Lsub(reference, pattern), op)
             }
             Command::Status { mailbox, items } => mailbox::status(self, cmd, &mailbox, items),
+            Command::GenUrlAuth(urls) => url_auth::generate(self, cmd, urls),
+            Command::ResetKey { mailbox, mechanisms } => {
+                url_auth::reset(self, cmd, mailbox.as_ref(), &mechanisms)
+            }
+            Command::UrlFetch(urls) => url_auth::fetch(self, cmd, urls),
             Command::Notify(notify) => notify::notify(self, cmd, notify),
             Command::UidExpunge(set) => move_messages::expunge(self, cmd, Some(&set)),
             Command::Search(search) => search::search(self, cmd, search),

@@ -48,6 +48,7 @@ mod select;
 mod tell;
 mod thread;
 mod unauthenticate;
+mod url_auth;
 mod view;
 
 use mox_base::ModSeq;
@@ -65,7 +66,8 @@ pub use notify::{DELAYED_REMOVALS_MAX, NOTIFY_MAILBOXES_MAX};
 pub use op::{
     AppendOp, Appended, Copied, CopyOp, Expunged, Facts, FactsOf, FetchOp, Fetched, Found,
     GetMetadataOp, MailboxInfo, MessageState, MetadataFound, Op, Outcome, QresyncData, QuotaUse,
-    Refusal, Resync, SearchOp, SelectOp, Snapshot, StoreOp, Stored, Targets, ThreadOp, UrlPart,
+    Refusal, Resync, SearchOp, SelectOp, Snapshot, StoreOp, Stored, Targets, ThreadOp, UrlFetchOp,
+    UrlPart, UrlRump,
 };
 pub use select::{ClientState, SAMPLE_NUMBERS_MAX, client_state};
 use tell::{Resume, Telling};

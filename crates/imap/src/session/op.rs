@@ -15,7 +15,7 @@ use crate::print::{MailboxStatus, Naming};
 use crate::types::url::ImapUrl;
 use crate::types::{
     FetchItem, FlagList, MetadataDepth, MetadataValue, NumSet, Qresync, ResolvedKey, SortKey,
-    StoreAction, ThreadAlgorithm, ThreadEntry, UidMap, Wanted,
+    StoreAction, ThreadAlgorithm, ThreadEntry, UidMap, UrlFetch, Wanted,
 };
 
 /// A question to the driver.
@@ -131,6 +131,18 @@ pub enum Op {
         /// Which it is.
         uid: Uid,
     },
+    /// Sign URLs of the user's own mailboxes, making keys where there are none. Answered by `Urls`, in
+    /// their order, or `Refused`; [`Refusal::BadUrl`] for one that names no mailbox of the user.
+    GenUrlAuth(Vec<UrlRump>),
+    /// Forget the key of a mailbox, or those of all. Answered by `Done` or `Refused`.
+    ResetUrlKeys(Option<MailboxName>),
+    /// Write URLFETCH responses. Answered by `Done`, or `Refused` if something broke.
+    UrlFetch {
+        /// What of which.
+        urls: Vec<UrlFetchOp>,
+        /// Whether strings may be UTF-8.
+        utf8: bool,
+    },
     /// Write FETCH responses. Answered by `Fetched`.
     Fetch(FetchOp),
     /// Change flags. Answered by `Stored`.
@@ -194,6 +206,8 @@ pub enum Outcome {
     Mailboxes(Vec<MailboxInfo>),
     Status(MailboxStatus),
     Appended(Appended),
+    /// URLs with their tokens.
+    Urls(Vec<String>),
     Fetched(Fetched),
     Stored(Stored),
     Copied(Copied),
@@ -446,6 +460,25 @@ pub struct UrlPart {
     pub url: ImapUrl,
     /// The selected mailbox: of URLs that name none.
     pub selected: Option<MailboxId>,
+}
+
+/// A URL to be signed. RFC 4467 §7.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlRump {
+    /// The URL as the client wrote it: what the token is made from.
+    pub text: String,
+    /// What it says: it has a server with a user, a mailbox, and who may use it.
+    pub url: ImapUrl,
+}
+
+/// A URL to be fetched. RFC 4467 §7.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlFetchOp {
+    /// What is asked for.
+    pub fetch: UrlFetch,
+    /// What the URL says; `None` for one that is not to be had, of which the answer is NIL. It has a
+    /// server with a user, a mailbox, who may use it, and a token of INTERNAL.
+    pub url: Option<Box<ImapUrl>>,
 }
 
 /// Messages were appended.

@@ -38,6 +38,9 @@ pub enum Name {
     Replace,
     Idle,
     Notify,
+    GenUrlAuth,
+    ResetKey,
+    UrlFetch,
     GetMetadata,
     SetMetadata,
     GetQuota,
@@ -114,6 +117,9 @@ const NAMES: &[(&str, Name, LegalIn)] = &[
     ("NOTIFY", Name::Notify, LegalIn::Authenticated),
     ("ESEARCH", Name::Esearch, LegalIn::Authenticated),
     ("CANCELUPDATE", Name::CancelUpdate, LegalIn::Selected),
+    ("GENURLAUTH", Name::GenUrlAuth, LegalIn::Authenticated),
+    ("RESETKEY", Name::ResetKey, LegalIn::Authenticated),
+    ("URLFETCH", Name::UrlFetch, LegalIn::Authenticated),
     ("CHECK", Name::Check, LegalIn::Selected),
     ("CLOSE", Name::Close, LegalIn::Selected),
     ("UNSELECT", Name::Unselect, LegalIn::Selected),
@@ -261,6 +267,17 @@ pub enum Command {
     GetQuota(String),
     /// SETQUOTA, of which nothing is of interest: it is refused.
     SetQuota,
+    /// GENURLAUTH: each URL with the mechanism that signs it, in upper case.
+    GenUrlAuth(Vec<(String, String)>),
+    /// RESETKEY.
+    ResetKey {
+        /// Of which mailbox; `None` for all.
+        mailbox: Option<MailboxArg>,
+        /// For which mechanisms, in upper case; empty for INTERNAL.
+        mechanisms: Vec<String>,
+    },
+    /// URLFETCH.
+    UrlFetch(Vec<UrlFetch>),
     /// UID EXPUNGE.
     UidExpunge(SetArg),
     /// SEARCH and SORT.
@@ -282,6 +299,31 @@ pub enum Command {
         /// Where to.
         mailbox: MailboxArg,
     },
+}
+
+/// The most URLs in one GENURLAUTH or URLFETCH. Ours; each is looked up.
+pub const URLS_MAX: usize = 500;
+
+/// A URL of URLFETCH and what is wanted of it. RFC 4467 §7, RFC 5524 §3.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlFetch {
+    /// The URL as the client wrote it, which comes back in the answer.
+    pub url: String,
+    /// The data, if it is wanted.
+    pub data: Option<UrlData>,
+    /// `BODYPARTSTRUCTURE`.
+    pub with_structure: bool,
+}
+
+/// How data comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlData {
+    /// Alone, as RFC 4467 has it.
+    Plain,
+    /// `BODY`: the same, named.
+    Body,
+    /// `BINARY`: without its content-transfer-encoding.
+    Binary,
 }
 
 /// A mailbox name as the client wrote it, decoded but not yet checked.

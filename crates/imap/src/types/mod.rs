@@ -20,7 +20,8 @@ pub mod utf7;
 
 pub use command::{
     AppendMessage, Authenticate, Command, Create, Fetch, GetMetadata, LegalIn, List, Login,
-    MailboxArg, Name, Qresync, Search, Select, SetMetadata, Store, StoreAction, Thread,
+    MailboxArg, Name, Qresync, Search, Select, SetMetadata, Store, StoreAction, Thread, URLS_MAX,
+    UrlData, UrlFetch,
 };
 pub use fetch::{
     BinarySection, BodySection, FETCH_ITEMS_MAX, FetchItem, FetchModifiers, Partial,

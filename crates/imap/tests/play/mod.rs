@@ -9,7 +9,7 @@
 //! Answers, words separated by spaces, states written `uid/modseq/flag,flag`:
 //! `ok`, `no NAME`, `challenge TEXT`, `selected key=value…`, `created names…`,
 //! `mailboxes name:letters…` (s subscribed, n no mailbox, and special uses), `status numbers…`,
-//! `appended uids modseq [elsewhere]`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
+//! `signed urls…`, `appended uids modseq [elsewhere]`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
 //! `threads depth:uid…`, `updated uids[:uid>last,…]…` (`-` for the front), `foundin id:uids[:modseq]…`,
 //! `metadata name=value… [omitted=n]` (`·` is a space), `quota used limit`, `resynced uids modseq states…`.
@@ -292,6 +292,22 @@ fn question(op: &Op) -> String {
             flags(list),
             date.map_or(String::new(), |date| format!(" at {}", date.0)),
         ),
+        Op::GenUrlAuth(rumps) => {
+            let urls: Vec<_> = rumps.iter().map(|rump| rump.text.as_str()).collect();
+            format!("sign {}", urls.join(" "))
+        }
+        Op::ResetUrlKeys(None) => "reset all keys".to_owned(),
+        Op::ResetUrlKeys(Some(mailbox)) => format!("reset key {mailbox}"),
+        Op::UrlFetch { urls, .. } => {
+            let urls = urls.iter().map(|op| match &op.url {
+                Some(url) => {
+                    let structure = if op.fetch.with_structure { " structure" } else { "" };
+                    format!("{url} {:?}{structure}", op.fetch.data)
+                }
+                None => "nil".to_owned(),
+            });
+            format!("urlfetch {}", urls.collect::<Vec<_>>().join(", "))
+        }
         Op::Replace { mailbox, uid, .. } => format!("replace {uid} {mailbox}"),
         Op::Fetch(fetch) => {
             let on = |on: bool, word: &'static str| if on { word } else { "" };
@@ -388,6 +404,7 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
             uids: set(word_at(0)),
             modseq: modseq(word_at(1)),
         }),
+        "signed" => Outcome::Urls(words.iter().map(ToString::to_string).collect()),
         "fetched" => {
             let expunge_issued = words.contains(&"expunged");
             let at = words.iter().position(|word| *word == "newer").unwrap_or(words.len());

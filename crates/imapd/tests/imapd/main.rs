@@ -42,3 +42,5 @@ mod support;
 mod uidonly;
 #[cfg(test)]
 mod unauthenticate;
+#[cfg(test)]
+mod url_auth;

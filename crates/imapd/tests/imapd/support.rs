@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mox_base::{Clock, MailboxName, Rng};
 use mox_config::{Live, NamedFiles};
-use mox_imapd::{Imapd, PROGRESS_WAIT, Port, Services};
+use mox_imapd::{Imapd, PROGRESS_WAIT, Port, Services, UrlSealer};
 use mox_login::{Logins, set_password};
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::TraceSwitch;
@@ -103,6 +103,8 @@ pub(crate) fn server_with(setup: Setup) -> Server {
         trace: TraceSwitch::default(),
         is_pedantic: false,
         progress_wait: setup.progress_wait,
+        rng: Arc::<TestRng>::new(TestRng::new(2)),
+        sealer: UrlSealer::new(&[8; 32]),
         version: "0.0.1".to_owned(),
     };
     let stopping = CancellationToken::new();

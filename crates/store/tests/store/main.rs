@@ -21,4 +21,6 @@ mod support;
 #[cfg(test)]
 mod threads;
 #[cfg(test)]
+mod url_keys;
+#[cfg(test)]
 mod versions;

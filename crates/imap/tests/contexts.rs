@@ -106,8 +106,8 @@ impl Mailbox {
         Found { uids, order, ..Found::default() }
     }
 
-    fn updated(&self, changed: &UidMap, of: &UpdateOf) -> Updated {
-        let uids = self.found(changed, &of.key, &[]).uids;
+    fn updated(&self, changed: &NumSet, of: &UpdateOf) -> Updated {
+        let uids = self.found(&UidMap::from(changed.clone()), &of.key, &[]).uids;
         let mut places = Vec::new();
         if let Some(key) = of.sort.first() {
             let new = uids.iter().filter(|uid| !of.order.contains(uid));
@@ -122,7 +122,7 @@ impl Mailbox {
                 }
             }
         }
-        Updated { uids, places }
+        Updated { looked: changed.clone(), uids, places, looked_at: None }
     }
 }
 

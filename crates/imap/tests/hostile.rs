@@ -30,7 +30,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("ESEARCH IN (personal selected) RETURN (SAVE COUNT) OR 1:* $"),
         Just("ESEARCH IN (subtree-one x) 2:3"),
         Just("UID SEARCH RETURN (UPDATE COUNT) UNSEEN"),
-        Just("SORT RETURN (UPDATE) (DATE) UTF-8 2:*"),
+        Just("SORT RETURN (UPDATE) (DATE) UTF-8 YOUNGER 60 2:*"),
         Just("CANCELUPDATE \"a\" \"b\""),
         Just("SEARCH RETURN (SAVE) OR FILTER x FILTER y"),
         Just("UID MOVE 2 x"),

@@ -1,21 +1,26 @@
 //! Which messages that changed are in the results that a session keeps up to date, and where.
 //!
+//! Where a program has ages, the messages that have just come of one are looked at as well; whoever
+//! waits in IDLE hears of them with the next change.
+//!
 //! What a message is sorted by never changes, so the order of a result stays right and a new
 //! message is put in its place by looking at a few others: the cost grows with the logarithm of the
 //! result.
 //!
-//! Source: RFC 5267 §4.3.
+//! Source: RFC 5267 §4.3, RFC 5032 §2.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
 
 use mox_base::{MailboxId, Uid, UnixSeconds};
 use mox_imap::session::{Outcome, UpdateOf, UpdateOp, Updated};
-use mox_store::{KeepGoing, Needed, Reader, SortKey, StoreError};
+use mox_imap::types::{ResolvedKey, SearchKey};
+use mox_store::{KeepGoing, Needed, Query, Reader, SortKey, StoreError};
 
 use crate::connection::{Connection, End, no_account};
 use crate::progress::watched;
 use crate::refusal;
-use crate::search::{query, store_key};
+use crate::search::{numbers, query, store_key};
 
 /// How many messages of a result are looked at in one step to find a place in it.
 const PIVOTS: usize = 64;
@@ -23,12 +28,19 @@ const PIVOTS: usize = 64;
 /// New messages fewer than one in so many are put in their places one by one; else all is sorted.
 const PLACED_PART: usize = 256;
 
+/// How long ages are left alone after they were looked at, in seconds. A look costs a scan of the
+/// mailbox's rows.
+pub const AGES_PAUSE_SECS: i64 = 10;
+
 /// Looks at the messages that changed.
 pub(crate) async fn update(connection: &mut Connection, op: UpdateOp) -> Result<Outcome, End> {
     let (cid, now) = (connection.cid, connection.imapd.services.clock.now());
     let Some(account) = connection.account() else {
         return Ok(no_account());
     };
+    if op.changed.is_empty() && !op.contexts.iter().any(|context| is_due(context, now)) {
+        return Ok(Outcome::Updated(vec![Updated::default(); op.contexts.len()]));
+    }
     let looked =
         watched(connection, None, move |keep_going| look(&account.read()?, &op, now, keep_going));
     Ok(refusal::outcome(cid, looked.await?, Outcome::Updated))
@@ -40,19 +52,52 @@ fn look(
     now: UnixSeconds,
     keep_going: KeepGoing<'_>,
 ) -> Result<Vec<Updated>, StoreError> {
-    let changed: Vec<u32> = op.changed.ranges().flat_map(|(first, last)| first..=last).collect();
     let mut all = Vec::with_capacity(op.contexts.len());
     for context in &op.contexts {
+        let (mut looked, mut looked_at) = (op.changed.clone(), None);
+        if let Some(since) = context.looked_at.filter(|_| is_due(context, now)) {
+            let known = numbers(&op.known);
+            let aged = aged(&context.key, since, now);
+            let aged = reader.search(op.mailbox, &known, aged, Needed::All, keep_going)?;
+            looked = looked.union(&aged.uids.into_iter().map(Uid::get).collect());
+            looked_at = Some(now);
+        }
+        let asked: Vec<u32> = looked.iter().collect();
         let key = query((*context.key).clone(), now);
-        let found = reader.search(op.mailbox, &changed, key, Needed::All, keep_going)?;
+        let found = reader.search(op.mailbox, &asked, key, Needed::All, keep_going)?;
         let uids: Vec<u32> = found.uids.into_iter().map(Uid::get).collect();
         let places = match context.sort.is_empty() {
             true => Vec::new(),
             false => places(reader, op.mailbox, context, &uids)?,
         };
-        all.push(Updated { uids: uids.into_iter().collect(), places });
+        all.push(Updated { looked, uids: uids.into_iter().collect(), places, looked_at });
     }
     Ok(all)
+}
+
+/// Whether ages are to be looked at again.
+fn is_due(context: &UpdateOf, now: UnixSeconds) -> bool {
+    // A clock that was set back has changed ages too.
+    context.looked_at.is_some_and(|at| now.0.abs_diff(at.0) >= AGES_PAUSE_SECS.unsigned_abs())
+}
+
+/// What has come of one of the ages in a program between two times. RFC 5032 §2.
+fn aged(key: &ResolvedKey, since: UnixSeconds, now: UnixSeconds) -> Query {
+    let ages = RefCell::new(BTreeSet::new());
+    key.any(&|key| {
+        if let SearchKey::Older(secs) | SearchKey::Younger(secs) = key {
+            ages.borrow_mut().insert(*secs);
+        }
+        false
+    });
+    let (first, last) = (since.min(now), since.max(now));
+    let is_other = |secs: u32| {
+        let before = |time: UnixSeconds| time.plus_secs(-i64::from(secs));
+        let between = vec![Query::Younger(before(first)), Query::Older(before(last))];
+        Query::Not(Box::new(Query::And(between)))
+    };
+    // Any of them: flat, as there may be many.
+    Query::Not(Box::new(Query::And(ages.into_inner().into_iter().map(is_other).collect())))
 }
 
 /// Where those of the messages belong that are not in the result.

@@ -43,6 +43,7 @@ use mox_net::{ConnectionLimits, Incoming};
 pub use append::STAGED_BYTES_MAX;
 pub use catenate::CATENATED_BYTES_MAX;
 pub use connection::SLOW_AFTER_FAILURES;
+pub use context::AGES_PAUSE_SECS;
 pub use fetch::{PAGE_BYTES, PAGE_MESSAGES};
 pub use notify::NOTIFY_PAUSE;
 pub use pace::{

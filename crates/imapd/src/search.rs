@@ -47,6 +47,7 @@ fn find(
         highest_modseq: (!found.uids.is_empty()).then_some(found.modseq),
         uids: found.uids.into_iter().collect(),
         order,
+        at: now,
         relevancy: found.relevancy,
     })
 }
@@ -103,6 +104,7 @@ fn find_in(
                 highest_modseq: Some(found.modseq),
                 uids: found.uids.into_iter().collect(),
                 order: Vec::new(),
+                at: now,
                 relevancy: found.relevancy,
             };
             all.push(FoundIn { mailbox: *mailbox, found });
@@ -166,7 +168,7 @@ pub(crate) async fn thread(connection: &mut Connection, op: ThreadOp) -> Result<
     })
 }
 
-fn numbers(known: &UidMap) -> Vec<u32> {
+pub(crate) fn numbers(known: &UidMap) -> Vec<u32> {
     known.ranges().flat_map(|(first, last)| first..=last).collect()
 }
 

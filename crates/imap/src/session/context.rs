@@ -3,8 +3,8 @@
 //! A context holds the result as the client knows it. When messages come or change, the driver is
 //! asked which of them match now, and the client is told the difference; when messages go, they
 //! leave the results first. Nothing else is looked at, so that what a change costs does not grow
-//! with the mailbox: the sets of a program are fixed when it is given, and programs that match by
-//! the time of day are refused.
+//! with the mailbox: the sets of a program are fixed when it is given. Only where a program matches by
+//! age the driver looks for messages that have come of it, now and then.
 //!
 //! Source: RFC 5267 §4.3.
 //!
@@ -14,7 +14,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use mox_base::MailboxId;
+use mox_base::{MailboxId, UnixSeconds};
 
 use super::search_answer::{Numbers, start_extended};
 use super::{Action, Op, Session, State, Tagged};
@@ -36,8 +36,10 @@ const CHANGED_MAX: usize = 10_000;
 pub struct UpdateOp {
     /// The mailbox.
     pub mailbox: MailboxId,
-    /// The messages to look at, all of which the session knows.
-    pub changed: UidMap,
+    /// The messages the session knows.
+    pub known: Arc<UidMap>,
+    /// Those of them to look at.
+    pub changed: NumSet,
     /// The results.
     pub contexts: Vec<UpdateOf>,
 }
@@ -51,16 +53,23 @@ pub struct UpdateOf {
     pub sort: Vec<SortKey>,
     /// If it is sorted, the result as it was.
     pub order: Arc<Vec<u32>>,
+    /// If messages match by their age, when it was last seen which do: those that time has changed
+    /// since then are to be looked at too.
+    pub looked_at: Option<UnixSeconds>,
 }
 
 /// The answer for one result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Updated {
-    /// Which of the messages match.
+    /// The messages that were looked at.
+    pub looked: NumSet,
+    /// Which of them match.
     pub uids: NumSet,
     /// If it is sorted, for each of them that is not in [`UpdateOf::order`], in the order they are to
     /// have: the message, and the last one of that order that goes before it.
     pub places: Vec<(u32, Option<u32>)>,
+    /// For [`UpdateOf::looked_at`] the next time.
+    pub looked_at: Option<UnixSeconds>,
 }
 
 /// The results of one session that are kept up to date.
@@ -81,6 +90,8 @@ struct Context {
     key: Arc<ResolvedKey>,
     sort: Vec<SortKey>,
     result: Kept,
+    /// Of those that match by age. RFC 5032 §2.
+    looked_at: Option<UnixSeconds>,
 }
 
 /// A result, as UIDs.
@@ -122,13 +133,19 @@ impl Contexts {
         !self.all.is_empty() && (self.all_changed || !self.changed.is_empty())
     }
 
+    /// Whether a result changes with time. RFC 5032 §2.
+    pub(super) fn has_ages(&self) -> bool {
+        self.all.iter().any(|context| context.looked_at.is_some())
+    }
+
     /// What to ask of the driver.
-    fn op(&mut self, mailbox: MailboxId, known: &UidMap) -> UpdateOp {
+    fn op(&mut self, mailbox: MailboxId, known: &Arc<UidMap>) -> UpdateOp {
         let changed: NumSet = std::mem::take(&mut self.changed).into_iter().collect();
         let changed = match std::mem::take(&mut self.all_changed) {
-            true => known.clone(),
-            false => known.intersection(&changed).into(),
+            true => known.to_set(),
+            false => known.intersection(&changed),
         };
+        let known = Arc::clone(known);
         let of = |context: &Context| UpdateOf {
             key: Arc::clone(&context.key),
             sort: context.sort.clone(),
@@ -136,8 +153,9 @@ impl Contexts {
                 Kept::Set(_) => Arc::default(),
                 Kept::Order(order) => Arc::clone(order),
             },
+            looked_at: context.looked_at,
         };
-        UpdateOp { mailbox, changed, contexts: self.all.iter().map(of).collect() }
+        UpdateOp { mailbox, known, changed, contexts: self.all.iter().map(of).collect() }
     }
 
     /// Messages are about to leave the view, and with it the results. RFC 5267 §4.3.4.
@@ -160,19 +178,14 @@ impl Contexts {
     }
 
     /// The driver has looked at the messages that changed. RFC 5267 §4.3.3, RFC 5267 §4.3.4.
-    fn update(
-        &mut self,
-        view: &UidMap,
-        changed: &NumSet,
-        updates: Vec<Updated>,
-        uidonly: bool,
-        out: &mut Vec<u8>,
-    ) {
+    fn update(&mut self, view: &UidMap, updates: Vec<Updated>, uidonly: bool, out: &mut Vec<u8>) {
         for (context, updated) in self.all.iter_mut().zip(updates) {
+            context.looked_at = context.looked_at.and(updated.looked_at.or(context.looked_at));
+            let looked = view.intersection(&updated.looked);
             let (gone, new) = match &mut context.result {
                 Kept::Set(set) => {
-                    let no_more = changed.difference(&updated.uids);
-                    let new = updated.uids.intersection(changed).difference(set);
+                    let no_more = looked.difference(&updated.uids);
+                    let new = updated.uids.intersection(&looked).difference(set);
                     let gone = take_from_set(set, &no_more);
                     *set = set.union(&new);
                     (gone, new.iter().map(|uid| (0, uid)).collect())
@@ -182,7 +195,7 @@ impl Contexts {
                     let last_of = updated.places;
                     // A message that goes may be the one that another comes after.
                     let old = Arc::clone(order);
-                    let gone = take_from_order(order, |uid| changed.contains(uid) && !matches(uid));
+                    let gone = take_from_order(order, |uid| looked.contains(uid) && !matches(uid));
                     (gone, put_in_order(order, &old, &last_of))
                 }
             };
@@ -328,12 +341,8 @@ pub(super) struct Opening {
 impl Opening {
     /// What a result is kept up to date by, or why not.
     ///
-    /// Deviation: RFC 5267 §4.3.1 lets a server refuse; we do where messages would come and go by
-    /// time alone (RFC 5032 §2), as nobody would look, and where they are sorted by relevancy.
+    /// Deviation: RFC 5267 §4.3.1 lets a server refuse; we do where messages are sorted by relevancy.
     pub(super) fn new(key: ResolvedKey, sort: &[SortKey]) -> Result<Self, &'static str> {
-        if key.any(&|key| matches!(key, SearchKey::Older(_) | SearchKey::Younger(_))) {
-            return Err("no updates of what changes with time");
-        }
         if sort.iter().any(|key| key.by == SortBy::Relevancy) {
             return Err("no updates in order of relevancy");
         }
@@ -361,7 +370,16 @@ pub(super) fn is_open(session: &Session, tag: &str) -> bool {
 }
 
 /// The result that was told is kept up to date from now on.
-pub(super) fn open(session: &mut Session, cmd: &Tagged, opening: Opening, uids: &Numbers) {
+///
+/// - `at`: the time by which it was found.
+pub(super) fn open(
+    session: &mut Session,
+    cmd: &Tagged,
+    opening: Opening,
+    uids: &Numbers,
+    at: UnixSeconds,
+) {
+    let by_age = |key: &ResolvedKey| matches!(key, SearchKey::Older(_) | SearchKey::Younger(_));
     let State::Selected(view) = &mut session.state else { return };
     let result = match uids {
         Numbers::Set(set) => Kept::Set(set.clone()),
@@ -374,6 +392,7 @@ pub(super) fn open(session: &mut Session, cmd: &Tagged, opening: Opening, uids: 
     view.contexts.get_or_insert_default().all.push(Context {
         tag: cmd.tag.clone(),
         by_uid: cmd.name.is_uid(),
+        looked_at: opening.key.any(&by_age).then_some(at),
         key: Arc::new(opening.key),
         sort: opening.sort,
         result,
@@ -402,21 +421,24 @@ pub(super) fn cancel(session: &mut Session, cmd: Tagged, tags: &[String]) -> Act
 
 impl Session {
     /// What to ask so that contexts are right again.
-    pub(super) fn update_op(&mut self) -> Option<(NumSet, Op)> {
+    pub(super) fn update_op(&mut self) -> Option<Op> {
         let State::Selected(view) = &mut self.state else { return None };
-        let contexts = view.contexts.as_mut().filter(|contexts| contexts.has_changed())?;
+        let contexts = view.contexts.as_mut()?;
+        let has_ages = contexts.has_ages();
+        if !has_ages && !contexts.has_changed() {
+            return None;
+        }
         let op = contexts.op(view.mailbox, &view.uids);
-        let changed = op.changed.to_set();
-        (!changed.is_empty()).then(|| (changed, Op::Update(Box::new(op))))
+        (has_ages || !op.changed.is_empty()).then(|| Op::Update(Box::new(op)))
     }
 
     /// The driver has looked. If it could not, what the client has is wrong from now on.
-    pub(super) fn updated(&mut self, changed: &NumSet, updates: Option<Vec<Updated>>) {
+    pub(super) fn updated(&mut self, updates: Option<Vec<Updated>>) {
         let State::Selected(view) = &mut self.state else { return };
         let out = &mut self.out;
         match (updates, &mut view.contexts) {
             (Some(updates), Some(contexts)) => {
-                contexts.update(&view.uids, changed, updates, self.enabled.uidonly, out);
+                contexts.update(&view.uids, updates, self.enabled.uidonly, out);
             }
             _ => view.contexts.take().into_iter().for_each(|contexts| contexts.give_up(out)),
         }

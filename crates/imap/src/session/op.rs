@@ -660,6 +660,8 @@ pub struct Found {
     pub highest_modseq: Option<ModSeq>,
     /// The matches as sorted; empty unless asked for.
     pub order: Vec<u32>,
+    /// The time by which ages were reckoned. RFC 5032 §2.
+    pub at: UnixSeconds,
     /// How well each matches, 1 to 100, in ascending order of UIDs; empty unless the program has a
     /// FUZZY key. RFC 6203 §4.
     pub relevancy: Vec<u8>,

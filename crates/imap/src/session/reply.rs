@@ -78,7 +78,7 @@ impl Session {
     fn reply(&mut self, name: Name, status: Status, print: impl FnOnce(&mut Vec<u8>)) -> Action {
         self.answered = Some(Answered { name: Some(name), status });
         let may_tell = !name.freezes_numbers() && !matches!(name, Name::Select | Name::Examine);
-        if may_tell && self.has_changes(false) {
+        if may_tell && (self.has_changes(false) || self.has_aged_results()) {
             let mut reply = Vec::new();
             print(&mut reply);
             return self.tell(Resume::Reply(reply));

@@ -165,7 +165,7 @@ pub(super) fn complete(
 ) -> Action {
     let State::Selected(view) = &mut session.state else { return session.done(cmd) };
     let modseq = found.highest_modseq.filter(|_| searching.asked_modseq);
-    let relevancy = relevancy_of(&found);
+    let (at, relevancy) = (found.at, relevancy_of(&found));
     let uids = if searching.is_sorted {
         let known = |uid: &u32| view.uids.seq_of(*uid).is_some();
         Numbers::List(found.order.into_iter().filter(known).collect())
@@ -194,7 +194,7 @@ pub(super) fn complete(
         }
     }
     if let Some(opening) = searching.opening {
-        context::open(session, &cmd, opening, &uids);
+        context::open(session, &cmd, opening, &uids, at);
     }
     session.done(cmd)
 }

@@ -24,8 +24,8 @@ pub(super) enum Telling {
     Resync,
     /// To write the FETCH responses of new messages.
     New,
-    /// Which of these messages match what is kept up to date. RFC 5267 §4.3.
-    Updates(NumSet),
+    /// Which messages match what is kept up to date. RFC 5267 §4.3.
+    Updates,
     /// What the mailboxes are about whose changes wait here.
     Facts(VecDeque<Change>, BTreeMap<MailboxId, EventSet>),
 }
@@ -71,6 +71,12 @@ impl Session {
             || self.changes.has_mailboxes()
             || (is_selected && self.changes.has_messages(without_removals))
             || self.has_changed_results()
+    }
+
+    /// Whether a result may have changed with time: of that there is no news, but a command asks.
+    pub(super) fn has_aged_results(&self) -> bool {
+        let contexts = self.view().and_then(|view| view.contexts.as_ref());
+        contexts.is_some_and(|contexts| contexts.has_ages())
     }
 
     fn has_changed_results(&self) -> bool {
@@ -160,12 +166,12 @@ impl Session {
             }
             // Of messages that could not be fetched the client knows that they are there.
             (Telling::New, _) => self.tell_updates(resume),
-            (Telling::Updates(changed), outcome) => {
+            (Telling::Updates, outcome) => {
                 let updates = match outcome {
                     Outcome::Updated(updates) => Some(updates),
                     _ => None,
                 };
-                self.updated(&changed, updates);
+                self.updated(updates);
                 self.tell_rest(resume)
             }
             (Telling::Facts(changes, due), Outcome::Facts(mut facts)) => {
@@ -200,7 +206,7 @@ impl Session {
     /// is removed must still be there.
     fn tell_updates(&mut self, resume: Resume) -> Action {
         match self.update_op() {
-            Some((changed, op)) => self.ask(Telling::Updates(changed), resume, op),
+            Some(op) => self.ask(Telling::Updates, resume, op),
             None => self.tell_rest(resume),
         }
     }

@@ -235,10 +235,18 @@ fn outcome(op: &Op) -> Outcome {
             let uids = search.known.to_set();
             let order = if search.sort.is_empty() { Vec::new() } else { uids.iter().collect() };
             let relevancy = uids.iter().map(|_| 50).collect();
-            Outcome::Found(Found { uids, highest_modseq: Some(modseq(9)), order, relevancy })
+            Outcome::Found(Found {
+                uids,
+                highest_modseq: Some(modseq(9)),
+                order,
+                relevancy,
+                ..Found::default()
+            })
         }
         Op::Update(update) => {
             let updated = |of: &UpdateOf| Updated {
+                looked: NumSet::range(2, 5),
+                looked_at: of.looked_at,
                 uids: uids(),
                 places: match of.order.last() {
                     last if !of.sort.is_empty() => vec![(2, last.copied()), (4, None)],

@@ -11,7 +11,8 @@
 //! `mailboxes name:letters…` (s subscribed, n no mailbox, and special uses), `status numbers…`,
 //! `signed urls…`, `appended uids modseq [elsewhere]`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
-//! `threads depth:uid…`, `updated uids[:uid>last,…]…` (`-` for the front), `foundin id:uids[:modseq]…`,
+//! `threads depth:uid…`, `updated uids[:uid>last,…[:looked[:at]]]…` (`-` for the front, or for
+//! none; without `looked` those that were asked for), `foundin id:uids[:modseq]…`,
 //! `metadata name=value… [omitted=n]` (`·` is a space), `quota used limit`, `resynced uids modseq states…`.
 //! An answer `write TEXT` sends a line of the driver's own and answers nothing.
 //! `facts id/name/letters…` (s subscribed, i inbox; `-` for no mailbox).
@@ -26,7 +27,9 @@
     reason = "a bad transcript should fail the test"
 )]
 
-use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity};
+use mox_base::{
+    Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity, UnixSeconds,
+};
 use mox_imap::print::{MailboxStatus, Naming};
 use mox_imap::session::{
     Action, Appended, Change, Copied, Expunged, Facts, FactsOf, Fetched, Found, FoundIn,
@@ -360,12 +363,15 @@ fn question(op: &Op) -> String {
             format!("sort {} {:?} {:?}", keys.join(","), search.wanted, search.key)
         }
         Op::Update(update) => {
-            let of = |of: &UpdateOf| match of.sort.is_empty() {
-                true => format!(" {:?}", of.key),
-                false => format!(" {:?} in {:?}", of.key, of.order),
+            let of = |of: &UpdateOf| {
+                let since = of.looked_at.map_or(String::new(), |at| format!(" since {}", at.0));
+                match of.sort.is_empty() {
+                    true => format!(" {:?}{since}", of.key),
+                    false => format!(" {:?} in {:?}{since}", of.key, of.order),
+                }
             };
             let contexts: String = update.contexts.iter().map(of).collect();
-            format!("update {}{contexts}", update.changed.to_set())
+            format!("update {}{contexts}", update.changed)
         }
         Op::MultiSearch(search) => {
             let ids: Vec<_> = search.mailboxes.iter().map(|(id, _)| id.0.to_string()).collect();
@@ -432,12 +438,13 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
             uids: set(word_at(0)),
             highest_modseq: words.iter().find_map(|word| word.strip_prefix("modseq=")).map(modseq),
             order: numbers(words.iter().find_map(|word| word.strip_prefix("order="))),
+            at: UnixSeconds(100),
             relevancy: numbers(words.iter().find_map(|word| word.strip_prefix("relevancy=")))
                 .into_iter()
                 .map(|score| u8::try_from(score).unwrap())
                 .collect(),
         }),
-        "updated" => Outcome::Updated(words.iter().map(|word| updated(word)).collect()),
+        "updated" => Outcome::Updated(words.iter().map(|word| updated(op, word)).collect()),
         "foundin" => Outcome::FoundIn(words.iter().map(|word| found_in(word)).collect()),
         "facts" => Outcome::Facts(words.iter().map(|word| facts(word)).collect()),
         "metadata" => Outcome::Metadata(metadata(&words)),
@@ -464,16 +471,27 @@ fn found_in(word: &str) -> FoundIn {
     FoundIn { mailbox: MailboxId(id), found: Found { uids, highest_modseq, ..Found::default() } }
 }
 
-/// `uids[:uid>last,…]`; here ranges have a `-` between two numbers.
-fn updated(word: &str) -> Updated {
-    let (uids, places) = word.split_once(':').unwrap_or((word, ""));
+/// `uids[:uid>last,…[:looked[:at]]]`; here ranges have a `-` between two numbers.
+fn updated(op: &Op, word: &str) -> Updated {
+    let Op::Update(update) = op else { panic!("not asked for: {word}") };
+    let mut parts = word.split(':');
+    let dashed = |text: &str| if text == "-" { set(text) } else { set(&text.replace('-', ":")) };
     let place = |text: &str| {
         let (uid, last) = text.split_once('>').unwrap();
         (uid.parse().unwrap(), last.parse().ok())
     };
-    let uids = if uids == "-" { set(uids) } else { set(&uids.replace('-', ":")) };
-    let places = places.split(',').filter(|text| !text.is_empty()).map(place).collect();
-    Updated { uids, places }
+    Updated {
+        uids: dashed(parts.next().unwrap()),
+        places: parts
+            .next()
+            .into_iter()
+            .flat_map(|places| places.split(','))
+            .filter(|text| !text.is_empty())
+            .map(place)
+            .collect(),
+        looked: parts.next().map_or_else(|| update.changed.clone(), dashed),
+        looked_at: parts.next().map(|at| UnixSeconds(at.parse().unwrap())),
+    }
 }
 
 /// Numbers separated by commas.

@@ -1,6 +1,9 @@
 //! Results that are kept up to date, with a real store. RFC 5267 §4.3.
 
-use mox_base::MailboxName;
+use std::time::Duration;
+
+use mox_base::{Clock, MailboxName};
+use mox_imapd::AGES_PAUSE_SECS;
 use mox_store::{Destination, NewMessage};
 
 use crate::support::{Client, server};
@@ -180,6 +183,39 @@ async fn contexts_are_bounded() {
     client.ok("SELECT Inbox").await;
     server.deliver(mail("x").as_bytes());
     check(&mut client, "NOOP", &[]).await;
+}
+
+/// RFC 5032 §2: messages come of age without anybody doing anything.
+#[tokio::test]
+async fn time_changes_results() {
+    let server = server();
+    let mut client = server.inbox().await;
+    server.deliver(mail("old").as_bytes());
+    server.clock.advance(Duration::from_secs(60));
+    server.deliver(mail("new").as_bytes());
+    client.ok("NOOP").await;
+    client.send("a UID SEARCH RETURN (UPDATE ALL) YOUNGER 100\r\n").await;
+    assert_eq!(client.finish("a").await.0, ["* ESEARCH (TAG \"a\") UID ALL 1:2"]);
+    client.send("b UID SORT RETURN (UPDATE ALL) (REVERSE ARRIVAL) UTF-8 OLDER 70 UNSEEN\r\n").await;
+    assert_eq!(client.finish("b").await.0, ["* ESEARCH (TAG \"b\") UID"]);
+    check(&mut client, "NOOP", &[]).await;
+    server.clock.advance(Duration::from_secs(32));
+    check(&mut client, "NOOP", &["* ESEARCH (TAG \"b\") UID ADDTO (1 1)"]).await;
+    // So soon after nobody looks, but at what changes.
+    server.clock.advance(Duration::from_secs(AGES_PAUSE_SECS.unsigned_abs() - 1));
+    check(&mut client, "NOOP", &[]).await;
+    server.deliver(mail("newest").as_bytes());
+    server.clock.advance(Duration::from_secs(60));
+    let want = [
+        "* ESEARCH (TAG \"a\") UID REMOVEFROM (0 1:2) ADDTO (0 3)",
+        "* ESEARCH (TAG \"b\") UID ADDTO (1 2)",
+    ];
+    check(&mut client, "NOOP", &want).await;
+    // A clock that is set back.
+    server.clock.set(server.clock.now().plus_secs(-90));
+    let want =
+        ["* ESEARCH (TAG \"a\") UID ADDTO (0 1:2)", "* ESEARCH (TAG \"b\") UID REMOVEFROM (1 2)"];
+    check(&mut client, "NOOP", &want).await;
 }
 
 /// RFC 5267 §4.3: as it happens, in IDLE and after NOTIFY.

@@ -62,6 +62,7 @@ pub(crate) struct Server {
     pub(crate) account: Account,
     pub(crate) keys: Arc<ClientKeys>,
     pub(crate) stopping: CancellationToken,
+    pub(crate) clock: ManualClock,
     pub(crate) dir: TempDir,
 }
 
@@ -74,7 +75,7 @@ pub(crate) fn server_with(setup: Setup) -> Server {
     std::fs::write(dir.path().join("mox.conf"), MOX_CONF).unwrap();
     std::fs::write(dir.path().join("domains.conf"), DOMAINS_CONF).unwrap();
     let manual = ManualClock::at(mox_base::UnixSeconds(1_795_164_932));
-    let clock: Arc<dyn Clock> = Arc::new(manual);
+    let clock: Arc<dyn Clock> = Arc::new(manual.clone());
     let live = Live::load(dir.path(), NamedFiles::Skip, clock.now()).unwrap().0;
     let mailboxes = Policy::default_mailboxes();
     let quota_bytes = setup.quota_bytes;
@@ -108,7 +109,15 @@ pub(crate) fn server_with(setup: Setup) -> Server {
         version: "0.0.1".to_owned(),
     };
     let stopping = CancellationToken::new();
-    Server { imapd: Imapd::new(services), port: setup.port, account, keys, stopping, dir }
+    Server {
+        imapd: Imapd::new(services),
+        port: setup.port,
+        account,
+        keys,
+        stopping,
+        clock: manual,
+        dir,
+    }
 }
 
 /// What a client speaks over.

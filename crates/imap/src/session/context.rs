@@ -180,7 +180,9 @@ impl Contexts {
     /// The driver has looked at the messages that changed. RFC 5267 §4.3.3, RFC 5267 §4.3.4.
     fn update(&mut self, view: &UidMap, updates: Vec<Updated>, uidonly: bool, out: &mut Vec<u8>) {
         for (context, updated) in self.all.iter_mut().zip(updates) {
-            context.looked_at = context.looked_at.and(updated.looked_at.or(context.looked_at));
+            if context.looked_at.is_some() && updated.looked_at.is_some() {
+                context.looked_at = updated.looked_at;
+            }
             let looked = view.intersection(&updated.looked);
             let (gone, new) = match &mut context.result {
                 Kept::Set(set) => {

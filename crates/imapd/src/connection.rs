@@ -75,7 +75,7 @@ impl From<ConnError> for End {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port) {
+pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port, login: Option<Login>) {
     let Incoming { mut conn, cid, stopping } = incoming;
     conn.set_tracer(Tracer::new("imapserver", cid, imapd.services.trace.clone()));
     tracing::info!(cid, remote = %conn.peer(), local = %conn.local(), "new connection");
@@ -112,7 +112,7 @@ pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port) {
     };
     connection.session = Session::new(connection.settings());
     let (end, permit) = match connection.admit() {
-        Ok(permit) => (connection.run().await, Some(permit)),
+        Ok(permit) => (connection.run(login).await, Some(permit)),
         Err(text) => (connection.refuse(text).await, None),
     };
     match &end {
@@ -185,8 +185,8 @@ impl Connection {
         self.send().await.err().unwrap_or(End::Closed)
     }
 
-    async fn run(&mut self) -> End {
-        if let Err(end) = Box::pin(self.greet()).await {
+    async fn run(&mut self, login: Option<Login>) -> End {
+        if let Err(end) = Box::pin(self.greet(login)).await {
             return end;
         }
         let mut action = Action::Read;
@@ -221,12 +221,17 @@ impl Connection {
         }
     }
 
-    async fn greet(&mut self) -> Result<(), End> {
-        match self.imapd.services.logins.preauth(&self.peer()).await {
+    /// The greeting, for whoever is logged in by its key or was before.
+    async fn greet(&mut self, login: Option<Login>) -> Result<(), End> {
+        let preauth = match login {
+            Some(login) => Ok(Some(login)),
+            None => self.imapd.services.logins.preauth(&self.peer()).await,
+        };
+        match preauth {
             Ok(None) => self.session.greet(None),
             Ok(Some(login)) => {
                 let name = login.username.clone();
-                tracing::info!(cid = self.cid, user = name, "logged in by client key");
+                tracing::info!(cid = self.cid, user = name, "logged in with the greeting");
                 self.log_in(&login);
                 self.session.greet(Some(&name));
             }

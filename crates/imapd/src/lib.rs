@@ -36,6 +36,8 @@ use std::time::Duration;
 
 use mox_base::{Clock, Rng};
 use mox_login::Logins;
+use mox_base::Clock;
+use mox_login::{Login, Logins};
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::TraceSwitch;
 use mox_net::{ConnectionLimits, Incoming};
@@ -103,6 +105,13 @@ impl Imapd {
 
     /// Serves one connection to its end.
     pub async fn serve(self, incoming: Incoming, port: Port) {
-        connection::serve(self, incoming, port).await;
+        connection::serve(self, incoming, port, None).await;
+    }
+
+    /// Serves one connection whose client is logged in before it begins, without TLS: from a
+    /// program on this machine that the operator of the server runs.
+    pub async fn serve_as(self, incoming: Incoming, login: Login) {
+        let port = Port { plaintext_allowed: true, ..Port::default() };
+        connection::serve(self, incoming, port, Some(login)).await;
     }
 }

@@ -170,6 +170,18 @@ impl Logins {
         self.open(key.login_address.to_string(), Some(key.account)).await.map(Some)
     }
 
+    /// Opens the account of an address for the operator of the server, who needs no password; also
+    /// where logins are disabled.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such account, or it cannot be read.
+    pub async fn by_operator(&self, username: &str) -> Result<Login, LoginError> {
+        let config = self.0.config.snapshot();
+        let target = config.account_for_login(username).map_err(|_| StoreError::NoAccount)?;
+        self.open_account(target.account, username.to_owned()).await
+    }
+
     /// Whether the address may still try, or has failed too often.
     #[must_use]
     pub fn may_try(&self, ip: IpAddr) -> bool {
@@ -217,20 +229,25 @@ impl Logins {
             return Err(LoginError::OtherAccount);
         }
         let settings = config.account(&target.account);
-        let hidden = settings.map(|account| account.imap_capabilities_disabled.clone());
         let disabled = settings.map(|account| &account.login_disabled);
         if let Some(message) = disabled.filter(|message| !message.is_empty()) {
             return Err(LoginError::Disabled { message: message.clone() });
         }
+        self.open_account(target.account, username).await
+    }
+
+    async fn open_account(&self, name: Arc<str>, username: String) -> Result<Login, LoginError> {
+        let config = self.0.config.snapshot();
+        let hidden = config.account(&name).map(|account| &account.imap_capabilities_disabled);
+        let imap_capabilities_disabled = hidden.cloned().unwrap_or_default();
         // Checking the password has opened it.
-        let account = match self.0.store.opened(&target.account)? {
+        let account = match self.0.store.opened(&name)? {
             Some(account) => account,
             None => {
                 let store = self.0.store.clone();
-                blocking(move || store.account(&target.account)).await?
+                blocking(move || store.account(&name)).await?
             }
         };
-        let imap_capabilities_disabled = hidden.unwrap_or_default();
         Ok(Login { account, username, imap_capabilities_disabled })
     }
 }

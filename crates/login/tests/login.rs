@@ -93,6 +93,19 @@ mod login {
     }
 
     #[tokio::test]
+    async fn the_operator_opens_any_account_by_its_address() {
+        let fixture = fixture();
+        for (address, account) in [("off@example.org", "off"), ("mjl@example.org", "mjl")] {
+            let login = fixture.logins.by_operator(address).await.unwrap();
+            assert_eq!((login.account.name(), &*login.username), (account, address));
+        }
+        for address in ["mjl", "nobody@example.org", "mjl@elsewhere.example", ""] {
+            let error = failure(fixture.logins.by_operator(address).await);
+            assert!(matches!(error, LoginError::Store(mox_store::StoreError::NoAccount)));
+        }
+    }
+
+    #[tokio::test]
     async fn too_many_failures_end_the_trying_and_a_success_forgives() {
         let fixture = fixture();
         for _ in 0..4 {

@@ -163,7 +163,7 @@ impl Server {
                 Err(error) => return Err(bind_fault(error)),
             }
         }
-        let control = Control::start(data.path(), &services)?;
+        let control = Control::start(data.path(), &services, drivers.imapd())?;
         let mut bound = Vec::new();
         let mut accepting = Vec::new();
         for (endpoint, socket) in sockets {

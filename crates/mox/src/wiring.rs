@@ -53,6 +53,11 @@ impl Drivers {
         Self { services: services.clone(), smtpd, imapd }
     }
 
+    /// For connections that come in another way.
+    pub(crate) fn imapd(&self) -> Imapd {
+        self.imapd.clone()
+    }
+
     /// Accepts connections on a port, for the driver of its service, until the supervisor stops.
     pub(crate) fn accept(&self, endpoint: Endpoint, socket: Listener) -> JoinHandle<()> {
         let options = ListenerOptions::named(endpoint.service.name());

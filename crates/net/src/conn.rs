@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::MEMORY_PEER;
@@ -149,12 +149,21 @@ impl Conn {
         Self::new(Plain::Tcp(stream), peer, local)
     }
 
-    /// A connection in memory, for tests and for sessions that come through the control socket.
+    /// A connection in memory, for tests.
     /// Its peer is [`MEMORY_PEER`].
     #[must_use]
     pub fn memory(stream: DuplexStream) -> Self {
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self::new(Plain::Memory(stream), SocketAddr::from((MEMORY_PEER, 0)), local)
+    }
+
+    /// A connection of a program on this machine, and what was received of it already. Its peer is
+    /// [`MEMORY_PEER`], as it has no address.
+    #[must_use]
+    pub fn unix(stream: UnixStream, early: &[u8]) -> Self {
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let conn = Self::new(Plain::Unix(stream), SocketAddr::from((MEMORY_PEER, 0)), local);
+        Self { input: BytesMut::from(early), ..conn }
     }
 
     fn new(io: Plain, peer: SocketAddr, local: SocketAddr) -> Self {

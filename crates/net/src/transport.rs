@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::deflate::Deflated;
@@ -14,6 +14,7 @@ use crate::deflate::Deflated;
 #[derive(Debug)]
 pub(crate) enum Plain {
     Tcp(TcpStream),
+    Unix(UnixStream),
     Memory(DuplexStream),
 }
 
@@ -121,6 +122,7 @@ impl AsyncRead for Plain {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
+            Self::Unix(io) => Pin::new(io).poll_read(cx, buffer),
             Self::Memory(io) => Pin::new(io).poll_read(cx, buffer),
         }
     }
@@ -134,6 +136,7 @@ impl AsyncWrite for Plain {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
+            Self::Unix(io) => Pin::new(io).poll_write(cx, bytes),
             Self::Memory(io) => Pin::new(io).poll_write(cx, bytes),
         }
     }
@@ -141,6 +144,7 @@ impl AsyncWrite for Plain {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_flush(cx),
+            Self::Unix(io) => Pin::new(io).poll_flush(cx),
             Self::Memory(io) => Pin::new(io).poll_flush(cx),
         }
     }
@@ -148,6 +152,7 @@ impl AsyncWrite for Plain {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
             Self::Memory(io) => Pin::new(io).poll_shutdown(cx),
         }
     }

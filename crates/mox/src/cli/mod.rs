@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
 //! 2 not understood.
 
+mod admin_imapserve;
 mod config_describe;
 mod config_test;
 mod deliver;
@@ -90,6 +91,8 @@ enum Command {
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
     Deliver(deliver::Deliver),
+    #[command(subcommand)]
+    Admin(AdminCommand),
     Version(version::Version),
     Help(help::Help),
 }
@@ -103,6 +106,13 @@ enum ConfigCommand {
     DescribeDomains(config_describe::DescribeDomains),
     #[command(subcommand)]
     Tlspubkey(tlspubkey::TlsPubkey),
+}
+
+/// Act for a user, as the operator of the server.
+#[derive(Debug, Subcommand)]
+#[command(subcommand_required = true)]
+enum AdminCommand {
+    Imapserve(admin_imapserve::AdminImapserve),
 }
 
 /// Look at messages.
@@ -150,6 +160,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Message(MessageCommand::Parse(command)) => command.run()?,
         Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Deliver(command) => command.run(&global)?,
+        Command::Admin(AdminCommand::Imapserve(command)) => command.run(&global)?,
         Command::Version(command) => command.run()?,
     }
     Ok(ExitCode::SUCCESS)

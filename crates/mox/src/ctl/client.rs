@@ -101,6 +101,14 @@ impl Client {
         self.wire.expect_ok().await
     }
 
+    /// The connection itself, after a command that makes something else of it, and what was
+    /// received of that already.
+    #[must_use]
+    pub fn into_stream(self) -> (UnixStream, Vec<u8>) {
+        let early = self.wire.early();
+        (self.wire.into_inner(), early)
+    }
+
     /// Asks the server to end, and waits until it has.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mox_config::{LogLevel, Text};
-use mox_login::set_password;
+use mox_login::{Login, set_password};
 use mox_net::blocking;
 use mox_sasl::Password;
 use mox_store::StoreError;
@@ -13,7 +13,7 @@ use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
 use crate::services::Services;
 
 /// All commands, as [`Handler::command`] knows them.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "stop",
     "setaccountpassword",
     "loglevels",
@@ -25,10 +25,10 @@ const COMMANDS: [&str; 11] = [
     "deliver",
     "rebuildsearch",
     "searchprogress",
+    "imapserve",
 ];
 
 /// How a connection goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// With the next command.
     Command,
@@ -36,6 +36,8 @@ pub(super) enum Next {
     Close,
     /// The server ends.
     Stop,
+    /// With IMAP for this account, of which so much was received already.
+    Imap(Box<Login>, Vec<u8>),
 }
 
 /// Why a command was not done.
@@ -130,6 +132,7 @@ impl Handler {
     {
         match command {
             "stop" => return Ok(Next::Stop),
+            "imapserve" => return self.imap_serve(wire).await,
             "setaccountpassword" => self.set_account_password(wire).await?,
             "loglevels" => self.log_levels(wire).await?,
             "setloglevels" => self.set_log_levels(wire).await?,

@@ -7,11 +7,13 @@
 //! piece answered by `ok`; a count of 0 ends it and is not answered.
 //!
 //! Known commands: `stop`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
-//! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`.
+//! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`,
+//! `imapserve`, after which the socket speaks IMAP and no more commands are taken.
 
 mod client;
 mod commands;
 mod deliver;
+mod imapserve;
 mod keys;
 mod search;
 mod socket;

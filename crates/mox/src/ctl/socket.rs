@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use mox_imapd::Imapd;
+use mox_net::{Conn, Incoming};
 use parking_lot::Mutex;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -43,7 +45,7 @@ impl Control {
     /// # Errors
     ///
     /// If it cannot be made; the path of a Unix socket has at most 107 bytes.
-    pub fn start(data_dir: &Path, services: &Services) -> Result<Self> {
+    pub(crate) fn start(data_dir: &Path, services: &Services, imapd: Imapd) -> Result<Self> {
         let path = data_dir.join(SOCKET);
         let listener = bind(&path).with_context(|| {
             format!("listen on {}; its path may have 107 bytes at most", path.display())
@@ -53,7 +55,7 @@ impl Control {
         let stopping = services.supervisor.stopping();
         let accept = accept_loop(
             listener,
-            services.clone(),
+            (services.clone(), imapd),
             control.stop.clone(),
             Arc::clone(&control.waiting),
         );
@@ -95,7 +97,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 
 async fn accept_loop(
     listener: UnixListener,
-    services: Services,
+    (services, imapd): (Services, Imapd),
     stop: CancellationToken,
     waiting: Arc<Mutex<Vec<UnixStream>>>,
 ) {
@@ -114,14 +116,24 @@ async fn accept_loop(
         let stopping = services.supervisor.stopping();
         let handler = Handler::new(services.clone(), cid);
         let (stop, waiting) = (stop.clone(), Arc::clone(&waiting));
+        let imapd = imapd.clone();
         services.supervisor.spawn("ctl", cid, async move {
             let mut stream = stream;
             let served = handler.serve(&mut stream, LINE_WAIT);
-            if let Some(Next::Stop) = stopping.run_until_cancelled(served).await {
-                waiting.lock().push(stream);
-                stop.cancel();
-            }
+            let next = stopping.run_until_cancelled(served).await;
+            // A session may last, and is counted with its like.
             drop(slot);
+            match next {
+                Some(Next::Stop) => {
+                    waiting.lock().push(stream);
+                    stop.cancel();
+                }
+                Some(Next::Imap(login, early)) => {
+                    let conn = Conn::unix(stream, &early);
+                    imapd.serve_as(Incoming { conn, cid, stopping }, *login).await;
+                }
+                _ => {}
+            }
         });
     }
 }

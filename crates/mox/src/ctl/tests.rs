@@ -178,6 +178,52 @@ async fn a_message_is_delivered() {
     server.shutdown().await;
 }
 
+/// Reads from the socket until this has come.
+async fn until(stream: &mut UnixStream, text: &mut String, end: &str) {
+    let mut bytes = [0; 4_096];
+    while !text.contains(end) {
+        let count = stream.read(&mut bytes).await.unwrap();
+        assert!(count > 0, "closed after {text:?}");
+        text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+    }
+}
+
+/// RFC 9051 §7.1.4.
+#[tokio::test]
+async fn imap_is_spoken_on_the_socket() {
+    let (server, _dir) = server().await;
+    let mut control = client(&server).await;
+    // Other commands may come before.
+    control.text("loglevels", &[]).await.unwrap();
+    control.run("imapserve", &["mox+any@localhost"]).await.unwrap();
+    let (mut stream, early) = control.into_stream();
+    let mut text = String::from_utf8(early).unwrap();
+    stream.write_all(b"a SELECT Inbox\r\n").await.unwrap();
+    until(&mut stream, &mut text, "\r\na OK ").await;
+    assert!(text.starts_with("* PREAUTH [CAPABILITY IMAP4rev2 "), "{text}");
+    let greeting = text.lines().next().unwrap();
+    assert!(greeting.ends_with(" mox+any@localhost"), "{greeting}");
+    assert!(greeting.contains(" AUTH=PLAIN") && !greeting.contains("STARTTLS"), "{greeting}");
+    // What is sent at once with the command is not lost; and a control command is none any more.
+    let mut other = UnixStream::connect(socket(&server)).await.unwrap();
+    other.write_all(b"imapserve\nmox@localhost\na LOGOUT\r\nloglevels\n").await.unwrap();
+    let mut text = String::new();
+    until(&mut other, &mut text, "a OK LOGOUT done\r\n").await;
+    assert!(text.starts_with("ctlv0\nok\n* PREAUTH "), "{text}");
+    for (address, part) in
+        [("mox", "no such account"), ("x@elsewhere.example", "no such account"), ("", "no such")]
+    {
+        check_refused(client(&server).await.run("imapserve", &[address]).await, part);
+    }
+    // The session is told of the end of the server like any other.
+    let mut rest = String::new();
+    let (report, ()) = tokio::join!(server.shutdown(), async {
+        until(&mut stream, &mut rest, "* BYE mox shutting down\r\n").await;
+        drop(stream);
+    });
+    assert_eq!(report.killed, 0);
+}
+
 #[tokio::test]
 async fn stop_is_answered_by_the_end_of_the_server() {
     let (server, _dir) = server().await;

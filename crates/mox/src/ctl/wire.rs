@@ -70,6 +70,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self { stream: BufReader::new(stream), wait }
     }
 
+    /// What has been received and not read yet: for whoever takes the stream over.
+    #[must_use]
+    pub fn early(&self) -> Vec<u8> {
+        self.stream.buffer().to_vec()
+    }
+
+    /// The stream itself. What [`Wire::early`] tells of is lost to it.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.stream.into_inner()
+    }
+
     /// Reads a line, without its line end. `None` if the other side closed instead.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! A localserve from its first start to its end.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -55,6 +57,33 @@ fn greeting(ip: IpAddr, port: u16) -> String {
     greeting
 }
 
+/// IMAP on standard input and output, or on a socket that is both.
+fn check_imapserve(dir: &Path) {
+    let words = ["-config", "ls/mox.conf", "admin", "imapserve"];
+    let session = "a SELECT Inbox\r\nb LOGOUT\r\n";
+    let stdio = run_in(dir, &[&words[..], &["mox@localhost"]].concat(), session);
+    assert_eq!(stdio.code, Some(0), "{stdio:?}");
+    assert!(stdio.out.starts_with("* PREAUTH [CAPABILITY "), "{stdio:?}");
+    assert!(stdio.out.contains("\r\na OK [READ-WRITE]"), "{stdio:?}");
+    assert!(stdio.out.ends_with("b OK LOGOUT done\r\n"), "{stdio:?}");
+    let unknown = run_in(dir, &[&words[..], &["nobody@localhost.example"]].concat(), "");
+    assert_eq!((unknown.code, &*unknown.out), (Some(1), ""), "{unknown:?}");
+    assert!(unknown.err.contains("no such account"), "{unknown:?}");
+
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let mut child = command(&[&words[..], &["-fd0", "mox@localhost"]].concat());
+    child.current_dir(dir).stdin(OwnedFd::from(theirs)).stdout(Stdio::piped());
+    let spawned = child.spawn().unwrap();
+    // It holds the other end too, which would never close.
+    drop(child);
+    ours.write_all(session.as_bytes()).unwrap();
+    let mut text = String::new();
+    ours.read_to_string(&mut text).unwrap();
+    assert!(text.ends_with("b OK LOGOUT done\r\n"), "{text}");
+    let run: Run = spawned.wait_with_output().unwrap().into();
+    assert_eq!((run.code, &*run.out), (Some(0), ""), "{run:?}");
+}
+
 #[test]
 fn it_is_made_used_changed_and_ended() {
     let dir = tempfile::tempdir().unwrap();
@@ -77,6 +106,7 @@ fn it_is_made_used_changed_and_ended() {
     assert_eq!(mox(&["loglevels", "", "store"], "").code, Some(0));
     assert_eq!(mox(&["loglevels"], "").out, "(default): info\n");
     assert_eq!(mox(&["setaccountpassword", "mox"], "new password\n").code, Some(0));
+    check_imapserve(dir.path());
     let short = mox(&["setaccountpassword", "mox"], "short\n");
     assert_eq!(short.code, Some(1));
     assert!(short.err.contains("at least 8 bytes"), "{short:?}");

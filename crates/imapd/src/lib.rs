@@ -35,8 +35,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mox_base::{Clock, Rng};
-use mox_login::Logins;
-use mox_base::Clock;
 use mox_login::{Login, Logins};
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::TraceSwitch;

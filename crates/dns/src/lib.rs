@@ -5,24 +5,31 @@
 //! table.
 //!
 //! ```
-//! use mox_dns::{Data, FakeDns, Lookups, Name};
+//! use mox_base::Domain;
+//! use mox_dns::{Name, organizational_domain};
 //!
-//! let mut dns = FakeDns::new();
-//! dns.add("example.org", Data::Txt(b"v=spf1 -all".to_vec()));
-//! let name = Name::parse("Example.ORG.").expect("a name");
-//! let found = futures_util::future::FutureExt::now_or_never(dns.txt(&name)).expect("no wait");
-//! assert_eq!(found.expect("an answer").records, [b"v=spf1 -all".to_vec()]);
+//! let domain = Domain::parse("mail.example.co.uk").expect("a domain");
+//! assert_eq!(organizational_domain(&domain).ascii(), "example.co.uk");
+//! let name = Name::below("_dmarc", &domain).expect("a name");
+//! assert_eq!(name, Name::parse("_DMARC.mail.example.co.uk.").expect("a name"));
 //! ```
 
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+
 mod answer;
-#[cfg(feature = "fake")]
+#[cfg(any(test, feature = "fake"))]
 mod fake;
 mod name;
 mod resolver;
 mod suffix;
 
 pub use answer::{Answer, Data, DnsError, Found, RecordType, Security, Tlsa, Trouble};
-#[cfg(feature = "fake")]
+#[cfg(any(test, feature = "fake"))]
 pub use fake::FakeDns;
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use resolver::{Lookups, Pending, Resolver};

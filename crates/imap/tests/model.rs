@@ -10,8 +10,8 @@ use mox_base::{MailboxId, ModSeq, Uid, UidValidity};
 use mox_imap::client::{ResponseReader, Value};
 use mox_imap::print::FetchLine;
 use mox_imap::session::{
-    Action, Change, Expunged, Fetched, Found, MessageState, Op, Outcome, Resync, Session, Settings,
-    Snapshot,
+    Action, Appended, Change, Expunged, Fetched, Found, MessageState, Op, Outcome, Refusal, Resync,
+    Session, Settings, Snapshot,
 };
 use mox_imap::types::{FlagList, NumSet, UidMap};
 use proptest::prelude::*;
@@ -81,9 +81,21 @@ impl Mailbox {
 #[derive(Default)]
 struct Client {
     uids: Vec<u32>,
+    /// A message that it added itself: of that it is told the UID and that it is there, no more.
+    own: Option<u32>,
 }
 
 impl Client {
+    /// Its own message is the first whose UID it was not told, once those before it are told.
+    fn settle_own(&mut self, below: u32) {
+        if let Some(own) = self.own.take_if(|own| *own < below)
+            && !self.uids.contains(&own)
+            && let Some(place) = self.uids.iter_mut().find(|uid| **uid == 0)
+        {
+            *place = own;
+        }
+    }
+
     fn hear(&mut self, line: &[Value], text: &str, frozen: bool) {
         let word = |at: usize| match line.get(at) {
             Some(Value::Atom(word)) => String::from_utf8_lossy(word).into_owned(),
@@ -110,6 +122,7 @@ impl Client {
             ("UIDFETCH", _) => {
                 // Told in ascending order after EXISTS: the first without a UID is meant.
                 let uid = u32::try_from(number()).unwrap();
+                self.settle_own(uid);
                 if !self.uids.contains(&uid) {
                     let new = self.uids.iter().position(|known| *known == 0);
                     self.uids[new.unwrap_or_else(|| panic!("unannounced: {text}"))] = uid;
@@ -119,6 +132,7 @@ impl Client {
                 assert!(!frozen, "VANISHED while numbers are in use");
                 let set = mox_imap::types::SequenceSet::parse(word(1).as_bytes()).unwrap();
                 let set = set.numbers().unwrap();
+                self.settle_own(u32::MAX);
                 let before = self.uids.len() as u64;
                 self.uids.retain(|uid| !set.contains(*uid));
                 assert_eq!(before - self.uids.len() as u64, set.len(), "unknown UID: {text}");
@@ -157,6 +171,9 @@ fn step() -> impl Strategy<Value = Step> {
         Just("UID SEARCH ALL"),
         Just("STORE 1 FLAGS ()"),
         Just("EXPUNGE"),
+        Just("REPLACE 1 x CATENATE (URL ;UID=1)"),
+        Just("UID REPLACE 3 x CATENATE (URL ;UID=1)"),
+        Just("UID REPLACE * x CATENATE (URL ;UID=1)"),
         Just("BOGUS"),
         Just("STATUS"),
     ];
@@ -296,6 +313,20 @@ impl World {
                 let uids = gone.into_iter().collect();
                 Outcome::Expunged(Expunged { uids, highest_modseq })
             }
+            Op::AppendStart { .. } | Op::CatenateUrl(_) | Op::CatenateEnd { .. } => Outcome::Done,
+            Op::AppendCancel => Outcome::Done,
+            Op::Replace { uid, .. } => {
+                let old = uid.get();
+                if !self.mailbox.messages.contains_key(&old) {
+                    return Outcome::Refused(Refusal::MessageGone);
+                }
+                let uids = NumSet::range(self.mailbox.uidnext, self.mailbox.uidnext);
+                self.mailbox.add(1);
+                self.mailbox.remove(&[old]);
+                let modseq = ModSeq::new(self.mailbox.modseq).unwrap();
+                let uidvalidity = UidValidity::MIN;
+                Outcome::Appended(Appended { mailbox: MAILBOX, uidvalidity, uids, modseq })
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -306,6 +337,8 @@ impl World {
         while let Some(response) = self.reader.next_response() {
             let text = response.text();
             if text.starts_with("* OK") {
+                let own = text.strip_prefix("* OK [APPENDUID 1 ").and_then(|t| t.split(']').next());
+                self.client.own = own.map(|uid| uid.parse().unwrap()).or(self.client.own);
                 continue;
             }
             if response.tag() == b"*" {

@@ -60,6 +60,9 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
             {
                 return Outcome::Refused(Refusal::MailboxGone);
             }
+            if matches!(replaced, Err(StoreError::NoMessage)) {
+                return Outcome::Refused(Refusal::MessageGone);
+            }
             refusal::outcome(cid, replaced, |added| appended(&added))
         }
         _ => {

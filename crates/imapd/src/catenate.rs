@@ -14,8 +14,8 @@ use crate::connection::{Connection, End, no_account};
 use crate::refusal;
 use crate::stream::{Body, Bytes, Rest};
 
-/// The largest message that is put together, in bytes. RFC 4469 §3 has TOOBIG for more than 4 GB; a
-/// short command must not fill a disk, and no mail system takes as much as this.
+/// The most that one command puts together, in bytes. RFC 4469 §3 has TOOBIG for more than 4 GB; a
+/// short command must not fill a disk, and no mail system takes a message as large as this.
 pub const CATENATED_BYTES_MAX: u64 = 1 << 30;
 
 /// Performs a step of putting a message together.
@@ -93,11 +93,11 @@ fn copy(
     let Some((bytes, mut rest)) = open(account, part)? else {
         return Ok(Some(Refusal::BadUrl(part.text.clone())));
     };
-    let size = spool.size().saturating_add(bytes.len());
+    let size = spool.size().saturating_add(bytes.len()).saturating_add(staged);
     if size > CATENATED_BYTES_MAX {
         return Ok(Some(Refusal::MessageTooBig));
     }
-    append::within_quota(account, &account.read()?, size.saturating_add(staged))?;
+    append::within_quota(account, &account.read()?, size)?;
     match &bytes {
         Bytes::Memory(bytes) => spool.write_all(bytes)?,
         _ => rest.copy_to(spool)?,

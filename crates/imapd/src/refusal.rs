@@ -15,7 +15,6 @@ pub(crate) fn store(cid: u64, error: &StoreError) -> Refusal {
         StoreError::SameMailbox => Refusal::SameMailbox,
         StoreError::NotSubscribed => Refusal::NotSubscribed,
         StoreError::OverQuota { .. } => Refusal::OverQuota,
-        StoreError::NoMessage => Refusal::MessageGone,
         StoreError::TooMany { what } => Refusal::Limit(what),
         StoreError::BadName => Refusal::BadMailboxName,
         StoreError::IdsUsedUp => Refusal::Limit("identifiers of the mailbox used up"),

@@ -35,8 +35,10 @@ pub(super) struct Append {
     end: AppendEnd,
     literal: Option<Literal>,
     messages: u32,
-    /// The message that is put together, and how many parts it has.
-    pub(super) parts: Option<(AppendMessage, u32)>,
+    /// The message that is put together.
+    pub(super) together: Option<AppendMessage>,
+    /// How many parts there were so far, of all messages.
+    pub(super) parts: u32,
     /// How much of REPLACE was read in vain.
     dropped_bytes: u64,
 }
@@ -148,7 +150,8 @@ pub(super) fn start(
         end: stretch.end,
         literal,
         messages: 0,
-        parts: None,
+        together: None,
+        parts: 0,
         dropped_bytes: 0,
     });
     go_on(session, cmd, append)
@@ -378,7 +381,12 @@ fn appended_to(session: &mut Session, cmd: Tagged, appended: &Appended) -> Actio
 
 /// The client has messages of its own to be told of, if they are in the selected mailbox.
 pub(super) fn push_own(session: &mut Session, appended: &Appended) {
-    if matches!(&session.state, State::Selected(view) if view.mailbox == appended.mailbox) {
+    let State::Selected(view) = &session.state else { return };
+    if view.mailbox != appended.mailbox {
+        return;
+    }
+    let told = view.told;
+    if !session.notifier.as_mut().is_some_and(|notifier| notifier.stands_still(told)) {
         let modseq = appended.modseq;
         let state = |uid| MessageState { uid, modseq, flags: FlagList::default() };
         let messages = appended.uids.iter().filter_map(Uid::new).map(state).collect();

@@ -8,22 +8,21 @@ use super::{Op, Session};
 use crate::types::AppendMessage;
 use crate::types::url::ImapUrl;
 
-/// The most parts of one message. Ours; each that is a URL is looked up.
+/// The most parts of all messages of one command. Ours; each that is a URL is looked up.
 pub const CATENATE_PARTS_MAX: u32 = 1_000;
 
 /// A message begins: is there the mailbox that it goes to?
 pub(super) fn begin(append: &mut Append, message: AppendMessage) -> Option<Op> {
-    append.parts = Some((message, 0));
+    append.together = Some(message);
     let mailbox = append.mailbox.clone().filter(|_| !append.has_failed())?;
     Some(Op::AppendStart { mailbox, size: 0 })
 }
 
-/// Counts a part of the message.
+/// Counts a part.
 pub(super) fn count_part(append: &mut Append) {
-    let Some((_, count)) = &mut append.parts else { return };
-    *count += 1;
-    if *count > CATENATE_PARTS_MAX {
-        append.refuse(Refusal::Limit("too many parts of one message"));
+    append.parts += 1;
+    if append.parts > CATENATE_PARTS_MAX {
+        append.refuse(Refusal::Limit("too many parts in one command"));
     }
 }
 
@@ -51,7 +50,6 @@ pub(super) fn url(session: &Session, append: &mut Append, url: &[u8]) -> Option<
 
 /// The message is complete.
 pub(super) fn end(append: &mut Append) -> Option<Op> {
-    let (message, _) = append.parts.take()?;
-    let AppendMessage { flags, date, .. } = message;
+    let AppendMessage { flags, date, .. } = append.together.take()?;
     (!append.has_failed()).then_some(Op::CatenateEnd { flags, date })
 }

@@ -122,6 +122,18 @@ impl Notifier {
         Some(change)
     }
 
+    /// Whether the view of the client stands still, which it then does for messages of its own as
+    /// well: those of others before them were not told. RFC 5465 §3.1.
+    ///
+    /// - `told`: up to where the client knows the selected mailbox.
+    pub(super) fn stands_still(&mut self, told: ModSeq) -> bool {
+        let is_still = !self.selected_events().contains(EventSet::MESSAGE_NEW);
+        if is_still {
+            self.missed.get_or_insert(told);
+        }
+        is_still
+    }
+
     /// Whether more is waiting than may be.
     pub(super) fn is_over(&self, delayed: usize) -> bool {
         self.due.len() > NOTIFY_MAILBOXES_MAX

@@ -234,7 +234,7 @@ impl Member {
         // The form of a command that takes what `some` and `one` say.
         let form = if self.with_uidonly { "UID " } else { "" };
         let other = if self.mailbox == "Inbox" { "work" } else { "Inbox" };
-        let reply = match self.below(20) {
+        let reply = match self.below(22) {
             0 | 1 => {
                 let message = format!("Subject: {number}\r\n\r\n{}\r\n", "x".repeat(number));
                 let to = if self.below(3) == 0 { other } else { self.mailbox };
@@ -285,6 +285,20 @@ impl Member {
             }
             10 => self.run(&format!("{form}MOVE {} {other}", self.one())).await,
             11 => self.run(&format!("{form}COPY {} {other}", self.one())).await,
+            20 | 21 => {
+                let to = [self.mailbox, other][self.below(2)];
+                let message = "(app) CATENATE (TEXT {16+}\r\nSubject: new\r\n\r\n URL \"";
+                let uid = self.uids[self.below(count)];
+                let url = format!("/{}/;UID={uid}/;SECTION=TEXT\")", self.mailbox);
+                let command = format!("{form}REPLACE {} {to} {message}{url}", self.one());
+                let before = self.story.len();
+                let reply = self.run(&command).await;
+                let told = self.story.iter().skip(before).find(|line| line.contains("[APPENDUID"));
+                if let Some(told) = told.filter(|_| to == self.mailbox).cloned() {
+                    self.learn_flags(&told).await;
+                }
+                reply
+            }
             12 => self.run("UID SEARCH UNSEEN NOT TEXT nothing").await,
             _ => self.run("STATUS Inbox (MESSAGES)").await,
         };

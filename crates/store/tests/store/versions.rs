@@ -13,7 +13,7 @@ use mox_store::{
 use crate::support::{Fixture, name, set};
 
 /// The last version that was released: the next one may still change.
-const RELEASED_VERSION: u32 = 1;
+const RELEASED_VERSION: u32 = 2;
 
 fn fixture_file(version: u32) -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -39,6 +39,9 @@ fn filled() -> Fixture {
     fixture.account.expunge(id, which).wait().unwrap();
     fixture.account.move_to(id, set(&[4]), name("Archive")).wait().unwrap();
     fixture.account.copy(id, set(&[1]), name("Sent")).wait().unwrap();
+    let annotation = ("/private/comment".to_owned(), Some((b"note".to_vec(), false)));
+    fixture.account.set_annotations(Some(name("Inbox")), vec![annotation]).wait().unwrap();
+    fixture.account.url_key(name("Inbox"), [7; 32]).wait().unwrap();
     fixture.account.set_secret("password", Some(b"verifiers".to_vec())).wait().unwrap();
     fixture.settle();
     fixture
@@ -77,6 +80,20 @@ fn check_derived(fixture: &Fixture) {
     assert_eq!(depths, [(0, 1), (1, 2), (0, 5)]);
 }
 
+/// What [`filled`] made and its version could hold.
+#[track_caller]
+fn check_extras(fixture: &Fixture, version: u32) {
+    let reader = fixture.account.read().unwrap();
+    let annotations = reader.annotations(Some(fixture.id("Inbox"))).unwrap();
+    let values: Vec<_> = annotations.into_iter().map(|annotation| annotation.value).collect();
+    let key = reader.url_key(fixture.id("Inbox")).unwrap();
+    if version == 1 {
+        assert_eq!((values, key), (Vec::new(), None));
+    } else {
+        assert_eq!((values, key), (vec![b"note".to_vec()], Some([7; 32])));
+    }
+}
+
 #[test]
 fn databases_of_every_version_are_opened() {
     if std::env::var_os("UPDATE").is_some() {
@@ -99,6 +116,7 @@ fn databases_of_every_version_are_opened() {
         assert_eq!((fixture.uids("Archive"), fixture.uids("Sent")), (vec![1], vec![1]));
         let secret = fixture.account.read().unwrap().secret("password").unwrap();
         assert_eq!(secret.as_deref(), Some(&b"verifiers"[..]));
+        check_extras(&fixture, version);
         assert_eq!(fixture.deliver(b"Subject: new\r\n\r\n5\r\n").get(), 5);
         // What is made of the messages is the same, whether it is in the index or not yet.
         for _ in 0..2 {

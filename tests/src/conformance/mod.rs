@@ -15,8 +15,10 @@ use std::thread;
 
 use site::{Site, Subject};
 
+mod append;
 mod grammar;
 mod items;
+mod list;
 mod login;
 mod mailboxes;
 mod messages;
@@ -24,6 +26,7 @@ mod page;
 mod peer;
 mod protocol;
 mod select;
+mod selected;
 mod site;
 mod untestable;
 

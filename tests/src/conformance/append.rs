@@ -248,11 +248,20 @@ fn rfc9051_6_3_13_done_in_any_case(s: &Subject<'_>) {
     assert_eq!(peer.finish("i").status, "OK");
 }
 
-/// Another line than DONE is an error. RFC 9051 §6.3.13.
+/// Another line than DONE is an error, and not carried out. RFC 9051 §6.3.13.
 fn rfc9051_6_3_13_other_words_end_idle_with_bad(s: &Subject<'_>) {
     let mut peer = s.inbox();
     peer.send("i IDLE\r\n");
     peer.wanted();
     peer.send("j NOOP\r\n");
-    assert_eq!(peer.finish("i").status, "BAD");
+    // A server may close instead: what the client means is not to be guessed.
+    let mut last = String::new();
+    while let Some(line) = peer.line_or_end() {
+        let is_bad = line.starts_with("i BAD ");
+        last = line;
+        if is_bad {
+            break;
+        }
+    }
+    assert!(last.starts_with("i BAD ") || last.starts_with("* BYE "), "{last:?}");
 }

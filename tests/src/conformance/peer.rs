@@ -280,7 +280,9 @@ impl Peer {
         let name = item.replace(".PEEK", "");
         let name = name.split('<').next().unwrap();
         let line = answer.one(" FETCH (").to_owned();
-        let at = line.find(name).unwrap_or_else(|| panic!("no {name} in {line}"));
+        // Names of header fields may come back in another case.
+        let at = line.to_ascii_uppercase().find(&name.to_ascii_uppercase());
+        let at = at.unwrap_or_else(|| panic!("no {name} in {line}"));
         grammar::first_string(&line[at + name.len()..])
     }
 

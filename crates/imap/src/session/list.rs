@@ -11,7 +11,7 @@ use crate::types::{List, ListPattern, SEPARATOR, StatusItem};
 pub(super) fn list(session: &mut Session, cmd: Tagged, list: List) -> Action {
     // RFC 9051 §6.3.9: an empty pattern asks for the separator.
     if !list.extended && list.patterns.iter().all(String::is_empty) {
-        print::untagged(&mut session.out, "LIST () \"/\" \"\"");
+        print::untagged(&mut session.out, "LIST (\\Noselect) \"/\" \"\"");
         return session.done(cmd);
     }
     if list.return_status.contains(&StatusItem::HighestModSeq) {

@@ -55,9 +55,15 @@ fn copy_uid(out: &mut Vec<u8>, copied: &Copied) {
     print::set(out, &copied.to);
 }
 
+/// RFC 9051 §6.4.9: a UID that is not there is no error, and neither are only such. Our
+/// specification has NO here.
+fn nothing_done(session: &mut Session, cmd: Tagged) -> Action {
+    session.ok(cmd, None, "no matching messages")
+}
+
 pub(super) fn copied(session: &mut Session, cmd: Tagged, copied: &Copied) -> Action {
     if copied.from.is_empty() {
-        return session.no(cmd, None, "no matching messages to copy");
+        return nothing_done(session, cmd);
     }
     session.ok_with(cmd, |out| copy_uid(out, copied), "copied")
 }
@@ -65,7 +71,7 @@ pub(super) fn copied(session: &mut Session, cmd: Tagged, copied: &Copied) -> Act
 /// RFC 9051 §6.4.8: COPYUID comes before the messages go.
 pub(super) fn moved(session: &mut Session, cmd: Tagged, copied: &Copied) -> Action {
     if copied.from.is_empty() {
-        return session.no(cmd, None, "no matching messages to move");
+        return nothing_done(session, cmd);
     }
     session.out.extend_from_slice(b"* OK [");
     copy_uid(&mut session.out, copied);

@@ -34,7 +34,7 @@ async fn lists_say_what_they_are_asked() {
     client.ok("CREATE a/b/c").await;
     client.ok("UNSUBSCRIBE a").await;
     client.ok("SUBSCRIBE ghost/x").await;
-    assert_eq!(client.ok("LIST \"\" \"\"").await, ["* LIST () \"/\" \"\""]);
+    assert_eq!(client.ok("LIST \"\" \"\"").await, ["* LIST (\\Noselect) \"/\" \"\""]);
     let junk = client.ok("LIST \"\" Junk RETURN (SPECIAL-USE)").await;
     assert_eq!(junk, ["* LIST (\\Junk) \"/\" Junk"]);
     assert_eq!(client.ok("LIST \"\" a/%").await, ["* LIST () \"/\" a/b"]);

@@ -19,7 +19,7 @@ use mox_store::{Account, Columns, FlagChange, FlagOp, StoreError};
 use crate::connection::{Connection, End, no_account};
 use crate::messages::state;
 use crate::refusal;
-use crate::stream::{Body, Bytes, Piece, Rest};
+use crate::stream::{Body, Bytes, Piece, Rest, hide_nul};
 
 /// The most messages of one page.
 pub const PAGE_MESSAGES: usize = 500;
@@ -360,7 +360,9 @@ impl Plan {
             }
             FetchItem::Rfc822Header => {
                 line.literal("RFC822.HEADER", row.head.len() as u64);
+                let start = line.output().len();
                 line.data(row.head);
+                hide_nul(line.output().get_mut(start..).unwrap_or_default());
             }
             FetchItem::BodySection(wanted) => {
                 let bytes = match head_section(&wanted.section, row.head) {
@@ -374,7 +376,7 @@ impl Plan {
                 let origin = partial.map(|partial| partial.offset);
                 let bytes = bytes.cut(partial);
                 line.body_section(&wanted.section, origin, bytes.len());
-                return body.write(line, &bytes);
+                return body.write_text(line, &bytes);
             }
             FetchItem::Rfc822 | FetchItem::Rfc822Text => {
                 let (name, text) = match item {
@@ -386,7 +388,7 @@ impl Plan {
                     Err(refusal) => return Ok(Piece::Refused(refusal)),
                 };
                 line.literal(name, bytes.len());
-                return body.write(line, &bytes);
+                return body.write_text(line, &bytes);
             }
             FetchItem::Binary(wanted) => {
                 let bytes = match body.binary(&wanted.part)? {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mox_base::{MailboxId, Uid};
-use mox_imap::print::FetchLine;
+use mox_imap::print::{FetchLine, NUL_SHOWN};
 use mox_imap::session::Refusal;
 use mox_imap::types::{Partial, Section, SectionText};
 use mox_mime::{
@@ -166,6 +166,21 @@ impl<'a> Body<'a> {
         Ok(Ok(Bytes::Memory(bytes)))
     }
 
+    /// The same for an ordinary literal, which must not hold NUL.
+    pub(crate) fn write_text(
+        &mut self,
+        line: &mut FetchLine<'_>,
+        bytes: &Bytes,
+    ) -> Result<Piece, StoreError> {
+        let start = line.output().len();
+        let piece = self.write(line, bytes)?;
+        hide_nul(line.output().get_mut(start..).unwrap_or_default());
+        Ok(match piece {
+            Piece::Streamed(rest) => Piece::Streamed(rest.without_nul()),
+            other => other,
+        })
+    }
+
     /// Writes the bytes after the literal that announces them, or hands them out for streaming.
     pub(crate) fn write(
         &mut self,
@@ -210,6 +225,16 @@ fn too_short() -> StoreError {
     StoreError::Damaged { what: "message shorter than its structure" }
 }
 
+/// Puts another octet in the place of each NUL: an ordinary literal holds none (RFC 9051 §9,
+/// `CHAR8`), but a message may. Sizes stay as they are, and BINARY still has the octets.
+pub(crate) fn hide_nul(text: &mut [u8]) {
+    for byte in text {
+        if *byte == 0 {
+            *byte = NUL_SHOWN;
+        }
+    }
+}
+
 /// A reader of a message, in memory or on disk.
 trait ReadSeek: Read + Seek {}
 
@@ -237,6 +262,8 @@ pub(crate) struct Rest<R = ContentSeeker> {
     /// Wanted bytes not handed out yet.
     left: u64,
     decoded: Vec<u8>,
+    /// See [`Rest::without_nul`].
+    hides_nul: bool,
 }
 
 impl<R: Read + Seek> Rest<R> {
@@ -251,7 +278,20 @@ impl<R: Read + Seek> Rest<R> {
         };
         message.seek(SeekFrom::Start(raw.start))?;
         let raw_left = raw.end - raw.start;
-        Ok(Self { message, raw_left, decoder, skip, left: bytes.len(), decoded: Vec::new() })
+        Ok(Self {
+            message,
+            raw_left,
+            decoder,
+            skip,
+            left: bytes.len(),
+            decoded: Vec::new(),
+            hides_nul: false,
+        })
+    }
+
+    /// The same bytes, but fit for an ordinary literal. RFC 9051 §9.
+    fn without_nul(self) -> Self {
+        Self { hides_nul: true, ..self }
     }
 
     /// Appends up to `count` of the bytes; fewer only at the end.
@@ -265,7 +305,11 @@ impl<R: Read + Seek> Rest<R> {
             self.skip -= skipped as u64;
             let wanted = usize::try_from(end - out.len() as u64).unwrap_or(usize::MAX);
             let taken = wanted.min(self.decoded.len() - skipped);
+            let start = out.len();
             out.extend_from_slice(self.decoded.get(skipped..skipped + taken).unwrap_or_default());
+            if self.hides_nul {
+                hide_nul(out.get_mut(start..).unwrap_or_default());
+            }
             self.left -= taken as u64;
             self.decoded.drain(..skipped + taken);
         }

@@ -14,5 +14,5 @@ pub use fetch::{FetchLine, Naming, set, vanished, vanished_earlier};
 pub use mailbox::{ListLine, MailboxStatus, flags_line, status};
 pub use reply::{Code, Status, tagged, untagged};
 pub use structure::{body_structure, envelope, part_structure};
-pub use text::{astring, flags, literal_start, mailbox, nstring, number, string};
+pub use text::{NUL_SHOWN, astring, flags, literal_start, mailbox, nstring, number, string};
 pub use url::{UrlFetchLine, bad_url, gen_url_auth};

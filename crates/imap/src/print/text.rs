@@ -55,9 +55,13 @@ pub fn string(out: &mut Vec<u8>, text: &[u8], utf8: bool) {
     out.push(b'"');
 }
 
+/// What stands for NUL in text, here and in the sections of messages.
+pub const NUL_SHOWN: u8 = 0x80;
+
 fn literal(out: &mut Vec<u8>, data: &[u8]) {
     literal_start(out, data.len() as u64, false);
-    out.extend_from_slice(data);
+    // RFC 9051 §9: an ordinary literal holds no NUL either. A message may.
+    out.extend(data.iter().map(|byte| if *byte == 0 { NUL_SHOWN } else { *byte }));
 }
 
 /// `{n}` CR LF, or `~{n}` CR LF for data that may hold NUL. RFC 9051 §4.3.
@@ -148,8 +152,10 @@ mod tests {
         check("t\u{e9}st", false, "{5}\r\nt\u{e9}st", "{5}\r\nt\u{e9}st");
         check("t\u{e9}st", true, "\"t\u{e9}st\"", "\"t\u{e9}st\"");
         check("a\nb", true, "{3}\r\na\nb", "{3}\r\na\nb");
-        check("\0", true, "{1}\r\n\0", "{1}\r\n\0");
         let mut out = Vec::new();
+        string(&mut out, b"a\0b", true);
+        assert_eq!(out, b"{3}\r\na\x80b");
+        out.clear();
         string(&mut out, b"\xff", true);
         assert_eq!(out, b"{1}\r\n\xff");
         assert_eq!(printed(|out| nstring(out, None, true)), "NIL");

@@ -26,10 +26,9 @@ impl Session {
                 self.done(cmd)
             }
             Waiting::AppendText(cmd, append) => append::end(self, cmd, append),
-            // In IDLE anything but DONE: client and server are out of step.
-            Waiting::Idle(_) | Waiting::Outcome(..) | Waiting::Telling(..) | Waiting::Closed => {
-                self.close()
-            }
+            // Client and server are out of step. RFC 9051 §7.1.5: the reason comes before the end.
+            Waiting::Idle(_) => self.bye("expected DONE"),
+            Waiting::Outcome(..) | Waiting::Telling(..) | Waiting::Closed => self.close(),
         }
     }
 
@@ -38,6 +37,7 @@ impl Session {
         match std::mem::replace(&mut self.waiting, Waiting::Command) {
             Waiting::AppendText(cmd, append) => append::next(self, cmd, append, literal),
             Waiting::Command => self.literal_of_command(literal),
+            Waiting::Idle(_) => self.bye("expected DONE"),
             _ => self.close(),
         }
     }

@@ -57,8 +57,17 @@ impl ListPattern {
     }
 
     /// Whether a name matches. O(name × pattern) at worst, without recursion.
+    ///
+    /// RFC 9051 §6.3.9: the name Inbox is compared in upper case as well.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
+        let below_inbox = name.strip_prefix("Inbox");
+        let below_inbox = below_inbox.filter(|rest| rest.is_empty() || rest.starts_with(SEPARATOR));
+        self.matches_exactly(name)
+            || below_inbox.is_some_and(|rest| self.matches_exactly(&format!("INBOX{rest}")))
+    }
+
+    fn matches_exactly(&self, name: &str) -> bool {
         // The set of pattern positions that can be reached after each character of the name.
         let mut reached = vec![false; self.0.len() + 1];
         if let Some(first) = reached.first_mut() {
@@ -131,7 +140,10 @@ mod tests {
         check_match("a/", "b", "a/b", true);
         check_match("", "inbox", "Inbox", true);
         check_match("", "INBOX/*", "Inbox/x", true);
-        check_match("", "INBO*", "Inbox", false);
+        check_match("", "INBO*", "Inbox", true);
+        check_match("", "INBOX*", "Inbox/x", true);
+        check_match("", "INBO*", "Inboxes", false);
+        check_match("", "inbo*", "Inbox", false);
         check_match("", "Inbo*", "Inbox", true);
         check_match("/", "a", "a", false);
         check_match("", "/a", "a", false);

@@ -198,3 +198,23 @@ async fn copies_have_the_same_content() {
     assert!(id.contains(&format!("[MAILBOXID {shown})]")), "{id} {shown}");
     server.check();
 }
+
+/// RFC 9051 §9: an ordinary literal never holds NUL, whether the section is sent from memory or
+/// streamed; a literal8 (RFC 3516 §4.2) does. They were sent as they are.
+#[tokio::test]
+async fn nul_in_a_message_is_hidden_in_ordinary_literals() {
+    let server = server();
+    for size in [10, 300 << 10] {
+        server.deliver(format!("Subject: a\0b\r\n\r\n{}", "x\0".repeat(size / 2)).as_bytes());
+    }
+    let mut client = server.inbox().await;
+    for item in ["BODY.PEEK[]", "BODY.PEEK[TEXT]", "BODY.PEEK[HEADER]", "RFC822.HEADER", "ENVELOPE"]
+    {
+        let lines = client.ok(&format!("FETCH 1:2 {item}")).await;
+        assert_eq!(lines.len(), 2, "{item}");
+        assert!(lines.iter().all(|line| !line.contains('\0')), "{item}");
+    }
+    for line in client.ok("FETCH 1:2 BINARY.PEEK[1]").await {
+        assert!(line.contains("~{") && line.contains('\0'));
+    }
+}

@@ -59,8 +59,11 @@ async fn copies_and_moves_go_where_they_can() {
         client.fails(&format!("{command} 1 a//b"), "NO [CANNOT]").await;
     }
     client.fails("COPY 5 Archive", "BAD").await;
-    client.fails("UID COPY 5:9 Archive", "NO").await;
-    client.fails("UID MOVE 5:9 Archive", "NO").await;
+    // RFC 9051 §6.4.9: UIDs that are not there are no error. They were answered NO.
+    for command in ["UID COPY", "UID MOVE"] {
+        let reply = client.reply(&format!("{command} 5:9 Archive")).await;
+        assert_eq!(reply, "OK no matching messages");
+    }
     let reply = client.reply("UID COPY 4,2:1,2 Archive").await;
     assert!(reply.contains(" 1:2,4 1:3]"), "{reply}");
     let lines = client.ok("MOVE 3 Archive").await;

@@ -122,6 +122,8 @@ async fn anything_but_done_in_idle_ends_the_connection() {
         client.send("a IDLE\r\n").await;
         assert_eq!(client.line().await, "+ waiting");
         client.send(line).await;
+        // RFC 9051 §3.4: never without a BYE. It was closed without a word.
+        assert_eq!(client.line().await, "* BYE expected DONE");
         client.closed().await;
     }
     let mut client = server.inbox().await;

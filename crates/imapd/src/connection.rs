@@ -4,7 +4,7 @@ use mox_base::ModSeq;
 use mox_imap::session::{Action, Op, Outcome, Refusal, Session, Settings};
 use mox_login::{Exchange, Login, Peer};
 use mox_net::trace::{Kind, TraceLevel, Tracer};
-use mox_net::{Conn, ConnError, Incoming, OpenPermit};
+use mox_net::{Conn, ConnError, Incoming, NotAdmitted, OpenPermit};
 use mox_sasl::ChannelBindings;
 use mox_store::{Account, NewMessage};
 use tokio::time::{Instant, sleep_until};
@@ -125,21 +125,20 @@ pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port, login: O
 }
 
 impl Connection {
-    /// Lets the connection in, or says why not. What is refused counts no further.
+    /// Lets the connection in, or says why not.
     fn admit(&self) -> Result<OpenPermit, &'static str> {
         let services = &self.imapd.services;
-        let ip = self.conn.peer_ip();
-        if self.stopping.is_cancelled() {
-            return Err(SHUTTING_DOWN);
-        }
-        if !services.limits.try_connect(ip, services.clock.now()) {
-            return Err("connection rate from your ip or network too high, slow down please");
-        }
-        if !services.logins.may_try(ip) {
-            return Err("too many auth failures");
-        }
-        let permit = services.limits.try_open(ip);
-        permit.ok_or("too many open connections from your ip or network")
+        let (ip, now) = (self.conn.peer_ip(), services.clock.now());
+        let is_stopping = self.stopping.is_cancelled();
+        let admitted = services.limits.admit(ip, now, is_stopping, || services.logins.may_try(ip));
+        admitted.map_err(|why| match why {
+            NotAdmitted::Stopping => SHUTTING_DOWN,
+            NotAdmitted::Rate => {
+                "connection rate from your ip or network too high, slow down please"
+            }
+            NotAdmitted::AuthFailures => "too many auth failures",
+            NotAdmitted::Open => "too many open connections from your ip or network",
+        })
     }
 
     /// What the session must know of the connection as it is now.

@@ -22,6 +22,7 @@
 //! # });
 //! ```
 
+mod admission;
 mod alpn;
 mod blocking;
 mod clock;
@@ -34,6 +35,7 @@ pub mod tls;
 pub mod trace;
 mod transport;
 
+pub use admission::NotAdmitted;
 pub use alpn::AlpnPort;
 pub use blocking::{BLOCKING_THREADS_MAX, blocking};
 pub use clock::{SystemClock, SystemRng};

@@ -277,13 +277,13 @@ impl ConnectionLimits {
 
     /// Counts a new connection towards the rate; false if it comes too fast.
     #[must_use]
-    pub fn try_connect(&self, ip: IpAddr, now: UnixSeconds) -> bool {
+    pub(crate) fn try_connect(&self, ip: IpAddr, now: UnixSeconds) -> bool {
         self.rate.lock().try_add(ip, now, 1)
     }
 
     /// Counts a connection as open until the permit is dropped; `None` if there are too many.
     #[must_use]
-    pub fn try_open(&self, ip: IpAddr) -> Option<OpenPermit> {
+    pub(crate) fn try_open(&self, ip: IpAddr) -> Option<OpenPermit> {
         self.open.try_open(ip)
     }
 }

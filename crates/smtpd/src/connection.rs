@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mox_login::Peer;
 use mox_net::trace::{Kind, Tracer};
-use mox_net::{Conn, ConnError, Deadline, Incoming, OpenPermit, Wait};
+use mox_net::{Conn, ConnError, Deadline, Incoming, NotAdmitted, OpenPermit, Wait};
 use mox_sasl::ChannelBindings;
 use mox_smtp::redact::client_line;
 use mox_smtp::server::{Action, Config, Input, Service, Session, Tls};
@@ -100,18 +100,20 @@ fn admit(
     stopping: &CancellationToken,
 ) -> Result<OpenPermit, Reply> {
     let services = &smtpd.services;
-    let ip = conn.peer_ip();
-    if stopping.is_cancelled() {
-        return Err(Reply::new(421, (3, 2), "shutting down"));
-    }
-    if !services.limits.try_connect(ip, services.clock.now()) {
-        return Err(Reply::new(421, (7, 0), "too many connections from your network, slow down"));
-    }
-    if port.kind == Service::Submission && !services.logins.may_try(ip) {
-        return Err(Reply::new(421, (7, 0), "too many failed logins from your network"));
-    }
-    let permit = services.limits.try_open(ip);
-    permit.ok_or_else(|| Reply::new(421, (7, 0), "too many open connections from your network"))
+    let (ip, now) = (conn.peer_ip(), services.clock.now());
+    // Nobody logs in to deliver mail from elsewhere.
+    let may_log_in = || port.kind != Service::Submission || services.logins.may_try(ip);
+    let admitted = services.limits.admit(ip, now, stopping.is_cancelled(), may_log_in);
+    admitted.map_err(|why| match why {
+        NotAdmitted::Stopping => Reply::new(421, (3, 2), "shutting down"),
+        NotAdmitted::Rate => {
+            Reply::new(421, (7, 0), "too many connections from your network, slow down")
+        }
+        NotAdmitted::AuthFailures => {
+            Reply::new(421, (7, 0), "too many failed logins from your network")
+        }
+        NotAdmitted::Open => Reply::new(421, (7, 0), "too many open connections from your network"),
+    })
 }
 
 /// What the session must know of the port.

@@ -448,7 +448,7 @@ impl Connection {
             }
             Op::AppendMessage(op) => append::message(self, op).await?,
             Op::Fetch(op) => fetch::fetch(self, op).await?,
-            Op::GenUrlAuth(rumps) => url::generate(self, rumps).await,
+            Op::GenUrlAuth { urls, utf8 } => url::generate(self, urls, utf8).await?,
             Op::ResetUrlKeys(mailbox) => url::reset(self, mailbox).await,
             Op::UrlFetch { urls, utf8 } => url_fetch::fetch(self, urls, utf8).await?,
             Op::Facts(of) => notify::facts(self, of).await,

@@ -10,12 +10,14 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use mox_base::MailboxName;
+use mox_imap::print;
 use mox_imap::session::{Outcome, Refusal, UrlRump};
 use mox_imap::types::url::{ImapUrl, UrlAccess, UrlServer};
 use mox_net::blocking;
+use mox_net::trace::Kind;
 use mox_store::{Account, StoreError, URL_KEY_BYTES, UrlKey};
 
-use crate::connection::{Connection, no_account};
+use crate::connection::{Connection, End, no_account};
 use crate::refusal;
 
 /// The bytes of a token that show that the server signed it.
@@ -118,15 +120,31 @@ impl Connection {
 }
 
 /// Signs URLs of the user's own mailboxes. RFC 4467 §7.
-pub(crate) async fn generate(connection: &mut Connection, rumps: Vec<UrlRump>) -> Outcome {
+pub(crate) async fn generate(
+    connection: &mut Connection,
+    rumps: Vec<UrlRump>,
+    utf8: bool,
+) -> Result<Outcome, End> {
+    let urls = match sign(connection, rumps).await {
+        Ok(urls) => urls,
+        Err(refusal) => return Ok(Outcome::Refused(refusal)),
+    };
+    connection.send().await?;
+    let mut out = Vec::new();
+    print::gen_url_auth(&mut out, &urls, utf8);
+    connection.write(Kind::Auth, &out).await?;
+    Ok(Outcome::Done)
+}
+
+async fn sign(connection: &Connection, rumps: Vec<UrlRump>) -> Result<Vec<String>, Refusal> {
     let cid = connection.cid;
-    let Some(account) = connection.account() else { return no_account() };
+    let account = connection.account().ok_or(Refusal::Failed)?;
     let mut urls = Vec::with_capacity(rumps.len());
     for UrlRump { text, url } in rumps {
         let is_own = url.server.as_ref().is_some_and(|server| connection.is_own(server));
         let name = url.mailbox.as_deref().and_then(|name| MailboxName::parse(name).ok());
         let Some(name) = name.filter(|_| is_own) else {
-            return Outcome::Refused(Refusal::BadUrl(text));
+            return Err(Refusal::BadUrl(text));
         };
         match key(connection, &account, name).await {
             Ok(key) => {
@@ -134,11 +152,11 @@ pub(crate) async fn generate(connection: &mut Connection, rumps: Vec<UrlRump>) -
                 let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
                 urls.push(format!("{text}:INTERNAL:{token}"));
             }
-            Err(StoreError::NoMailbox) => return Outcome::Refused(Refusal::BadUrl(text)),
-            Err(error) => return Outcome::Refused(refusal::store(cid, &error)),
+            Err(StoreError::NoMailbox) => return Err(Refusal::BadUrl(text)),
+            Err(error) => return Err(refusal::store(cid, &error)),
         }
     }
-    Outcome::Urls(urls)
+    Ok(urls)
 }
 
 /// The key of a mailbox, made if there is none.

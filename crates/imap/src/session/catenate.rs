@@ -2,8 +2,11 @@
 //!
 //! Source: RFC 4469 §3.
 
+use mox_base::MailboxName;
+
 use super::append::Append;
 use super::op::{Refusal, UrlPart};
+use super::rights::{self, Right, Target};
 use super::{Op, Session};
 use crate::types::AppendMessage;
 use crate::types::url::ImapUrl;
@@ -36,9 +39,9 @@ pub(super) fn url(session: &Session, append: &mut Append, url: &[u8]) -> Option<
         return None;
     }
     let text = String::from_utf8_lossy(url).into_owned();
-    let selected = session.view().map(|view| view.mailbox);
     match ImapUrl::parse(&text) {
-        Ok(url) if url.auth.is_none() && (url.mailbox.is_some() || selected.is_some()) => {
+        Ok(url) if url.auth.is_none() && may_read(session, &url) => {
+            let selected = session.view().map(|view| view.mailbox);
             Some(Op::CatenateUrl(Box::new(UrlPart { text, url, selected })))
         }
         _ => {
@@ -46,6 +49,12 @@ pub(super) fn url(session: &Session, append: &mut Append, url: &[u8]) -> Option<
             None
         }
     }
+}
+
+fn may_read(session: &Session, url: &ImapUrl) -> bool {
+    let Some(name) = &url.mailbox else { return rights::has(&session.state, Right::Read) };
+    MailboxName::parse(name)
+        .is_ok_and(|name| rights::allows(&session.state, Target::Named(&name), Right::Read))
 }
 
 /// The message is complete.

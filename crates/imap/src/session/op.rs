@@ -131,9 +131,14 @@ pub enum Op {
         /// Which it is.
         uid: Uid,
     },
-    /// Sign URLs of the user's own mailboxes, making keys where there are none. Answered by `Urls`, in
-    /// their order, or `Refused`; [`Refusal::BadUrl`] for one that names no mailbox of the user.
-    GenUrlAuth(Vec<UrlRump>),
+    /// Sign URLs of the user's own mailboxes, making keys where there are none, and write the response.
+    /// Answered by `Done` or `Refused`; [`Refusal::BadUrl`] for one that names no mailbox of the user.
+    GenUrlAuth {
+        /// Which.
+        urls: Vec<UrlRump>,
+        /// Whether strings may be UTF-8.
+        utf8: bool,
+    },
     /// Forget the key of a mailbox, or those of all. Answered by `Done` or `Refused`.
     ResetUrlKeys(Option<MailboxName>),
     /// Write URLFETCH responses. Answered by `Done`, or `Refused` if something broke.
@@ -206,8 +211,6 @@ pub enum Outcome {
     Mailboxes(Vec<MailboxInfo>),
     Status(MailboxStatus),
     Appended(Appended),
-    /// URLs with their tokens.
-    Urls(Vec<String>),
     Fetched(Fetched),
     Stored(Stored),
     Copied(Copied),

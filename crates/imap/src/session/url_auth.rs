@@ -23,21 +23,26 @@ pub(super) fn generate(session: &mut Session, cmd: Tagged, urls: Vec<(String, St
     let mut rumps = Vec::with_capacity(urls.len());
     for (text, mechanism) in urls {
         // RFC 4467 §7: what cannot be signed is BAD.
-        let Some(url) = rump(&text) else { return bad_url(session, cmd, &text) };
+        let Some(url) = rump(session, &text) else { return bad_url(session, cmd, &text) };
         if mechanism != INTERNAL {
             return session.no(cmd, None, "only mechanism internal");
         }
         rumps.push(UrlRump { text, url });
     }
-    session.perform(cmd, Pending::UrlAuth, Op::GenUrlAuth(rumps))
+    let op = Op::GenUrlAuth { urls: rumps, utf8: session.enabled.utf8() };
+    session.perform(cmd, Pending::UrlAuth, op)
 }
 
 /// A URL that can be signed: of a user on a server, with who may use it, and not signed yet.
-fn rump(text: &str) -> Option<ImapUrl> {
+///
+/// RFC 4467 §7: only who owns the mailbox lets others read it.
+fn rump(session: &Session, text: &str) -> Option<ImapUrl> {
     let url = ImapUrl::parse(text).ok()?;
     let is_owned = url.server.as_ref().is_some_and(|server| server.user.is_some());
     let is_rump = url.auth.as_ref().is_some_and(|auth| auth.verifier.is_none());
-    (is_owned && is_rump && url.mailbox.is_some()).then_some(url)
+    let name = MailboxName::parse(url.mailbox.as_deref()?).ok()?;
+    let may = rights::allows(&session.state, Target::Named(&name), Right::Read);
+    (is_owned && is_rump && may).then_some(url)
 }
 
 fn bad_url(session: &mut Session, cmd: Tagged, url: &str) -> Action {
@@ -47,13 +52,11 @@ fn bad_url(session: &mut Session, cmd: Tagged, url: &str) -> Action {
     session.bad(cmd, None, &text)
 }
 
-/// `* GENURLAUTH url…`. RFC 4467 §8.
+/// The response was written by the driver: the URLs are as good as passwords, and are kept out of
+/// what is traced of the protocol.
 pub(super) fn generated(session: &mut Session, cmd: Tagged, outcome: Outcome) -> Action {
     match outcome {
-        Outcome::Urls(urls) => {
-            print::gen_url_auth(&mut session.out, &urls, session.enabled.utf8());
-            session.done(cmd)
-        }
+        Outcome::Done => session.done(cmd),
         Outcome::Refused(Refusal::BadUrl(url)) => bad_url(session, cmd, &url),
         Outcome::Refused(refusal) => session.refuse(cmd, &refusal),
         _ => session.driver_fault("an outcome of another kind"),

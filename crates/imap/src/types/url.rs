@@ -151,6 +151,9 @@ impl ImapUrl {
     /// `iabsolute-path = "/" [icommand]`, and of `irelative-path` what begins with `;UID=`, which is
     /// of the selected mailbox (RFC 4469 §3).
     ///
+    /// Deviation: RFC 5092 §7.2 has relative mailbox names and relative sections as well; the URL of
+    /// a selected mailbox ends with its name, so that neither could mean anything here.
+    ///
     /// # Errors
     ///
     /// See [`UrlError`].

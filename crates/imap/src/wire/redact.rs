@@ -44,7 +44,8 @@ pub fn shown_bytes(command: &[u8], is_authenticated: bool) -> usize {
     let name_at = head.tag.len() + 1;
     let name_end = name_at + head.spelling.len();
     match head.name {
-        Some(Name::Login) => name_end.min(command.len()),
+        // A signed URL is as good as a password. RFC 4467 §10.
+        Some(Name::Login | Name::UrlFetch) => name_end.min(command.len()),
         Some(Name::Authenticate) => {
             let rest = command.get(name_end + 1..).unwrap_or_default();
             rest.iter()
@@ -105,6 +106,10 @@ mod tests {
         check("a login {2}\r\nme {7}\r\nhunter2", "a login ***");
         check("a AUTHENTICATE PLAIN AGEAYg==", "a AUTHENTICATE PLAIN ***");
         check("a authenticate SCRAM-SHA-256", "a authenticate SCRAM-SHA-256");
+        check(
+            "a urlfetch (\"imap://x@y/z;UID=1;URLAUTH=anonymous:internal:00\" BODY)",
+            "a urlfetch ***",
+        );
         check("a create {3}\r\nx\ny {2+}\r\nzz", "a create {3} {2+}");
         check("a create caf\u{e9}\t", "a create caf\\xc3\\xa9\\x09");
         check(&format!("a x {}", "y".repeat(5_000)), &format!("a x {}...", "y".repeat(1_996)));

@@ -211,9 +211,6 @@ fn outcome(op: &Op) -> Outcome {
             metadata: Vec::new(),
         }]),
         Op::Status(_) => Outcome::Status(status()),
-        Op::GenUrlAuth(rumps) => {
-            Outcome::Urls(rumps.iter().map(|rump| rump.text.clone()).collect())
-        }
         Op::AppendFinish { .. } | Op::Replace { .. } => Outcome::Appended(Appended {
             mailbox: MAILBOX,
             uidvalidity: UidValidity::MIN,

@@ -9,7 +9,7 @@
 //! Answers, words separated by spaces, states written `uid/modseq/flag,flag`:
 //! `ok`, `no NAME`, `challenge TEXT`, `selected key=value…`, `created names…`,
 //! `mailboxes name:letters…` (s subscribed, n no mailbox, and special uses), `status numbers…`,
-//! `signed urls…`, `appended uids modseq [elsewhere]`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
+//! `appended uids modseq [elsewhere]`, `fetched states… [expunged] [newer states…]`, `stored states… [modified states…]`,
 //! `copied from to modseq`, `expunged uids modseq`, `found uids [modseq=n] [order=n,n] [relevancy=n,n]`,
 //! `threads depth:uid…`, `updated uids[:uid>last,…[:looked[:at]]]…` (`-` for the front, or for
 //! none; without `looked` those that were asked for), `foundin id:uids[:modseq]…`,
@@ -295,8 +295,8 @@ fn question(op: &Op) -> String {
             flags(list),
             date.map_or(String::new(), |date| format!(" at {}", date.0)),
         ),
-        Op::GenUrlAuth(rumps) => {
-            let urls: Vec<_> = rumps.iter().map(|rump| rump.text.as_str()).collect();
+        Op::GenUrlAuth { urls, .. } => {
+            let urls: Vec<_> = urls.iter().map(|rump| rump.text.as_str()).collect();
             format!("sign {}", urls.join(" "))
         }
         Op::ResetUrlKeys(None) => "reset all keys".to_owned(),
@@ -410,7 +410,6 @@ fn outcome(op: &Op, word: &str, rest: &str) -> Outcome {
             uids: set(word_at(0)),
             modseq: modseq(word_at(1)),
         }),
-        "signed" => Outcome::Urls(words.iter().map(ToString::to_string).collect()),
         "fetched" => {
             let expunge_issued = words.contains(&"expunged");
             let at = words.iter().position(|word| *word == "newer").unwrap_or(words.len());

@@ -285,26 +285,30 @@ impl Member {
             }
             10 => self.run(&format!("{form}MOVE {} {other}", self.one())).await,
             11 => self.run(&format!("{form}COPY {} {other}", self.one())).await,
-            20 | 21 => {
-                let to = [self.mailbox, other][self.below(2)];
-                let message = "(app) CATENATE (TEXT {16+}\r\nSubject: new\r\n\r\n URL \"";
-                let uid = self.uids[self.below(count)];
-                let url = format!("/{}/;UID={uid}/;SECTION=TEXT\")", self.mailbox);
-                let command = format!("{form}REPLACE {} {to} {message}{url}", self.one());
-                let before = self.story.len();
-                let reply = self.run(&command).await;
-                let told = self.story.iter().skip(before).find(|line| line.contains("[APPENDUID"));
-                if let Some(told) = told.filter(|_| to == self.mailbox).cloned() {
-                    self.learn_flags(&told).await;
-                }
-                reply
-            }
+            20 | 21 => self.replace(other).await,
             12 => self.run("UID SEARCH UNSEEN NOT TEXT nothing").await,
             _ => self.run("STATUS Inbox (MESSAGES)").await,
         };
         // A message that is gone meanwhile is no mistake of the client.
         assert!(!reply.starts_with("BAD"), "{:?}", self.story);
         self.compare().await;
+    }
+
+    /// Puts something made of a message in the place of another.
+    async fn replace(&mut self, other: &str) -> String {
+        let form = if self.with_uidonly { "UID " } else { "" };
+        let to = [self.mailbox, other][self.below(2)];
+        let message = "(app) CATENATE (TEXT {16+}\r\nSubject: new\r\n\r\n URL \"";
+        let uid = self.uids[self.below(self.uids.len())];
+        let url = format!("/{}/;UID={uid}/;SECTION=TEXT\")", self.mailbox);
+        let command = format!("{form}REPLACE {} {to} {message}{url}", self.one());
+        let before = self.story.len();
+        let reply = self.run(&command).await;
+        let told = self.story.iter().skip(before).find(|line| line.contains("[APPENDUID"));
+        if let Some(told) = told.filter(|_| to == self.mailbox).cloned() {
+            self.learn_flags(&told).await;
+        }
+        reply
     }
 
     /// What the client added itself is not told with its flags.

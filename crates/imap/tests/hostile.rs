@@ -41,6 +41,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("STATUS x (HIGHESTMODSEQ)"),
         Just("CREATE a/b"),
         Just("ENABLE QRESYNC IMAP4rev2"),
+        Just("COMPRESS DEFLATE"),
+        Just("UNAUTHENTICATE"),
         Just("LOGOUT"),
     ];
     prop_oneof![

@@ -38,6 +38,8 @@ const COMMANDS: &[(&str, &[At])] = &[
     ("APPEND x {1}", &[Authenticated, Selected]),
     ("NOTIFY NONE", &[Authenticated, Selected]),
     ("IDLE", &[Authenticated, Selected]),
+    ("COMPRESS DEFLATE", &[Authenticated, Selected]),
+    ("UNAUTHENTICATE", &[Authenticated, Selected]),
     ("ESEARCH IN (personal) ALL", &[Authenticated, Selected]),
     ("CANCELUPDATE \"a\"", &[Selected]),
     ("GENURLAUTH imap://x@h/x/;UID=1;URLAUTH=anonymous INTERNAL", &[Authenticated, Selected]),

@@ -443,6 +443,26 @@ mod tests {
         }
     }
 
+    /// Some clients flush with an empty block of fixed codes instead of a stored one, which ends in
+    /// the middle of a byte: servers that wait for whole bytes stall them.
+    #[tokio::test]
+    async fn a_partial_flush_is_enough() {
+        let (mut client, mut conn) = pair(1 << 20);
+        let pieces: [(&[u8], &[u8]); 4] = [
+            (b"\x4a\x54\xf0\xf3\xf7\x0f\xe0\xe5\x02\x08", b"a NOOP\r\n"),
+            (
+                b"\xa0\x24\x85\x60\x57\x1f\x57\xe7\x10\x05\xcf\xbc\xa4\xfc\x0a\x5e\x2e\x80\x00",
+                b"b SELECT Inbox\r\n",
+            ),
+            (b"\x4a\x86\x8a\x03\x04", b"c NOOP\r\n"),
+            (b"\x50\x05\x40", b"x"),
+        ];
+        for (packed, want) in pieces {
+            client.write_all(packed).await.unwrap();
+            assert_eq!(take(&mut conn, want.len()).await, want);
+        }
+    }
+
     #[tokio::test]
     async fn what_is_sent_can_be_read_after_each_flush() {
         let (mut client, mut conn) = pair(1 << 20);

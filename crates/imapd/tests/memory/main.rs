@@ -7,6 +7,9 @@ mod support;
 
 #[cfg(test)]
 mod memory {
+    use mox_net::COMPRESSOR_KEEP;
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
+
     use crate::support::server;
 
     /// One after the other, as they are measured by the memory of the process.
@@ -14,6 +17,7 @@ mod memory {
     async fn sessions_cost_little() {
         a_client_that_does_not_read_costs_little().await;
         an_idle_session_is_small().await;
+        an_idle_compressed_session_is_small().await;
     }
 
     /// What of the memory of this process is in use, in bytes.
@@ -96,5 +100,45 @@ mod memory {
         let each = resident_bytes().saturating_sub(before) / SESSIONS;
         // In this number are the client's own buffers too.
         assert!(each < 40 << 10, "{each} bytes for each session");
+    }
+
+    /// With COMPRESS, what the client may refer to is kept, and not what only sending needs.
+    async fn an_idle_compressed_session_is_small() {
+        const SESSIONS: u64 = 200;
+        /// Sessions that are busy at the same time.
+        const BUSY: u64 = 10;
+        let server = server();
+        for number in 0..100 {
+            server.deliver(format!("Subject: {number}\r\n\r\nbody\r\n").as_bytes());
+        }
+        let mut clients = Vec::new();
+        let mut idle = async |count: u64| {
+            for number in 1..=count {
+                let mut client = server.inbox().await;
+                client.ok("COMPRESS DEFLATE").await;
+                // In one block of raw deflate that is stored as it is.
+                let command = b"a FETCH 1:* (FLAGS ENVELOPE)\r\n";
+                let count = u16::try_from(command.len()).unwrap();
+                let mut block = vec![0];
+                block.extend(count.to_le_bytes());
+                block.extend((!count).to_le_bytes());
+                block.extend(command);
+                client.stream.write_all(&block).await.unwrap();
+                assert!(!client.stream.fill_buf().await.unwrap().is_empty());
+                clients.push(client);
+                if number % BUSY == 0 {
+                    // The clock goes on by itself while nothing happens.
+                    tokio::time::pause();
+                    tokio::time::sleep(COMPRESSOR_KEEP * 2).await;
+                    tokio::time::resume();
+                }
+            }
+        };
+        idle(50).await;
+        let before = resident_bytes();
+        idle(SESSIONS).await;
+        let each = resident_bytes().saturating_sub(before) / SESSIONS;
+        // The window and the tables of a decompressor are 43 KB of it.
+        assert!(each < 90 << 10, "{each} bytes for each session");
     }
 }

@@ -16,6 +16,7 @@ use std::thread;
 use site::{Site, Subject};
 
 mod append;
+mod fetch;
 mod grammar;
 mod items;
 mod list;
@@ -25,6 +26,7 @@ mod messages;
 mod page;
 mod peer;
 mod protocol;
+mod search;
 mod select;
 mod selected;
 mod site;

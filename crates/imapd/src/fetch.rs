@@ -300,7 +300,11 @@ impl Plan {
             }
         }
         if op.with_flags {
-            line.flags(row.flags, row.keywords.split(' ').filter(|keyword| !keyword.is_empty()));
+            // RFC 9051 §6.4.5: the flag that this very FETCH is about to set is told with it. Our
+            // specification has the flags from before.
+            let becomes_seen = op.mark_seen && !row.is_expunged;
+            let flags = if becomes_seen { row.flags | Flags::SEEN } else { row.flags };
+            line.flags(flags, row.keywords.split(' ').filter(|keyword| !keyword.is_empty()));
         }
         if op.with_modseq {
             line.modseq(row.modseq);

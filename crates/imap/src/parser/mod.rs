@@ -92,6 +92,8 @@ pub enum Expected {
     LessNesting,
     /// Not a fault of syntax: answered with NO \[BADCHARSET\]. RFC 9051 §6.4.4.
     Charset,
+    /// The same in a search that was to be saved. RFC 9051 §6.4.4.1.
+    CharsetToSave,
     Message,
     CatenatePart,
 }
@@ -139,7 +141,7 @@ impl fmt::Display for ParseError {
             Expected::NoDuplicate => "given twice",
             Expected::FewerItems => "too many items",
             Expected::LessNesting => "nested too deeply",
-            Expected::Charset => "only charsets us-ascii and utf-8",
+            Expected::Charset | Expected::CharsetToSave => "only charsets us-ascii and utf-8",
             Expected::Message => "expected message literal",
             Expected::CatenatePart => "expected TEXT, URL or UTF8",
         };

@@ -23,7 +23,8 @@ pub(super) fn esearch(lexer: &mut Lexer<'_>) -> Parsed<Command> {
     }
     let all = ReturnOptions { all: true, ..ReturnOptions::default() };
     let options = search::return_part(lexer)?.unwrap_or(all);
-    let key = search::program_with_charset(lexer)?;
+    let key = search::program_with_charset(lexer)
+        .map_err(|error| search::of_search(error, Some(&options)))?;
     Ok(Command::MultiSearch(MultiSearch { sources, options, key }))
 }
 

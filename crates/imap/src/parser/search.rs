@@ -15,8 +15,18 @@ use crate::types::{
 /// `search = "SEARCH" [search-return-opts] SP search-program`. RFC 9051 §6.4.4.
 pub(super) fn search(lexer: &mut Lexer<'_>) -> Parsed<Command> {
     let options = return_part(lexer)?;
-    let key = program_with_charset(lexer)?;
+    let key = program_with_charset(lexer).map_err(|error| of_search(error, options.as_ref()))?;
     Ok(Command::Search(Search { options, key, sort: Vec::new() }))
+}
+
+/// RFC 9051 §6.4.4.1: a search with SAVE that is refused with NO leaves an empty result.
+pub(super) fn of_search(error: ParseError, options: Option<&ReturnOptions>) -> ParseError {
+    match error.expected {
+        Expected::Charset if options.is_some_and(|options| options.save) => {
+            ParseError { expected: Expected::CharsetToSave, ..error }
+        }
+        _ => error,
+    }
 }
 
 /// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`
@@ -48,7 +58,7 @@ pub(super) fn sort(lexer: &mut Lexer<'_>) -> Parsed<Command> {
         return lexer.fail(Expected::SortKey);
     }
     lexer.sp()?;
-    let key = search_criteria(lexer)?;
+    let key = search_criteria(lexer).map_err(|error| of_search(error, options.as_ref()))?;
     Ok(Command::Search(Search { options, key, sort }))
 }
 
@@ -558,6 +568,8 @@ mod tests {
             ("SEARCH EMAILID a/b", Expected::ObjectId),
             ("SEARCH FUZZY", Expected::Space),
             ("SEARCH CHARSET latin1 ALL", Expected::Charset),
+            ("SEARCH RETURN (SAVE) CHARSET latin1 ALL", Expected::CharsetToSave),
+            ("SEARCH RETURN (COUNT) CHARSET latin1 ALL", Expected::Charset),
             ("SEARCH TEXT", Expected::Space),
             ("SEARCH KEYWORD \\Seen", Expected::Atom),
             ("SEARCH MODSEQ \"/x/y\" all 1", Expected::SearchKey),

@@ -2,10 +2,10 @@
 
 use super::op::Refusal;
 use super::tell::Resume;
-use super::{Action, Answered, Session, Tagged, Waiting, metadata};
+use super::{Action, Answered, Session, State, Tagged, Waiting, metadata};
 use crate::parser::{Expected, ParseError};
 use crate::print::{self, Code, Status};
-use crate::types::Name;
+use crate::types::{Name, NumSet};
 
 impl Session {
     /// `tag OK CMD done`.
@@ -95,7 +95,12 @@ impl Session {
 
     /// A command whose arguments could not be parsed.
     pub(super) fn bad_syntax(&mut self, cmd: Tagged, error: ParseError) -> Action {
-        if error.expected == Expected::Charset {
+        if matches!(error.expected, Expected::Charset | Expected::CharsetToSave) {
+            if let (Expected::CharsetToSave, State::Selected(view)) =
+                (error.expected, &mut self.state)
+            {
+                view.saved = NumSet::new();
+            }
             return self.no(cmd, Some(Code::BadCharset), &error.to_string());
         }
         self.bad(cmd, None, &error.to_string())

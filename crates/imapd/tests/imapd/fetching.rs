@@ -37,7 +37,7 @@ async fn reading_a_message_marks_it_seen() {
     server.deliver(MULTIPART);
     let mut client = server.inbox().await;
     let lines = client.ok("FETCH 1 (BODY[1])").await;
-    assert_eq!(lines, ["* 1 FETCH (UID 1 BODY[1] {5}\r\nfirst FLAGS ())"]);
+    assert_eq!(lines, ["* 1 FETCH (UID 1 BODY[1] {5}\r\nfirst FLAGS (\\Seen))"]);
     assert_eq!(client.ok("NOOP").await, ["* 1 FETCH (UID 1 FLAGS (\\Seen))"]);
     client.ok("EXAMINE Inbox").await;
     assert_eq!(client.ok("SEARCH SEEN").await, ["* SEARCH 1"]);

@@ -307,7 +307,7 @@ async fn what_comes_during_a_command_is_told_after_it() {
     let mut client = server.inbox().await;
     client.ok("NOTIFY SET (SELECTED (MessageNew MessageExpunge FlagChange))").await;
     let lines = client.ok("FETCH 1 BODY[TEXT]").await;
-    assert_eq!(lines, ["* 1 FETCH (UID 1 BODY[TEXT] {7}\r\nhello\r\n FLAGS ())"]);
+    assert_eq!(lines, ["* 1 FETCH (UID 1 BODY[TEXT] {7}\r\nhello\r\n FLAGS (\\Seen))"]);
     client.hears(&["* 1 FETCH (UID 1 FLAGS (\\Seen))"]).await;
     // Half a command holds back what would change what it means.
     client.send("x FETCH 1").await;

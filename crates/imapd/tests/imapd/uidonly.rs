@@ -25,7 +25,7 @@ async fn everything_is_named_by_uid() {
     );
     assert_eq!(client.ok("UID FETCH 3 (FLAGS UID)").await, ["* 3 UIDFETCH (UID 3 FLAGS ())"]);
     let lines = client.ok("UID FETCH 4 BODY[TEXT]").await;
-    assert_eq!(lines[0], "* 4 UIDFETCH (BODY[TEXT] {8}\r\nbody 3\r\n FLAGS ())");
+    assert_eq!(lines[0], "* 4 UIDFETCH (BODY[TEXT] {8}\r\nbody 3\r\n FLAGS (\\Seen))");
     assert_eq!(lines[1], "* 4 UIDFETCH (FLAGS (\\Seen))");
     assert_eq!(client.ok("UID SEARCH SUBJECT s3").await, ["* SEARCH 4"]);
     let lines = client.ok("UID MOVE 1 Archive").await;

@@ -6,9 +6,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use mox_net::AuthFailures;
+use mox_testkit::TestRng;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 use tokio::time::{Instant, sleep};
 
+use crate::hostile::{below, play, stream};
 use crate::logins::{acceptor, start_tls};
 use crate::support::{Client, Io, PASSWORD, Server, Setup, server, server_with};
 
@@ -244,7 +247,7 @@ async fn what_is_sent_behind_the_command_is_compressed() {
     }
 }
 
-/// What is not deflate ends the connection, and nothing of it is executed.
+/// Of what is not deflate nothing is executed: it ends the connection.
 #[tokio::test]
 async fn garbage_ends_the_connection() {
     let server = server();
@@ -292,6 +295,41 @@ async fn a_bomb_is_only_what_it_says() {
     let mut client = server.login().await.compress(1 << 20).await;
     client.fails("APPEND Inbox {268435456}", "NO [OVERQUOTA]").await;
     client.ok("NOOP").await;
+}
+
+/// Random commands, compressed and flushed anyhow, in every second round with a byte that is
+/// another: what is not deflate ends the connection, and harms nothing.
+#[tokio::test]
+async fn nothing_a_client_compresses_harms_the_server() {
+    let server = server_with(Setup { failures: AuthFailures::with(&[]), ..Setup::default() });
+    for seed in 0..60 {
+        let rng = TestRng::new(1_000 + seed);
+        let commands = stream(&rng);
+        let mut bytes = format!("l LOGIN mjl@example.org \"{PASSWORD}\"\r\n").into_bytes();
+        bytes.extend_from_slice(b"c COMPRESS DEFLATE\r\n");
+        let plain = bytes.len() as u64;
+        let mut compress = Compress::new(Compression::default(), false);
+        let mut rest = &commands[..];
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(1 + below(&rng, rest.len() as u64) as usize);
+            let flush = match below(&rng, 3) {
+                0 => FlushCompress::None,
+                1 => FlushCompress::Partial,
+                _ => FlushCompress::Sync,
+            };
+            bytes.extend(deflate(&mut compress, piece, flush));
+            rest = after;
+        }
+        bytes.extend(deflate(&mut compress, b"", FlushCompress::Finish));
+        if seed % 2 == 1 {
+            let at = plain + below(&rng, bytes.len() as u64 - plain);
+            bytes[at as usize] ^= 1 + below(&rng, 255) as u8;
+        }
+        play(&server, &rng, &bytes).await;
+    }
+    server.check();
+    assert_eq!(server.body_files(), Vec::<String>::new());
+    server.inbox().await.ok("FETCH 1:* (FLAGS)").await;
 }
 
 /// The same waits as without compression: for commands, and for a client that reads nothing.

@@ -70,12 +70,12 @@ const PIECES: &[&str] = &[
     "{4294967296+}\r\n",
 ];
 
-fn below(rng: &TestRng, bound: u64) -> u64 {
+pub(crate) fn below(rng: &TestRng, bound: u64) -> u64 {
     rng.next_u64() % bound
 }
 
 /// The bytes of one connection.
-fn stream(rng: &TestRng) -> Vec<u8> {
+pub(crate) fn stream(rng: &TestRng) -> Vec<u8> {
     let mut bytes = Vec::new();
     let logs_in = below(rng, 5) > 0;
     // Who fails to log in three times is served slowly: that takes real time.
@@ -115,15 +115,14 @@ fn stream(rng: &TestRng) -> Vec<u8> {
 }
 
 /// Sends it all, however the server takes it, and waits for the end of the connection.
-async fn play(server: &Server, rng: &TestRng) {
-    let bytes = stream(rng);
+pub(crate) async fn play(server: &Server, rng: &TestRng, bytes: &[u8]) {
     let client = server.dial(1 + below(rng, 4_096) as usize);
     let (mut read, mut write) = tokio::io::split(client.stream.into_inner());
     let reader = tokio::spawn(async move {
         let mut sink = vec![0; 4_096];
         while let Ok(1..) = read.read(&mut sink).await {}
     });
-    let mut rest = &bytes[..];
+    let mut rest = bytes;
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(1 + below(rng, rest.len() as u64) as usize);
         if write.write_all(piece).await.is_err() {
@@ -134,7 +133,7 @@ async fn play(server: &Server, rng: &TestRng) {
     let _gone = write.shutdown().await;
     // It ends by itself: it was told that nothing more comes.
     let ended = timeout(Duration::from_secs(60), client.task).await;
-    ended.unwrap_or_else(|_| panic!("hangs after {:?}", String::from_utf8_lossy(&bytes))).unwrap();
+    ended.unwrap_or_else(|_| panic!("hangs after {:?}", String::from_utf8_lossy(bytes))).unwrap();
     reader.await.unwrap();
 }
 
@@ -143,7 +142,8 @@ async fn nothing_a_client_sends_harms_the_server() {
     let failures = AuthFailures::with(&[]);
     let server = server_with(Setup { failures, ..Setup::default() });
     for seed in 0..ROUNDS {
-        play(&server, &TestRng::new(seed as u64)).await;
+        let rng = TestRng::new(seed as u64);
+        play(&server, &rng, &stream(&rng)).await;
         if seed.is_multiple_of(20) {
             server.check();
         }

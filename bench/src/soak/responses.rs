@@ -50,6 +50,8 @@ pub(super) struct Reply {
     pub(super) uidnext: Option<u32>,
     pub(super) highest: Option<u64>,
     pub(super) copied: Option<CopyUid>,
+    /// UID validity and UID of the one message of `[APPENDUID …]`.
+    pub(super) appended: Option<(u32, u32)>,
     /// Of SEARCH and ESEARCH.
     pub(super) found: Option<Vec<u32>>,
     /// Of LIST.
@@ -78,6 +80,11 @@ impl Reply {
             number("UIDVALIDITY").map(u32::try_from).transpose()?.or(self.uidvalidity);
         self.uidnext = number("UIDNEXT").map(u32::try_from).transpose()?.or(self.uidnext);
         self.highest = number("HIGHESTMODSEQ").or(self.highest);
+        if let Some((_, rest)) = text.split_once("[APPENDUID ") {
+            let inside = rest.split(']').next().unwrap_or_default();
+            let (uidvalidity, uid) = inside.split_once(' ').context("not understood")?;
+            self.appended = uid.parse().ok().zip(uidvalidity.parse().ok()).map(|(u, v)| (v, u));
+        }
         if let Some((_, rest)) = text.split_once("[COPYUID ") {
             let inside = rest.split(']').next().unwrap_or_default();
             let [uidvalidity, from, to] = inside.split(' ').collect::<Vec<_>>()[..] else {
@@ -350,6 +357,8 @@ mod tests {
         reply.codes("OK [COPYUID 3 1:2 8,9] x").unwrap();
         assert_eq!((reply.uidvalidity, reply.highest), (Some(7), Some(9)));
         assert_eq!(reply.copied.as_ref().unwrap().to, [8, 9]);
+        reply.codes("OK [APPENDUID 3 8] x").unwrap();
+        assert_eq!(reply.appended, Some((3, 8)));
         assert!(reply.codes("OK [COPYUID 3 1:2 8] x").is_err());
         let mark = Mark { modseq: 10, uidnext: 1 };
         let command = Command { marks: HashMap::from([(7, mark)]), ..Command::default() };

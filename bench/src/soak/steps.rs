@@ -56,7 +56,8 @@ impl Walker {
             0..20 => self.store(),
             20..36 => self.fetch(),
             36..44 => self.search(),
-            44..56 => self.append(),
+            44..53 => self.append(),
+            53..56 => self.replace(),
             56..62 => self.copy(),
             62..66 => self.move_some(),
             66..74 => self.expunge(),
@@ -393,6 +394,28 @@ impl Walker {
         Ok(())
     }
 
+    /// RFC 8508 §3: the new message comes and the old one goes, or neither.
+    fn replace(&mut self) -> Result<()> {
+        let Some(uid) = self.view.as_ref().and_then(|view| self.pick(&view.uids())) else {
+            return Ok(());
+        };
+        let (to, number) = (self.any_mailbox(), self.shared.next_number());
+        let (text, flags) = (message(number), names(self.flags() & !DELETED));
+        let start = format!("UID REPLACE {uid} {to} ({flags}) {{{}+}}\r\n", text.len());
+        let bytes = [start.into_bytes(), text].concat();
+        let reply = self.run(&Request { name: "UID REPLACE", bytes: &bytes })?;
+        if !reply.is_ok() {
+            let known = ["has been expunged", "read-only", "no such message", "[TRYCREATE]"];
+            let is_known = known.iter().any(|why| reply.text.contains(why));
+            return if is_known { Ok(()) } else { self.gone_or(&reply) };
+        }
+        let (uidvalidity, new) = reply.appended.context("no APPENDUID")?;
+        self.shared.ledger().number(uidvalidity, new, number)?;
+        let view = self.view.as_ref().context("a mailbox")?;
+        ensure!(view.known(uid).is_none(), "{uid} was replaced and is there");
+        Ok(())
+    }
+
     fn copy(&mut self) -> Result<()> {
         let Some(chosen) = self.choose().filter(|chosen| chosen.uids.len() <= NAMED_MAX) else {
             return Ok(());
@@ -433,6 +456,10 @@ impl Walker {
 
     /// RFC 4315 §3. Returns the UIDs that were copied.
     fn check_copied(&self, reply: &Reply, before: Option<&View>) -> Result<Vec<u32>> {
+        // All of them were gone already.
+        if reply.copied.is_none() && reply.text.contains("no matching messages") {
+            return Ok(Vec::new());
+        }
         let copied = reply.copied.as_ref().context("no COPYUID")?;
         let before = before.context("a mailbox")?;
         let mut ledger = self.shared.ledger();

@@ -290,7 +290,7 @@ impl<R: Read + Seek> Rest<R> {
     }
 
     /// The same bytes, but fit for an ordinary literal. RFC 9051 §9.
-    fn without_nul(self) -> Self {
+    pub(crate) fn without_nul(self) -> Self {
         Self { hides_nul: true, ..self }
     }
 

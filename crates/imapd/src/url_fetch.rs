@@ -15,7 +15,7 @@ use mox_net::trace::Kind;
 use mox_store::{Account, Columns, Reader, StoreError};
 
 use crate::connection::{Connection, End};
-use crate::stream::{Body, Bytes, Rest};
+use crate::stream::{Body, Bytes, Rest, hide_nul};
 use crate::{refusal, url};
 
 /// Data up to this size is read whole; what is larger is streamed, and BINARY of that size comes as a
@@ -125,7 +125,7 @@ fn answer(account: &Account, op: &UrlFetchOp, utf8: bool) -> Result<Answer, Stor
 
 /// Writes a literal, or the announcement of one whose data is returned.
 ///
-/// RFC 5524 §5: `literal8` for what has NUL in it.
+/// RFC 5524 §5: BINARY is a `literal8` if it has NUL in it; elsewhere there is none.
 fn write(
     out: &mut Vec<u8>,
     body: &mut Body<'_>,
@@ -133,20 +133,23 @@ fn write(
     is_binary: bool,
 ) -> Result<Option<Rest>, StoreError> {
     let size = bytes.len();
-    let bytes = match bytes {
+    let mut bytes = match bytes {
         Bytes::Memory(bytes) => bytes,
         bytes => {
             let mut rest = body.open(&bytes)?;
             if size > WHOLE_BYTES_MAX {
                 literal_start(out, size, is_binary);
-                return Ok(Some(rest));
+                return Ok(Some(if is_binary { rest } else { rest.without_nul() }));
             }
             let mut whole = Vec::new();
             rest.copy_to(&mut whole)?;
             whole
         }
     };
-    literal_start(out, size, is_binary && bytes.contains(&0));
+    if !is_binary {
+        hide_nul(&mut bytes);
+    }
+    literal_start(out, size, bytes.contains(&0));
     out.write_all(&bytes)?;
     Ok(None)
 }

@@ -96,6 +96,13 @@ async fn parts_come_decoded_and_with_their_structure() {
         let got = lines[0].strip_prefix(&format!("* URLFETCH \"{url}\" ")).unwrap();
         assert_eq!(got.to_ascii_lowercase(), want.to_ascii_lowercase(), "{rest} {params}");
     }
+    // RFC 9051 §9: NUL is in a literal8 only.
+    owner.send("n APPEND Inbox ~{9+}\r\nA: b\r\n\r\n\0\r\n").await;
+    assert!(owner.finish("n").await.1.starts_with("OK"));
+    let nul = signed(&mut owner, &url("Inbox/;UID=3/;SECTION=TEXT", "anonymous")).await;
+    assert!(!fetched(&mut other, &nul).await.contains('\0'));
+    let lines = other.ok(&format!("URLFETCH (\"{nul}\" BINARY)")).await;
+    assert!(lines[0].ends_with(" (BINARY ~{1}\r\n\0)"), "{lines:?}");
     // What is large is streamed, whole and in part, in both forms.
     let whole = signed(&mut owner, &url("Inbox/;UID=2", "anonymous")).await;
     let size = large.len();

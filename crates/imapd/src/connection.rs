@@ -342,7 +342,7 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             },
             () = changed => true,
-            // Deviation: our specification ends a session that is not in IDLE at its next
+            // Deviation: the original ends a session that is not in IDLE at its next
             // command; all that wait are told at once instead, so that none is cut off without
             // a word when the time for stopping is over.
             () = self.stopping.cancelled() => return Ok(Some(self.session.bye(SHUTTING_DOWN))),

@@ -6,7 +6,7 @@ use crate::limits::FIELD_BYTES_MAX;
 
 /// The fields of ENVELOPE, as in the header but unfolded and without blanks around.
 ///
-/// Deviation: our specification wants the date rendered anew and the subject decoded. RFC 9051
+/// Deviation: the original has the date rendered anew and the subject decoded. RFC 9051
 /// §7.5.2 takes both from the header, and clients decode encoded-words themselves; so everything
 /// here is raw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

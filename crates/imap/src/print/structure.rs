@@ -8,7 +8,7 @@ use super::text::{nstring, number, string};
 
 /// `envelope = "(" env-date SP env-subject SP env-from … SP env-message-id ")"`
 ///
-/// Strings are those of the header, unfolded. Deviation: our specification wants the date printed
+/// Strings are those of the header, unfolded. Deviation: the original has the date printed
 /// anew and the subject decoded; RFC 9051 §7.5.2 takes both from the header as they are, and
 /// clients decode encoded-words themselves.
 pub fn envelope(out: &mut Vec<u8>, envelope: &EnvelopeRef<'_>, utf8: bool) {

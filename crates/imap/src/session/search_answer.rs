@@ -7,7 +7,7 @@ use crate::types::{NumSet, PartialRange, ReturnOptions};
 
 /// Numbers in one line of an old answer.
 ///
-/// Deviation: our specification has 100. Clients such as Python's imaplib look at the first line
+/// Deviation: the original has 100. Clients such as Python's imaplib look at the first line
 /// only, so a line is only cut where it would grow beyond a megabyte.
 const SEARCH_LINE_NUMBERS_MAX: usize = 100_000;
 

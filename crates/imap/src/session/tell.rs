@@ -296,7 +296,7 @@ impl Session {
 
     /// Turns the difference between mailbox and view into changes.
     ///
-    /// Deviation: RFC 5465 §5.8 and our specification answer lost changes with
+    /// Deviation: RFC 5465 §5.8 and the original answer lost changes with
     /// NOTIFICATIONOVERFLOW and silence from then on, and so do we after NOTIFY; for clients without
     /// it we compare with the mailbox instead, so that they stay right, as RFC 9051 §5.5 asks.
     fn resynced(&mut self, outcome: Outcome) {

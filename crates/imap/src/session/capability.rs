@@ -197,3 +197,18 @@ pub(super) fn print_id(session: &mut Session) {
     }
     out.extend_from_slice(b")\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// RFC 7888 §5: not both of LITERAL+ and LITERAL-.
+    #[test]
+    fn each_capability_is_named_once() {
+        let names: BTreeSet<&str> = ALWAYS.iter().copied().collect();
+        assert_eq!(names.len(), ALWAYS.len());
+        assert!(!names.contains("LITERAL-"));
+    }
+}

@@ -10,8 +10,8 @@ pub const NAME_BYTES_MAX: usize = DOMAIN_BYTES_MAX;
 
 /// An absolute name of ASCII labels in lower case, without the last dot; the root is empty.
 ///
-/// Wider than [`Domain`]: labels may hold any printable character but a dot, since names are also
-/// made of what others send (SPF macros, RFC 7208 §7) or stand in records of others.
+/// Wider than [`Domain`]: labels may hold any printable character but a dot, and spaces, since names
+/// are also made of what others send (SPF macros, RFC 7208 §7) or stand in records of others.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Box<str>);
 
@@ -22,7 +22,7 @@ pub enum NameError {
     EmptyLabel,
     /// A label is over 63 bytes or the name over [`NAME_BYTES_MAX`].
     TooLong,
-    /// A character that is no printable ASCII.
+    /// A character that is neither printable ASCII nor a space.
     BadCharacter,
 }
 
@@ -31,7 +31,9 @@ impl fmt::Display for NameError {
         f.write_str(match self {
             Self::EmptyLabel => "empty label in a DNS name",
             Self::TooLong => "DNS name or label too long",
-            Self::BadCharacter => "character in a DNS name that is no printable ASCII",
+            Self::BadCharacter => {
+                "character in a DNS name that is neither printable ASCII nor a space"
+            }
         })
     }
 }
@@ -43,7 +45,8 @@ impl Name {
     ///
     /// # Errors
     ///
-    /// If a label is empty, something is too long, or a character is no printable ASCII.
+    /// If a label is empty, something is too long, or a character is neither printable ASCII nor a
+    /// space.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let text = text.strip_suffix('.').unwrap_or(text);
         if text.is_empty() {
@@ -58,7 +61,7 @@ impl Name {
                 1..=LABEL_BYTES_MAX => {}
                 _ => return Err(NameError::TooLong),
             }
-            if !label.bytes().all(|byte| byte.is_ascii_graphic()) {
+            if !label.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
                 return Err(NameError::BadCharacter);
             }
         }
@@ -195,7 +198,8 @@ mod tests {
         check("a..b", Err(NameError::EmptyLabel));
         check(".a", Err(NameError::EmptyLabel));
         check("..", Err(NameError::EmptyLabel));
-        check("a b", Err(NameError::BadCharacter));
+        check("a b.org", Ok("a b.org"));
+        check("a\tb", Err(NameError::BadCharacter));
         check("\u{e4}.org", Err(NameError::BadCharacter));
         check("a\0", Err(NameError::BadCharacter));
     }

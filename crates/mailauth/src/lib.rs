@@ -10,3 +10,4 @@
 )]
 
 pub mod iprev;
+pub mod spf;

@@ -9,6 +9,7 @@ mod ledger;
 mod quiet;
 mod responses;
 mod steps;
+mod updates;
 mod view;
 mod walker;
 

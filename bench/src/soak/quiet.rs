@@ -60,6 +60,7 @@ impl Walker {
         }
         let uidvalidity = view.uidvalidity;
         self.quiet_search(&messages)?;
+        self.quiet_updates()?;
         seen(uidvalidity, messages)
     }
 

@@ -114,6 +114,10 @@ impl Reply {
             if self.is_closed && command.selects {
                 *view = None;
             }
+            if let Some(view) = view.as_mut().filter(|_| response.text().contains("[NOUPDATE ")) {
+                // The mailbox is gone, and with it what there was to find.
+                view.updates = None;
+            }
             return Ok(());
         }
         let values = response.values().context("not response data")?;
@@ -137,7 +141,15 @@ impl Reply {
                 self.earlier.extend(uids);
                 Ok(())
             }
-            [Value::Atom(word), rest @ ..] => self.named(word, rest),
+            [Value::Atom(word), rest @ ..] => {
+                if let Some(updates) = view.as_mut().and_then(|view| view.updates.as_mut())
+                    && word == b"ESEARCH"
+                    && updates.take(rest)?
+                {
+                    return Ok(());
+                }
+                self.named(word, rest)
+            }
             _ => bail!("not understood"),
         }
     }

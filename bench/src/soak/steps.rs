@@ -55,7 +55,8 @@ impl Walker {
         match self.rng.below(100) {
             0..20 => self.store(),
             20..36 => self.fetch(),
-            36..44 => self.search(),
+            36..42 => self.search(),
+            42..44 => self.updates(),
             44..53 => self.append(),
             53..56 => self.replace(),
             56..62 => self.copy(),
@@ -274,7 +275,7 @@ impl Walker {
     }
 
     /// A refusal that is only right if someone deleted the mailbox.
-    fn gone_or(&mut self, reply: &Reply) -> Result<()> {
+    pub(super) fn gone_or(&mut self, reply: &Reply) -> Result<()> {
         let is_gone = reply.has("NONEXISTENT]") || reply.has("EXPUNGEISSUED]");
         let read_only = self.view.as_ref().is_some_and(|view| view.read_only);
         ensure!(is_gone || read_only, "refused: {}", reply.text);

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::updates::Updates;
+
 /// The flags that are used, as bits by their place here.
 pub(super) const FLAGS: [&str; 8] = [
     "\\Seen",
@@ -61,6 +63,8 @@ pub(super) struct View {
     pub(super) highest: u64,
     /// Everything up to this was told. RFC 7162 §3.1.2: a client keeps this one for next time.
     pub(super) trusted: u64,
+    /// A result that the server keeps up to date.
+    pub(super) updates: Option<Updates>,
 }
 
 impl View {

@@ -10,7 +10,7 @@ use crate::types::{FILTER_NAMES_MAX, MailboxFilter};
 /// `filter-mailboxes-selected = "selected" / "selected-delayed"`
 /// `filter-mailboxes-other = "inboxes" / "personal" / "subscribed" / ("subtree" SP
 /// one-or-more-mailbox) / ("mailboxes" SP one-or-more-mailbox)`. RFC 5465 §8; `subtree-one` is from
-/// RFC 7377 §3.
+/// RFC 7377 §4.
 pub(super) fn filter_mailboxes(lexer: &mut Lexer<'_>) -> Parsed<MailboxFilter> {
     let start = lexer.clone();
     Ok(match &*lexer.atom()?.to_ascii_uppercase() {
@@ -60,7 +60,7 @@ mod tests {
         MailboxFilter::names(texts.iter().map(|text| MailboxName::parse(text).unwrap()).collect())
     }
 
-    /// RFC 5465 §8, RFC 7377 §3.
+    /// RFC 5465 §8, RFC 7377 §4.
     #[test]
     fn filters_are_words_with_names() {
         // Valid.

@@ -8,7 +8,7 @@ use crate::types::{Command, MailboxFilter, MultiSearch, ReturnOptions, SEARCH_SO
 
 /// `esearch = "ESEARCH" [SP esearch-source-opts] [SP search-return-opts] SP search-program`
 /// `esearch-source-opts = "IN" SP "(" source-mbox [SP "(" scope-options ")"] ")"`
-/// `source-mbox = filter-mailboxes *(SP filter-mailboxes)`. RFC 7377 §3.
+/// `source-mbox = filter-mailboxes *(SP filter-mailboxes)`. RFC 7377 §4.
 ///
 /// No scope option is defined, so there is none that could be understood.
 pub(super) fn esearch(lexer: &mut Lexer<'_>) -> Parsed<Command> {
@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(parse(line), Ok(Command::MultiSearch(want)), "{line}");
     }
 
-    /// RFC 7377 §3.
+    /// RFC 7377 §4.
     #[test]
     fn a_search_names_where_to_look() {
         use MailboxFilter::{Inboxes, Mailboxes, Personal, Selected, Subscribed, SubtreeOne};

@@ -303,6 +303,10 @@ impl World {
 
     fn command(&mut self, tag: &str, command: &str, meanwhile: Option<&Step>) {
         self.say(&format!("{tag} {command}\r\n"), meanwhile);
+        if command == "NOOP" {
+            // Also what went while the results were looked at was told before the reply.
+            assert_eq!(self.session.oldest_removal(), None);
+        }
         if command == "IDLE" {
             if let Some(step) = meanwhile {
                 self.change(step);

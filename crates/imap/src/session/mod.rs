@@ -224,6 +224,8 @@ pub struct Session {
     changes: ChangeQueue,
     /// What NOTIFY asks for. Boxed, as most sessions have none.
     notifier: Option<Box<notify::Notifier>>,
+    /// How often the client was told anew, as more came while it was told.
+    tell_rounds: u8,
     /// A mailbox is being selected: messages of any may be of interest.
     is_selecting: bool,
     /// Capabilities that are not announced to this user.
@@ -248,6 +250,7 @@ impl Session {
             waiting: Waiting::Command,
             changes: ChangeQueue::default(),
             notifier: None,
+            tell_rounds: 0,
             is_selecting: false,
             hidden: Vec::new(),
             is_compressed: false,

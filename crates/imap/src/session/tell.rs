@@ -42,6 +42,9 @@ pub(super) enum Resume {
     Notify(Tagged, notify::Request),
 }
 
+/// How often a client is told anew of what came while it was told, before the rest has to wait.
+const TELL_ROUNDS_MAX: u8 = 8;
+
 impl Session {
     /// Whether the driver should look out for changes, and call [`Session::poll`]: in IDLE, and
     /// after NOTIFY wherever no part of a command has come. RFC 5465 §3.1, RFC 5465 §4.
@@ -142,6 +145,11 @@ impl Session {
 
     /// Tells the client everything, then goes on with `resume`.
     pub(super) fn tell(&mut self, resume: Resume) -> Action {
+        self.tell_rounds = 0;
+        self.tell_from_start(resume)
+    }
+
+    fn tell_from_start(&mut self, resume: Resume) -> Action {
         match self.resync_op() {
             Some(op) => self.ask(Telling::Resync, resume, op),
             None => self.tell_new(resume),
@@ -191,7 +199,7 @@ impl Session {
             let text = "out of sync after too many pending changes";
             print::tagged(&mut self.out, "*", Status::Ok, Some(Code::NotificationOverflow), text);
         }
-        let has_items = self.notifier.as_ref().is_some_and(|notifier| notifier.items().is_some());
+        let has_items = self.fetches_new();
         let mut new = NumSet::new();
         if let State::Selected(view) = &mut self.state {
             new = self.changes.flush_added(view, self.enabled, has_items, &mut self.out);
@@ -200,6 +208,10 @@ impl Session {
             Some(op) => self.ask(Telling::New, resume, op),
             None => self.tell_updates(resume),
         }
+    }
+
+    fn fetches_new(&self) -> bool {
+        self.notifier.as_ref().is_some_and(|notifier| notifier.items().is_some())
     }
 
     /// Results that are kept up to date. RFC 5267 §4.3: what is added must have been announced, what
@@ -211,9 +223,24 @@ impl Session {
         }
     }
 
-    /// Everything else. Messages that came while others were fetched are left for the next time,
-    /// and flags and removals with them: they may be of these.
+    /// Everything else.
+    ///
+    /// What came while the driver was asked for something is told too, from the start: flags and
+    /// removals may be of messages that came, and none may be left behind. RFC 7162 §3.1.2: a client
+    /// that was told of a mod-sequence takes it that it knows all changes up to it.
     fn tell_rest(&mut self, resume: Resume) -> Action {
+        let is_selected = matches!(self.state, State::Selected(_));
+        if is_selected && (self.changes.has_added() || self.changes.is_lost()) {
+            if self.tell_rounds < TELL_ROUNDS_MAX {
+                self.tell_rounds += 1;
+                return self.tell_from_start(resume);
+            }
+            // A storm: results that are kept up to date follow the next time.
+            let fetches = self.fetches_new();
+            if let (State::Selected(view), false) = (&mut self.state, fetches) {
+                self.changes.flush_added(view, self.enabled, false, &mut self.out);
+            }
+        }
         let keeps_removals = matches!(resume, Resume::Command)
             && self.notifier.as_ref().is_some_and(|notifier| notifier.is_delayed());
         if let State::Selected(view) = &mut self.state

@@ -84,6 +84,8 @@ pub(super) fn capabilities(session: &Session) -> String {
         all.push_str(" AUTH=EXTERNAL");
     }
     // RFC 4978 §3: not where it is on already. Before login it would only help who guesses.
+    // Deviation: the original does not announce it, since it stalls clients that flush partially.
+    // Here what is received is inflated to its last bit, whatever the flush.
     if session.state.is_authenticated() && !session.is_compressed {
         all.push_str(" COMPRESS=DEFLATE");
     }

@@ -23,13 +23,16 @@ mod list;
 mod login;
 mod mailboxes;
 mod messages;
+mod operation;
 mod page;
 mod peer;
 mod protocol;
+mod rev1;
 mod search;
 mod select;
 mod selected;
 mod site;
+mod syntax;
 mod untestable;
 
 /// One rule.

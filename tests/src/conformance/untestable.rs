@@ -30,7 +30,7 @@ pub(super) const UNTESTABLE: &[Untestable] = &[
     Untestable {
         place: "RFC 9051 §5.4",
         rule: "an inactivity timer is at least 30 minutes long, and any command sets it back",
-        reason: "no test waits for half an hour; the session is tested with a clock of its own in crates/imap/tests/session.rs",
+        reason: "no test waits for half an hour; crates/imapd/tests/imapd/pace.rs does with a clock that is paused",
     },
     Untestable {
         place: "RFC 9051 §6.1.3",

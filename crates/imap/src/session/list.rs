@@ -118,7 +118,7 @@ fn attributes(list: &List, info: &MailboxInfo, tree: &Tree<'_>) -> Vec<&'static 
     all
 }
 
-/// LSUB. RFC 3501 §6.3.9: with `%` a name whose child is subscribed is listed with `\NoSelect`.
+/// LSUB. RFC 3501 §6.3.9: with `%` a name whose child is subscribed is listed with `\Noselect`.
 pub(super) fn complete_lsub(
     session: &mut Session,
     cmd: Tagged,
@@ -135,7 +135,7 @@ pub(super) fn complete_lsub(
             if !(info.is_subscribed || is_parent) || !pattern.matches(name) {
                 continue;
             }
-            let attributes: &[&str] = if info.is_subscribed { &[] } else { &["\\NoSelect"] };
+            let attributes: &[&str] = if info.is_subscribed { &[] } else { &["\\Noselect"] };
             let line = ListLine { attributes, name, ..ListLine::default() };
             line.print_lsub(&mut session.out, session.enabled.utf8());
         }

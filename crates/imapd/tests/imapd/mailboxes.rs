@@ -51,7 +51,7 @@ async fn lists_say_what_they_are_asked() {
     assert_eq!(lines, ["* LIST () \"/\" a/b", "* STATUS a/b (MESSAGES 0 UNSEEN 0)"]);
     assert_eq!(client.ok("LSUB \"\" ghost*").await, ["* LSUB () \"/\" ghost/x"]);
     let lines = client.ok("LSUB \"\" %").await;
-    assert!(lines.contains(&"* LSUB (\\NoSelect) \"/\" a".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"* LSUB (\\Noselect) \"/\" a".to_owned()), "{lines:?}");
     assert_eq!(client.ok("NAMESPACE").await, ["* NAMESPACE ((\"\" \"/\")) NIL NIL"]);
 }
 

@@ -9,5 +9,6 @@
     clippy::cast_sign_loss
 )]
 
+pub mod dkim;
 pub mod iprev;
 pub mod spf;

@@ -1,0 +1,33 @@
+//! Signatures of domains over messages (DKIM): RFC 6376, RFC 8301, RFC 8463, RFC 8616.
+//!
+//! - [`Header`] and [`BodyHashes`] are what is read of a message: the header section at once, the
+//!   body in pieces of any size.
+//! - [`Verifier`] checks the signatures of a message with the [`Keys`] of their domains.
+//! - [`KeyRecord`] is what a domain has in DNS.
+
+mod algorithm;
+mod body;
+mod canonical;
+mod fold;
+mod header;
+mod keys;
+mod record;
+mod selector;
+mod signature;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use algorithm::{
+    Algorithm, PublicKey, PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STRONG,
+};
+pub use body::{BodyDigests, BodyHashes};
+pub use canonical::Canonicalization;
+pub use header::{HEADER_BYTES_MAX, HEADER_FIELDS_MAX, Header, HeaderError};
+pub use keys::{KEY_TEXTS_MAX, Key, KeyError, Keys, look_up};
+pub use record::{KeyRecord, KeyType, RECORD_BYTES_MAX, RecordError, TXT_CHUNK_BYTES};
+pub use selector::Selector;
+pub use signature::{CopiedField, Identity, SIGNATURE_BYTES_MAX, SIGNED_NAMES_MAX, Signature};
+pub use tags::{TAG_LIST_BYTES_MAX, TAGS_MAX, TagError};
+pub use verify::{FUTURE_SECS_MAX, Reason, SIGNATURES_MAX, Status, Verification, Verifier, verify};

@@ -395,7 +395,7 @@ impl Walker {
         Ok(())
     }
 
-    /// RFC 8508 §3: the new message comes and the old one goes, or neither.
+    /// RFC 8508 §3.4: the new message comes and the old one goes, or neither.
     fn replace(&mut self) -> Result<()> {
         let Some(uid) = self.view.as_ref().and_then(|view| self.pick(&view.uids())) else {
             return Ok(());

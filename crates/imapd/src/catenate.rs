@@ -14,7 +14,7 @@ use crate::connection::{Connection, End, no_account};
 use crate::refusal;
 use crate::stream::{Body, Bytes, Rest};
 
-/// The most that one command puts together, in bytes. RFC 4469 §3 has TOOBIG for more than 4 GB; a
+/// The most that one command puts together, in bytes. RFC 4469 §4.2 has TOOBIG for more than 4 GB; a
 /// short command must not fill a disk, and no mail system takes a message as large as this.
 pub const CATENATED_BYTES_MAX: u64 = 1 << 30;
 

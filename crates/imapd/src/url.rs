@@ -93,7 +93,7 @@ impl Connection {
     }
 
     /// The account whose owner has let the one who is logged in have what a URL names, as far as that
-    /// shows without the key of the mailbox. RFC 4467 §7.
+    /// shows without the key of the mailbox. RFC 4467 §6.
     pub(crate) async fn granted(&self, url: &ImapUrl, text: &str) -> Option<Account> {
         let (server, auth) = (url.server.as_ref()?, url.auth.as_ref()?);
         let (owner, verifier) = (server.user.as_ref()?, auth.verifier.as_ref()?);
@@ -188,7 +188,7 @@ pub(crate) async fn reset(connection: &Connection, mailbox: Option<MailboxName>)
 mod tests {
     use super::*;
 
-    /// RFC 4467 §10: the token is bound to the URL, the key and the server.
+    /// RFC 4467 §5: the token is bound to the URL, the key and the server.
     #[test]
     fn a_token_is_good_for_one_url() {
         let (sealer, key) = (UrlSealer::new(b"secret"), [1; URL_KEY_BYTES]);

@@ -1,4 +1,4 @@
-//! A message takes the place of another: IMAP's REPLACE (RFC 8508 §3).
+//! A message takes the place of another: IMAP's REPLACE (RFC 8508 §3.4).
 
 use mox_base::{MailboxId, NumSet, Uid};
 

@@ -1,6 +1,6 @@
 //! Keys that sign URLs of messages, one for each mailbox.
 //!
-//! Source: RFC 4467 §5. An account has one user, so that its mailbox access key table is that of
+//! Source: RFC 4467 §2.2. An account has one user, so that its mailbox access key table is that of
 //! the user.
 
 use mox_base::{MailboxId, MailboxName};

@@ -76,7 +76,7 @@ pub struct AppendStretch {
 /// `None` if that is the mailbox name, an argument like any other.
 ///
 /// `append = "APPEND" SP mailbox 1*append-message`. RFC 9051 §6.3.12, RFC 3502 §6.3.11.
-/// `replace = "REPLACE" SP seq-number SP mailbox append-message`. RFC 8508 §4.
+/// `replace = "REPLACE" SP seq-number SP mailbox append-message`. RFC 8508 §5.
 pub fn append_head(
     input: &[u8],
     options: Options,
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(next("{3+}\r\na b URL {4}", AppendPlace::Url).unwrap().1, AppendEnd::Url);
     }
 
-    /// RFC 8508 §4.
+    /// RFC 8508 §5.
     #[test]
     fn replace_names_one_message() {
         let replaces = |text: &str| {

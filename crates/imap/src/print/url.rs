@@ -4,7 +4,7 @@
 
 use super::text::string;
 
-/// `BADURL "url"`. RFC 4469 §3, with the quotes of its example.
+/// `BADURL "url"`. RFC 4469 §4.1, with the quotes of its example.
 ///
 /// What would end the quoted string, the code or the line is `%` encoded, as it should have been in
 /// the URL: the client can still tell which one is meant.
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(String::from_utf8(out).unwrap(), format!("BADURL \"{want}\""));
     }
 
-    /// RFC 4469 §3: a URL cannot end the code it is told in.
+    /// RFC 4469 §4.1: a URL cannot end the code it is told in.
     #[test]
     fn bad_urls_are_told_in_one_piece() {
         check("/Drafts;UIDVALIDITY=1/;UID=20", "/Drafts;UIDVALIDITY=1/;UID=20");

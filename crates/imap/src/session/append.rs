@@ -103,7 +103,7 @@ impl Append {
 
     fn count_message(&mut self) {
         self.messages += 1;
-        // RFC 8508 §3: one message takes the place of one.
+        // RFC 8508 §4.7: one message takes the place of one.
         if self.is_replace && self.messages > 1 {
             self.fail(Failed::Bad("one message replaces one"));
         }

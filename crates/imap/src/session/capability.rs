@@ -32,6 +32,7 @@ const ALWAYS: &[&str] = &[
     "MULTIAPPEND",
     "REPLACE",
     "CATENATE",
+    "URL-PARTIAL",
     "URLAUTH",
     "URLAUTH=BINARY",
     "NOTIFY",

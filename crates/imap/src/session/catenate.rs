@@ -31,7 +31,7 @@ pub(super) fn count_part(append: &mut Append) {
 
 /// A part that is in a mailbox.
 ///
-/// RFC 4469 §3: a relative URL is one of the selected mailbox. What the URL names is the driver's
+/// A relative URL is one of the selected mailbox. What the URL names is the driver's
 /// to find; a URL that carries URLAUTH is for others than the owner, and for URLFETCH.
 pub(super) fn url(session: &Session, append: &mut Append, url: &[u8]) -> Option<Op> {
     count_part(append);

@@ -261,9 +261,9 @@ pub enum Refusal {
     OverQuota,
     /// A message of zero bytes.
     EmptyMessage,
-    /// A message that would be larger than any may be. RFC 4469 §3.
+    /// A message that would be larger than any may be. RFC 4469 §4.2.
     MessageTooBig,
-    /// A URL that names nothing that the user may have. RFC 4469 §3.
+    /// A URL that names nothing that the user may have. RFC 4469 §4.1.
     BadUrl(String),
     /// The message to be replaced is not there any more.
     MessageGone,

@@ -1,6 +1,6 @@
 //! REPLACE: a message takes the place of another, all at once.
 //!
-//! Source: RFC 8508 §3. What it has in common with APPEND is in `append.rs`.
+//! Source: RFC 8508 §3, RFC 8508 §4. What it has in common with APPEND is in `append.rs`.
 
 use mox_base::{MailboxId, Uid};
 
@@ -15,7 +15,7 @@ use crate::types::{NumSet, SeqNum};
 /// ends the connection.
 pub(super) const DROPPED_BYTES_MAX: u64 = 1_000_000;
 
-/// The message that is to be replaced. RFC 8508 §3: it is of the selected mailbox.
+/// The message that is to be replaced. RFC 8508 §3.2: it is of the selected mailbox.
 pub(super) fn source(
     session: &Session,
     number: SeqNum,
@@ -24,7 +24,7 @@ pub(super) fn source(
     if session.enabled.uidonly && !by_uid {
         return Err(Failed::UidRequired);
     }
-    // RFC 4314 §4: as for EXPUNGE, which is what becomes of the old message.
+    // RFC 8508 §4.1: as for EXPUNGE, which is what becomes of the old message.
     if !rights::has(&session.state, Right::Expunge) {
         return Err(Failed::No("mailbox open in read-only mode"));
     }
@@ -42,7 +42,7 @@ pub(super) fn source(
 
 /// `* OK [APPENDUID uidvalidity uid]`, then the new message and that the old one is gone.
 ///
-/// RFC 8508 §3.4: the client is told the UID before EXPUNGE. We tell it for other mailboxes as well.
+/// RFC 8508 §4.3: the client is told the UID before EXPUNGE. We tell it for other mailboxes as well.
 pub(super) fn finished(
     session: &mut Session,
     cmd: Tagged,
@@ -58,6 +58,10 @@ pub(super) fn finished(
         let gone = NumSet::range(old.get(), old.get());
         session.changes.push_own_removal(view.mailbox, gone, appended.modseq);
     }
+    // RFC 8508 §4.5: as for UID EXPUNGE.
+    //
+    // Deviation: our specification has the code for every client; one that has not enabled CONDSTORE
+    // has no use for it.
     let modseq = appended.modseq.get().max(1);
     let code = session.enabled.condstore.then_some(Code::HighestModSeq(modseq));
     session.ok(cmd, code, "replaced")

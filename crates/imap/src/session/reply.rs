@@ -168,7 +168,7 @@ fn reply(refusal: &Refusal, name: Name) -> (Option<Code>, &'static str) {
         Refusal::SameMailbox => (None, "cannot copy or move to the selected mailbox"),
         Refusal::OverQuota => (Some(Code::OverQuota), "account over maximum total message size"),
         Refusal::EmptyMessage => (None, "empty message, cancelling append"),
-        // RFC 4469 §3.
+        // RFC 4469 §4.2.
         Refusal::MessageTooBig => (Some(Code::TooBig), "message too big"),
         Refusal::BadUrl(_) => (None, "bad url"),
         Refusal::MessageGone => (None, "message to be replaced has been expunged"),

@@ -15,7 +15,7 @@ use crate::print;
 use crate::types::url::{ImapUrl, UrlAccess};
 use crate::types::{MailboxArg, UrlFetch};
 
-/// The mechanism there is. RFC 4467 §4.
+/// The mechanism there is. RFC 4467 §2.4.1.
 const INTERNAL: &str = "INTERNAL";
 
 /// GENURLAUTH. RFC 4467 §7.
@@ -89,7 +89,7 @@ pub(super) fn reset(
     session.perform(cmd, Pending::ResetKey(Some(name)), op)
 }
 
-/// `tag OK [URLMECH INTERNAL]` for one mailbox. RFC 4467 §8.
+/// `tag OK [URLMECH INTERNAL]` for one mailbox. RFC 4467 §8: not where others might read along.
 pub(super) fn was_reset(
     session: &mut Session,
     cmd: Tagged,
@@ -97,7 +97,11 @@ pub(super) fn was_reset(
 ) -> Action {
     match mailbox {
         None => session.ok(cmd, None, "all keys removed"),
-        Some(_) => session.ok_with(cmd, |out| out.extend_from_slice(b"URLMECH INTERNAL"), "done"),
+        Some(_) if session.settings.is_tls => {
+            let code = |out: &mut Vec<u8>| out.extend_from_slice(b"URLMECH INTERNAL");
+            session.ok_with(cmd, code, "key removed")
+        }
+        Some(_) => session.ok(cmd, None, "key removed"),
     }
 }
 

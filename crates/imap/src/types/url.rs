@@ -149,10 +149,11 @@ impl ImapUrl {
     ///
     /// `imapurl = "imap://" iserver ipath-query`, `inetwork-path = "//" iserver [ipath-query]`,
     /// `iabsolute-path = "/" [icommand]`, and of `irelative-path` what begins with `;UID=`, which is
-    /// of the selected mailbox (RFC 4469 §3).
+    /// of the selected mailbox.
     ///
-    /// Deviation: RFC 5092 §7.2 has relative mailbox names and relative sections as well; the URL of
-    /// a selected mailbox ends with its name, so that neither could mean anything here.
+    /// Deviation: RFC 5092 §7.2 wants no relative paths, and by RFC 4469 §3 such a URL would lose the
+    /// name of the selected mailbox. What begins with `;UID=` is taken all the same: there is one
+    /// thing that it can mean.
     ///
     /// # Errors
     ///
@@ -327,7 +328,7 @@ impl UrlAuth {
         Ok(Some(Self { expire, access, verifier }))
     }
 
-    /// The URL without its verifier: what the token is made from. RFC 4467 §3.
+    /// The URL without its verifier: what the token is made from. RFC 4467 §5.
     ///
     /// `text` is what this was parsed from; its spelling counts.
     #[must_use]
@@ -576,7 +577,7 @@ mod tests {
         assert_eq!(got.as_deref(), want.as_ref().map(|want| *want), "{text}");
     }
 
-    /// RFC 5092 §5 and §7, with the examples of RFC 4469 §4.
+    /// RFC 5092 §5 and §7, with the examples of RFC 4469 §A.
     #[test]
     fn urls_of_messages_are_read() {
         use UrlError::*;
@@ -673,7 +674,7 @@ mod tests {
         check(";EXPIRE=2026-11-05T08:15:30+1:00;URLAUTH=anonymous", Err(BadAuth));
     }
 
-    /// RFC 4467 §3: the token is made from all before it, as it is spelled.
+    /// RFC 4467 §5: the token is made from all before it, as it is spelled.
     #[test]
     fn the_rump_is_the_text_before_the_token() {
         let rump = "imap://Fred@example.com/x/;UID=1;urlauth=anonymous";

@@ -20,7 +20,7 @@ async fn parts_of_messages_and_text_become_a_message() {
     let mut client = server.inbox().await;
     let lines = client.ok("STATUS Inbox (UIDVALIDITY)").await;
     let validity = lines[0].rsplit(' ').next().unwrap().trim_end_matches(')').to_owned();
-    // RFC 4469 §4 in small: a header from here, a part from there, text between.
+    // RFC 4469 §A in small: a header from here, a part from there, text between.
     let url = format!("URL \"/Inbox;UIDVALIDITY={validity}/;UID=1/;section=2.MIME\"");
     let command = format!(
         "APPEND Inbox (\\Draft) CATENATE (TEXT {{20+}}\r\nSubject: mine\r\n\r\n<\r\n {url} \

@@ -186,7 +186,7 @@ async fn urls_expire_and_are_taken_back() {
     let inbox = signed(&mut owner, &url("Inbox/;UID=1", "anonymous")).await;
     let drafts = signed(&mut owner, &url("Drafts/;UID=1", "anonymous")).await;
     // RFC 4467 §7: one mailbox, then all.
-    assert_eq!(owner.reply("RESETKEY Inbox").await, "OK [URLMECH INTERNAL] done");
+    assert_eq!(owner.reply("RESETKEY Inbox").await, "OK key removed");
     assert_eq!(fetched(&mut other, &inbox).await, "NIL");
     assert_ne!(fetched(&mut other, &drafts).await, "NIL");
     let again = signed(&mut owner, &url("Inbox/;UID=1", "anonymous")).await;

@@ -95,7 +95,7 @@ fn a_failed_commit_is_reported_and_closes_the_account_until_it_is_opened_anew() 
     assert_eq!(fixture.deliver(b"Subject: four\r\n\r\n4\r\n").get(), 2);
 }
 
-/// RFC 8508 §3: both happen or neither.
+/// RFC 8508 §3.4: both happen or neither.
 #[test]
 fn a_failed_commit_leaves_the_message_that_was_to_be_replaced() {
     let (mut fixture, disk) = faulty(io::ErrorKind::Other);

@@ -1,4 +1,4 @@
-//! REPLACE: a message takes the place of another. RFC 8508 §3.
+//! REPLACE: a message takes the place of another. RFC 8508 §3.4.
 
 use crate::support::{Fixture, kinds, name, uid};
 use mox_base::Uid;

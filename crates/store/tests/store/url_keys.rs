@@ -1,4 +1,4 @@
-//! Keys that sign URLs of messages. RFC 4467 §5.
+//! Keys that sign URLs of messages. RFC 4467 §2.2.
 
 use crate::support::{Fixture, name};
 use mox_base::SpecialUse;
@@ -27,7 +27,7 @@ fn a_mailbox_keeps_its_key_until_that_is_reset() {
     fixture.check();
 }
 
-/// RFC 4467 §5: a new mailbox of the same name has nothing to do with the old one.
+/// RFC 4467 §2.2: a new mailbox of the same name has nothing to do with the old one.
 #[test]
 fn a_deleted_mailbox_takes_its_key_along() {
     let fixture = Fixture::new();

@@ -218,3 +218,21 @@ async fn nul_in_a_message_is_hidden_in_ordinary_literals() {
         assert!(line.contains("~{") && line.contains('\0'));
     }
 }
+
+/// RFC 7162 §3.1: flags that a FETCH sets used to be told with the mod-sequence of those before.
+#[tokio::test]
+async fn flags_are_told_with_their_own_mod_sequence() {
+    let server = server();
+    server.deliver(b"Subject: x\r\n\r\nx\r\n");
+    let mut client = server.inbox().await;
+    client.ok("ENABLE CONDSTORE").await;
+    let before = client.ok("FETCH 1 (FLAGS MODSEQ)").await;
+    let lines = client.ok("UID FETCH 1 (MODSEQ BODY[TEXT])").await;
+    let modseq = |line: &str| -> u64 {
+        let (_, rest) = line.split_once("MODSEQ (").unwrap();
+        rest.split_once(')').unwrap().0.parse().unwrap()
+    };
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("FLAGS () ") && modseq(&lines[0]) == modseq(&before[0]), "{lines:?}");
+    assert!(lines[1].contains("FLAGS (\\Seen) ") && modseq(&lines[1]) > modseq(&before[0]));
+}

@@ -257,7 +257,8 @@ mod tests {
         drop(runtime);
         assert_eq!(outcome.violations, Vec::<String>::new());
         assert_eq!(outcome.rounds, 4);
-        assert!(outcome.counts.values().sum::<u64>() > 8 * 4 * 40, "{:?}", outcome.counts);
+        // Not every step has a command: some need what is not there at the moment.
+        assert!(outcome.counts.values().sum::<u64>() > 8 * 4 * 30, "{:?}", outcome.counts);
         let (_store, account) = fill::open_account(&path).unwrap();
         assert_eq!(account.check().unwrap(), Vec::<String>::new());
     }

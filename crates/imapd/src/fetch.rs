@@ -300,11 +300,10 @@ impl Plan {
             }
         }
         if op.with_flags {
-            // RFC 9051 §6.4.5: the flag that this very FETCH is about to set is told with it. Our
-            // specification has the flags from before.
-            // Not together with the mod-sequence, which is that of the flags from before: RFC 7162
-            // §3.1 has one state to each. The new ones follow with theirs.
-            let becomes_seen = op.mark_seen && !op.with_modseq && !row.is_expunged;
+            // RFC 9051 §6.4.5: the flag that this very FETCH is about to set is told with it, where
+            // the original has the flags from before. Not beside a mod-sequence: that belongs to
+            // the flags as they were (RFC 7162 §3.1.3), and the new ones follow with theirs.
+            let becomes_seen = op.mark_seen && !row.is_expunged && !op.with_modseq;
             let flags = if becomes_seen { row.flags | Flags::SEEN } else { row.flags };
             line.flags(flags, row.keywords.split(' ').filter(|keyword| !keyword.is_empty()));
         }

@@ -16,7 +16,7 @@ use crate::connection::{Connection, End};
 use crate::pace::AUTHENTICATED_WAIT;
 
 /// How long a command works before its client is told how far it is, and from then on how often.
-/// Our specification; RFC 9585 §3 leaves it open.
+/// As the original; RFC 9585 §3 leaves it open.
 pub const PROGRESS_WAIT: Duration = Duration::from_secs(10);
 
 /// While a search runs, this much of what the client sends meanwhile is read ahead: enough to notice

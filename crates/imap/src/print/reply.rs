@@ -115,7 +115,7 @@ impl Code {
                 out.extend_from_slice(b"METADATA MAXSIZE ");
                 return number(out, max);
             }
-            // Our specification has parentheses here; RFC 5464 §5 does not.
+            // The original has parentheses here; RFC 5464 §5 does not.
             Self::MetadataTooMany => "METADATA TOOMANY",
             Self::NonExistent => "NONEXISTENT",
             Self::NotificationOverflow => "NOTIFICATIONOVERFLOW",

@@ -217,7 +217,7 @@ impl Session {
         }
     }
 
-    /// Checks a mailbox name, or answers the command. Our specification: NO [CANNOT].
+    /// Checks a mailbox name, or answers the command. As the original: NO [CANNOT].
     pub(super) fn mailbox_name(
         &mut self,
         cmd: Tagged,

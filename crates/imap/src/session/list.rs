@@ -86,7 +86,7 @@ pub(super) fn complete(
             metadata::print_listed(&mut listed, &info.name, asked, has, utf8);
         }
     }
-    // Our specification has annotations after everything else; RFC 9590 §3 leaves the order open.
+    // The original has annotations after everything else; RFC 9590 §3 leaves the order open.
     session.out.extend_from_slice(&listed);
     session.done(cmd)
 }

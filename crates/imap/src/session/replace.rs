@@ -11,7 +11,7 @@ use super::{Action, Session, State, Tagged};
 use crate::print::Code;
 use crate::types::{NumSet, SeqNum};
 
-/// What is read for nothing of a REPLACE that has failed already, in bytes. Our specification: more
+/// What is read for nothing of a REPLACE that has failed already, in bytes. As the original: more
 /// ends the connection.
 pub(super) const DROPPED_BYTES_MAX: u64 = 1_000_000;
 

@@ -74,7 +74,7 @@ async fn a_replace_that_fails_changes_nothing() {
     client.ok("EXAMINE Inbox").await;
     client.fails("REPLACE 1 Inbox {5}", "NO").await;
     assert_eq!(client.ok("UID SEARCH ALL").await, ["* SEARCH 1"]);
-    // Our specification: more than that is not read for nothing.
+    // As the original: more than that is not read for nothing.
     client.send("a REPLACE 1 Inbox {1000001+}\r\n").await;
     assert_eq!(client.line().await, "* BYE [ALERT] literal too big");
     assert!(client.line().await.starts_with("a BAD [TOOBIG]"));

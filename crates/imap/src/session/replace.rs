@@ -60,7 +60,7 @@ pub(super) fn finished(
     }
     // RFC 8508 §4.5: as for UID EXPUNGE.
     //
-    // Deviation: our specification has the code for every client; one that has not enabled CONDSTORE
+    // Deviation: the original has the code for every client; one that has not enabled CONDSTORE
     // has no use for it.
     let modseq = appended.modseq.get().max(1);
     let code = session.enabled.condstore.then_some(Code::HighestModSeq(modseq));

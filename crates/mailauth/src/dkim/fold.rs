@@ -35,8 +35,11 @@ impl Folder {
     }
 
     /// Adds a tag whose value may be folded anywhere.
+    ///
+    /// What stands before the value does not depend on it: a signature is made over its own field
+    /// with nothing as value, which must be folded as it will be.
     pub(crate) fn base64(&mut self, name: &str, value: &str) {
-        self.list(name, value.chars().map(String::from));
+        self.list(name, [String::new()].into_iter().chain(value.chars().map(String::from)));
     }
 
     /// Adds a tag whose value may be folded between its pieces. The first stays beside the name.

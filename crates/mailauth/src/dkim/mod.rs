@@ -3,6 +3,7 @@
 //! - [`Header`] and [`BodyHashes`] are what is read of a message: the header section at once, the
 //!   body in pieces of any size.
 //! - [`Verifier`] checks the signatures of a message with the [`Keys`] of their domains.
+//! - [`Signer`] signs a message with one or more [`PrivateKey`]s of a domain.
 //! - [`KeyRecord`] is what a domain has in DNS.
 
 mod algorithm;
@@ -11,8 +12,11 @@ mod canonical;
 mod fold;
 mod header;
 mod keys;
+mod pem;
+mod private_key;
 mod record;
 mod selector;
+mod sign;
 mod signature;
 mod tags;
 #[cfg(test)]
@@ -26,8 +30,11 @@ pub use body::{BodyDigests, BodyHashes};
 pub use canonical::Canonicalization;
 pub use header::{HEADER_BYTES_MAX, HEADER_FIELDS_MAX, Header, HeaderError};
 pub use keys::{KEY_TEXTS_MAX, Key, KeyError, Keys, look_up};
+pub use pem::PEM_BYTES_MAX;
+pub use private_key::{PrivateKey, PrivateKeyError};
 pub use record::{KeyRecord, KeyType, RECORD_BYTES_MAX, RecordError, TXT_CHUNK_BYTES};
 pub use selector::Selector;
+pub use sign::{SIGNED_NAMES, SignError, Signer, Signing, sign};
 pub use signature::{CopiedField, Identity, SIGNATURE_BYTES_MAX, SIGNED_NAMES_MAX, Signature};
 pub use tags::{TAG_LIST_BYTES_MAX, TAGS_MAX, TagError};
 pub use verify::{FUTURE_SECS_MAX, Reason, SIGNATURES_MAX, Status, Verification, Verifier, verify};

@@ -10,5 +10,6 @@
 )]
 
 pub mod dkim;
+pub mod dmarc;
 pub mod iprev;
 pub mod spf;

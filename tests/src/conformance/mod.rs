@@ -16,6 +16,7 @@ use std::thread;
 use site::{Site, Subject};
 
 mod append;
+mod clients;
 mod fetch;
 mod grammar;
 mod items;

@@ -41,14 +41,19 @@ fn data_dir(dir: &TempDir) -> PathBuf {
 impl Site {
     /// A server with so many accounts.
     pub(super) fn start(accounts: usize) -> Self {
+        Self::start_with(&vec![String::new(); accounts])
+    }
+
+    /// A server with an account for each of these, which are more lines of its configuration.
+    pub(super) fn start_with(accounts: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = data_dir(&dir);
         init(&path, &InitOptions::default()).unwrap();
         let mut more = String::from("Accounts:\n");
-        for number in 0..accounts {
+        for (number, settings) in accounts.iter().enumerate() {
             let address = format!("c{number}@localhost");
             writeln!(more, "\tc{number}:\n\t\tDomain: localhost").unwrap();
-            writeln!(more, "\t\tDestinations:\n\t\t\t{address}: nil").unwrap();
+            writeln!(more, "{settings}\t\tDestinations:\n\t\t\t{address}: nil").unwrap();
         }
         let domains = fs::read_to_string(path.join("domains.conf")).unwrap();
         fs::write(path.join("domains.conf"), domains.replacen("Accounts:\n", &more, 1)).unwrap();

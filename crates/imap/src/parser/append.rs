@@ -83,7 +83,7 @@ pub fn append_head(
 ) -> Result<Option<(AppendHead, AppendStretch)>, ParseError> {
     let head = head(input).map_err(|(_, error)| error)?;
     let mut lexer = Lexer::new(input, head.args_at, options);
-    lexer.sp()?;
+    lexer.sp_of_command()?;
     let mut replaces = None;
     if matches!(head.name, Some(Name::Replace | Name::UidReplace)) {
         replaces = Some(seq_number(&mut lexer)?);

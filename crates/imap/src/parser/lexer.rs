@@ -74,6 +74,16 @@ impl<'a> Lexer<'a> {
         self.byte(b' ', Expected::Space)
     }
 
+    /// The space between a command and its arguments.
+    ///
+    /// Deviation: RFC 9051 §9 has one space; we take more unless pedantic, because there are mail
+    /// programs that send two.
+    pub(crate) fn sp_of_command(&mut self) -> Parsed<()> {
+        self.sp()?;
+        while !self.options.pedantic && self.take(b' ') {}
+        Ok(())
+    }
+
     /// `"("`
     pub(crate) fn open(&mut self) -> Parsed<()> {
         self.byte(b'(', Expected::Open)

@@ -144,7 +144,7 @@ mod tests {
         check_bad(&[
             ("LIST", Expected::Space),
             ("LIST \"\"", Expected::Space),
-            ("LIST  \"\" *", Expected::String),
+            ("LIST \"\"  *", Expected::String),
             ("LIST (RECURSIVEMATCH) \"\" *", Expected::ListOption),
             ("LIST (BOGUS) \"\" *", Expected::ListOption),
             ("LIST \"\" * BOGUS", Expected::ListOption),

@@ -202,6 +202,7 @@ mod tests {
             ("STORE 1 FLAGS (a A)", Expected::NoDuplicate),
             ("STORE 1 FLAGS (\\Seen \\SEEN)", Expected::NoDuplicate),
             ("FETCH 1 FLAGS (CHANGEDSINCE 0)", Expected::NonZeroNumber),
+            ("COPY  1 x", Expected::SequenceSet),
         ] {
             assert!(parse(line).is_ok(), "{line}");
             assert_eq!(parse_with(line, strict), Err(want), "{line}");

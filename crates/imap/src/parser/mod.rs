@@ -221,7 +221,7 @@ pub fn arguments(head: &Head<'_>, input: &[u8], options: Options) -> Result<Comm
     );
     // RESETKEY has arguments or none.
     if !plain && name != Name::ResetKey {
-        lexer.sp()?;
+        lexer.sp_of_command()?;
     }
     let command = match name {
         Name::Id => auth::id(lexer)?,

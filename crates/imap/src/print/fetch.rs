@@ -37,6 +37,18 @@ pub struct FetchLine<'a> {
     is_first: bool,
 }
 
+/// Announces a string of that many bytes.
+///
+/// RFC 9051 §9 (`nstring`): an empty one is quoted. Apple's mail programs wait for more behind `{0}`
+/// until they give up.
+fn text_start(out: &mut Vec<u8>, size: u64) {
+    if size == 0 {
+        out.extend_from_slice(b"\"\"");
+    } else {
+        literal_start(out, size, false);
+    }
+}
+
 impl<'a> FetchLine<'a> {
     /// `* seq FETCH (`
     pub fn start(out: &'a mut Vec<u8>, seq: u32) -> Self {
@@ -133,7 +145,7 @@ impl<'a> FetchLine<'a> {
         print_section(self.out, section);
         print_origin(self.out, origin);
         self.out.push(b' ');
-        literal_start(self.out, size, false);
+        text_start(self.out, size);
     }
 
     /// `BINARY[part] ~{size}` CR LF: `size` bytes of data must follow. RFC 3516 §4.2.
@@ -162,7 +174,7 @@ impl<'a> FetchLine<'a> {
 
     /// `RFC822.HEADER {size}` CR LF and the like: `size` bytes of data must follow.
     pub fn literal(&mut self, name: &str, size: u64) {
-        literal_start(self.item(name), size, false);
+        text_start(self.item(name), size);
     }
 
     /// Bytes of a literal that was started.
@@ -289,6 +301,19 @@ pub fn set(out: &mut Vec<u8>, set: &NumSet) {
 mod tests {
     use super::*;
     use crate::types::Partial;
+
+    /// RFC 9051 §9 (`nstring`). It was `{0}`, behind which Apple's mail programs wait for more.
+    #[test]
+    fn an_empty_section_is_quoted() {
+        let mut out = Vec::new();
+        let mut line = FetchLine::start(&mut out, 1);
+        line.body_section(&Section { part: vec![1], text: None }, Some(9), 0);
+        line.literal("RFC822.TEXT", 0);
+        line.binary(&BinarySection { peek: true, part: vec![1], partial: None }, 0);
+        line.finish();
+        let want = "* 1 FETCH (BODY[1]<9> \"\" RFC822.TEXT \"\" BINARY[1] ~{0}\r\n)\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), want);
+    }
 
     /// RFC 9051 §7.5.2.
     #[test]

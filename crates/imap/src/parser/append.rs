@@ -222,9 +222,15 @@ fn cat_part(lexer: &mut Lexer<'_>, stretch: &mut AppendStretch) -> Parsed<bool> 
     Ok(false)
 }
 
-/// Whether the text ends with the announcement of a literal that is next.
+/// Whether the text ends with the announcement of a literal that is next: `"{" number64 ["+"] "}"`.
+/// What only begins like one is no announcement, and the reader has taken the line for whole.
 fn is_announced(lexer: &Lexer<'_>) -> bool {
-    lexer.peek() == Some(b'{') && !lexer.rest().contains(&b'\n')
+    let Some(inside) = lexer.rest().strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"))
+    else {
+        return false;
+    };
+    let digits = inside.strip_suffix(b"+").unwrap_or(inside);
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
 /// `"{" number64 ["+"] "}"` or the same of a `literal8`, at the end of the text.
@@ -282,6 +288,7 @@ mod tests {
     fn the_message_literal_is_told_from_the_name() {
         let one = |message| ok(&[], AppendEnd::Message(message));
         check("a APPEND {5}", Ok(None));
+        check("a APPEND {5+}", Ok(None));
         check("a APPEND {5}\r\nINBOX {9+}", one(plain()));
         check("a APPEND INBOX ~{9}", one(plain()));
         check(
@@ -294,6 +301,12 @@ mod tests {
         check("a APPEND INBOX x {9}", Err(Expected::Message));
         check("a APPEND INBOX () () {9}", Err(Expected::Message));
         check("a APPEND INBOX", Err(Expected::Space));
+        // What begins like a literal and is none.
+        check("a APPEND {5", Err(Expected::LiteralEnd));
+        check("a APPEND {5x}", Err(Expected::LiteralEnd));
+        check("a APPEND {}", Err(Expected::Number));
+        check("a APPEND {+}", Err(Expected::Number));
+        check("a APPEND {0 x {\u{e9}}", Err(Expected::LiteralEnd));
     }
 
     /// RFC 4469 §5.

@@ -7,6 +7,8 @@ mod appending;
 #[cfg(test)]
 mod basics;
 #[cfg(test)]
+mod capabilities;
+#[cfg(test)]
 mod catenating;
 #[cfg(test)]
 mod compress;

@@ -11,5 +11,6 @@
 
 pub mod dkim;
 pub mod dmarc;
+pub mod dnsbl;
 pub mod iprev;
 pub mod spf;

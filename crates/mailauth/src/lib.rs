@@ -9,6 +9,7 @@
     clippy::cast_sign_loss
 )]
 
+pub mod arc;
 pub mod dkim;
 pub mod dmarc;
 pub mod dnsbl;

@@ -38,3 +38,13 @@ pub use sign::{SIGNED_NAMES, SignError, Signer, Signing, sign};
 pub use signature::{CopiedField, Identity, SIGNATURE_BYTES_MAX, SIGNED_NAMES_MAX, Signature};
 pub use tags::{TAG_LIST_BYTES_MAX, TAGS_MAX, TagError};
 pub use verify::{FUTURE_SECS_MAX, Reason, SIGNATURES_MAX, Status, Verification, Verifier, verify};
+
+// What signatures of ARC have in common with those of DKIM.
+pub(crate) use canonical::canonical_field;
+pub(crate) use fold::Folder;
+pub(crate) use header::HeaderField;
+pub(crate) use sign::{names_to_sign, sign_field};
+pub(crate) use tags::{Tags, encode_base64};
+pub(crate) use verify::{
+    Pending, check_any, check_from, check_signer, public_key_for, signed_data, without_signature,
+};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{self, Digest};
-use mox_base::UnixSeconds;
+use mox_base::{Domain, UnixSeconds};
 use mox_dns::{Name, Resolver, Security, public_suffix};
 
 use super::algorithm::RSA_BITS_STRONG;
@@ -310,11 +310,7 @@ fn check_static(
     header: &Header<'_>,
     now: UnixSeconds,
 ) -> Result<(), Reason> {
-    // A second From, of which the signer knew nothing, is what a reader may see. RFC 6376 §8.15.
-    let signed_froms = signature.count_signed("From");
-    if signed_froms == 0 || header.count("From") > signed_froms {
-        return Err(Reason::UnsignedFrom);
-    }
+    check_from(signature, header)?;
     check_any(signature, now)?;
     if signature.count_signed("Subject") == 0 {
         return Err(Reason::UnsignedSubject);
@@ -322,19 +318,12 @@ fn check_static(
     Ok(())
 }
 
-/// What is checked of signatures of DKIM and of ARC alike.
+/// What is checked of signatures over messages, those of ARC too.
 pub(crate) fn check_any(signature: &Signature, now: UnixSeconds) -> Result<(), Reason> {
     if signature.expires_at.is_some_and(|expires| expires < now) {
         return Err(Reason::Expired);
     }
-    if public_suffix(&signature.domain) == signature.domain {
-        return Err(Reason::PublicSuffix);
-    }
-    match signature.algorithm {
-        Algorithm::RsaSha256 | Algorithm::Ed25519Sha256 => {}
-        Algorithm::RsaSha1 => return Err(Reason::HistoricAlgorithm),
-        Algorithm::Other(_) => return Err(Reason::UnknownAlgorithm),
-    }
+    check_signer(&signature.domain, &signature.algorithm)?;
     if !signature.is_key_in_dns() {
         return Err(Reason::UnknownQueryMethod);
     }
@@ -342,6 +331,25 @@ pub(crate) fn check_any(signature: &Signature, now: UnixSeconds) -> Result<(), R
         return Err(Reason::FromFuture);
     }
     Ok(())
+}
+
+/// Whether this domain may sign, and with this algorithm.
+pub(crate) fn check_signer(domain: &Domain, algorithm: &Algorithm) -> Result<(), Reason> {
+    if public_suffix(domain) == *domain {
+        return Err(Reason::PublicSuffix);
+    }
+    match algorithm {
+        Algorithm::RsaSha256 | Algorithm::Ed25519Sha256 => Ok(()),
+        Algorithm::RsaSha1 => Err(Reason::HistoricAlgorithm),
+        Algorithm::Other(_) => Err(Reason::UnknownAlgorithm),
+    }
+}
+
+/// Whether all From fields are signed: one of which the signer knew nothing is what a reader may
+/// see. RFC 6376 §5.4, §8.15.
+pub(crate) fn check_from(signature: &Signature, header: &Header<'_>) -> Result<(), Reason> {
+    let signed = signature.count_signed("From");
+    if signed == 0 || header.count("From") > signed { Err(Reason::UnsignedFrom) } else { Ok(()) }
 }
 
 /// The hash of what a signature is over: fields, and its own without the value of `b=`. RFC 6376
@@ -368,35 +376,34 @@ pub(crate) fn without_signature(value: &[u8]) -> Vec<u8> {
     [before, after].concat()
 }
 
-impl Pending {
-    /// Whether the key is one for this signature. RFC 6376 §6.1.2.
-    pub(crate) fn check_key<'a>(&self, key: &'a Key) -> Result<&'a PublicKey, Reason> {
-        let record = &key.record;
-        if !record.allows_sha256() {
-            return Err(Reason::KeyNotForHash);
-        }
-        match (&self.signature.algorithm, &record.key_type) {
-            (Algorithm::RsaSha256, KeyType::Rsa) | (Algorithm::Ed25519Sha256, KeyType::Ed25519) => {
-            }
-            _ => return Err(Reason::KeyNotForAlgorithm),
-        }
-        if record.is_revoked() {
-            return Err(Reason::KeyRevoked);
-        }
-        let public_key = key.public_key.as_ref().map_err(|error| Reason::PublicKey(*error))?;
-        if !record.allows_email() {
-            return Err(Reason::KeyNotForMail);
-        }
-        let identity = self.signature.identity.as_ref();
-        if record.is_strict && identity.is_some_and(|id| id.domain != self.signature.domain) {
-            return Err(Reason::KeyNotForSubdomains);
-        }
-        Ok(public_key)
+/// The public key of a record, if it may be used with this algorithm. RFC 6376 §6.1.2.
+pub(crate) fn public_key_for<'a>(
+    algorithm: &Algorithm,
+    key: &'a Key,
+) -> Result<&'a PublicKey, Reason> {
+    let record = &key.record;
+    if !record.allows_sha256() {
+        return Err(Reason::KeyNotForHash);
     }
+    match (algorithm, &record.key_type) {
+        (Algorithm::RsaSha256, KeyType::Rsa) | (Algorithm::Ed25519Sha256, KeyType::Ed25519) => {}
+        _ => return Err(Reason::KeyNotForAlgorithm),
+    }
+    if record.is_revoked() {
+        return Err(Reason::KeyRevoked);
+    }
+    let public_key = key.public_key.as_ref().map_err(|error| Reason::PublicKey(*error))?;
+    if record.allows_email() { Ok(public_key) } else { Err(Reason::KeyNotForMail) }
+}
 
+impl Pending {
     /// Whether key, header and body match. RFC 6376 §6.1.3.
     pub(crate) fn check(&self, key: &Key, bodies: &BodyDigests) -> Result<(), Reason> {
-        let public_key = self.check_key(key)?;
+        let public_key = public_key_for(&self.signature.algorithm, key)?;
+        let identity = self.signature.identity.as_ref();
+        if key.record.is_strict && identity.is_some_and(|id| id.domain != self.signature.domain) {
+            return Err(Reason::KeyNotForSubdomains);
+        }
         if !public_key.is_signed(&self.data, &self.signature.signature) {
             return Err(Reason::BadSignature);
         }

@@ -14,4 +14,5 @@ pub mod dkim;
 pub mod dmarc;
 pub mod dnsbl;
 pub mod iprev;
+pub mod results;
 pub mod spf;

@@ -25,12 +25,14 @@
 //! ```
 
 mod discover;
+mod override_reason;
 mod record;
 mod report;
 mod uri;
 mod verify;
 
 pub use discover::{Discovery, Found, Method, QUERIES_MAX, discover};
+pub use override_reason::OverrideReason;
 pub use record::{
     Alignment, FailureOption, Fault, INTERVAL_SECS, Policy, Psd, RECORD_BYTES_MAX, Record,
     RecordError, TAGS_MAX, URIS_MAX, is_record,

@@ -10,7 +10,7 @@ use mox_mime::FromError;
 
 use super::discover::{Found, Method, Walker};
 use super::record::{Alignment, Policy, Record, RecordError};
-use crate::spf;
+use crate::{dkim, spf};
 
 /// Signatures that are considered; those behind them are not. Ours: each can cost
 /// [`QUERIES_MAX`](super::QUERIES_MAX) questions.
@@ -35,6 +35,17 @@ impl<'a> Identifier<'a> {
             _ => Authenticated::No,
         };
         Some(Self { domain: received.domain.as_ref()?, result })
+    }
+
+    /// That of a signature.
+    #[must_use]
+    pub fn from_dkim(verification: &'a dkim::Verification) -> Option<Self> {
+        let result = match verification.status {
+            dkim::Status::Pass => Authenticated::Pass,
+            dkim::Status::TempError => Authenticated::TempError,
+            _ => Authenticated::No,
+        };
+        Some(Self { domain: &verification.signature.as_ref()?.domain, result })
     }
 }
 

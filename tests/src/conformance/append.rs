@@ -30,6 +30,7 @@ fn all() {
         rfc9051_6_3_13_idle_asks_to_go_on,
         rfc9051_6_3_13_idle_tells_changes_at_once,
         rfc9051_6_3_13_other_words_end_idle_with_bad,
+        rfc9051_6_3_12_each_append_is_told_to_others_once,
     ]);
 }
 
@@ -266,4 +267,15 @@ fn rfc9051_6_3_13_other_words_end_idle_with_bad(s: &Subject<'_>) {
         }
     }
     assert!(last.starts_with("i BAD ") || last.starts_with("* BYE "), "{last:?}");
+}
+
+/// Another session is told of each appended message once. RFC 9051 §6.3.12.
+fn rfc9051_6_3_12_each_append_is_told_to_others_once(s: &Subject<'_>) {
+    let mut reader = s.inbox();
+    let mut writer = s.login();
+    writer.put("INBOX", &plain(1));
+    writer.put("INBOX", &plain(2));
+    let answer = reader.ok("NOOP");
+    assert_eq!(answer.with(" EXISTS").last(), Some(&"* 2 EXISTS"), "{answer:?}");
+    assert!(reader.ok("NOOP").with(" EXISTS").is_empty());
 }

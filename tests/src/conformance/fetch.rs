@@ -40,6 +40,8 @@ fn all() {
         rfc9051_7_5_2_groups_begin_and_end_with_nil,
         rfc9051_7_5_2_internal_date_has_a_zone,
         rfc9051_7_5_2_unsolicited_fetch_has_the_new_flags,
+        rfc9051_7_5_2_size_is_that_of_the_whole_message,
+        rfc9051_6_4_5_1_header_of_a_message_without_text,
     ]);
 }
 
@@ -383,4 +385,28 @@ fn rfc9051_7_5_2_unsolicited_fetch_has_the_new_flags(s: &Subject<'_>) {
     s.inbox().ok("STORE 1 +FLAGS (\\Answered)");
     let answer = reader.ok("NOOP");
     assert!(answer.one("* 1 FETCH ").contains("FLAGS (\\Answered)"), "{answer:?}");
+}
+
+/// RFC822.SIZE is the number of octets of BODY[], for messages of each kind. RFC 9051 §7.5.2.
+fn rfc9051_7_5_2_size_is_that_of_the_whole_message(s: &Subject<'_>) {
+    for message in [NESTED, ADDRESSES, LATIN, "no header\r\n", "Subject: no end"] {
+        let mut peer = s.login();
+        peer.ok("CREATE one");
+        peer.put("one", message);
+        peer.ok("SELECT one");
+        let whole = peer.text("1", "BODY.PEEK[]");
+        assert_eq!(whole, message);
+        let size = format!("RFC822.SIZE {})", whole.len());
+        assert!(line(&mut peer, "(RFC822.SIZE)").contains(&size), "{size}");
+        peer.ok("CLOSE");
+        peer.ok("DELETE one");
+    }
+}
+
+/// A message that is only a header has an empty text. RFC 9051 §6.4.5.1.
+fn rfc9051_6_4_5_1_header_of_a_message_without_text(s: &Subject<'_>) {
+    let mut peer = with(s, "Subject: x\r\n\r\n");
+    assert_eq!(peer.text("1", "BODY.PEEK[HEADER]"), "Subject: x\r\n\r\n");
+    assert_eq!(peer.text("1", "BODY.PEEK[TEXT]"), "");
+    assert_eq!(peer.text("1", "BODY.PEEK[1]"), "");
 }

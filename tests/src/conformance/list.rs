@@ -25,6 +25,7 @@ fn all() {
         rfc9051_6_3_9_the_reference_is_prefixed,
         rfc9051_6_3_9_unknown_options_are_bad,
         rfc9051_6_3_10_namespace_is_personal,
+        rfc9051_6_3_9_2_wildcards_in_names_are_not_special_in_create,
     ]);
 }
 
@@ -239,4 +240,16 @@ fn rfc9051_6_3_10_namespace_is_personal(s: &Subject<'_>) {
     let answer = s.login().ok("NAMESPACE");
     assert_eq!(answer.untagged, ["* NAMESPACE ((\"\" \"/\")) NIL NIL"]);
     s.login().bad("NAMESPACE x");
+}
+
+/// A name that has a wildcard in it is found by itself, and the wildcard still matches others.
+/// RFC 9051 §6.3.9.2.
+fn rfc9051_6_3_9_2_wildcards_in_names_are_not_special_in_create(s: &Subject<'_>) {
+    let mut peer = s.rev2();
+    if peer.ask("CREATE \"per%cent\"").status == "OK" {
+        peer.ok("CREATE per-cent");
+        assert_eq!(names(&mut peer, "LIST \"\" \"per%cent\"").len(), 2);
+        peer.ok("DELETE \"per%cent\"");
+        assert_eq!(names(&mut peer, "LIST \"\" per*"), ["per-cent"]);
+    }
 }

@@ -31,6 +31,8 @@ fn all() {
         rfc9051_6_2_3_login_takes_quoted_atoms_and_literals,
         rfc9051_6_2_3_login_with_a_wrong_password_is_no,
         rfc9051_6_2_3_login_wants_two_arguments,
+        rfc9051_6_2_2_an_empty_initial_response_is_an_equals_sign,
+        rfc9051_6_2_2_mechanism_names_are_in_any_case,
     ]);
 }
 
@@ -272,4 +274,19 @@ fn rfc9051_6_2_3_login_wants_two_arguments(s: &Subject<'_>) {
     peer.bad("LOGIN");
     peer.bad("LOGIN one");
     peer.bad("LOGIN one two three");
+}
+
+/// `=` is an initial response without octets, which is not none at all. RFC 9051 §6.2.2.
+fn rfc9051_6_2_2_an_empty_initial_response_is_an_equals_sign(s: &Subject<'_>) {
+    let mut peer = s.connect();
+    // PLAIN wants more than nothing: it is refused without a challenge.
+    let answer = peer.refused("AUTHENTICATE PLAIN =");
+    assert!(answer.untagged.is_empty(), "{answer:?}");
+    peer.ok(&format!("LOGIN {} \"{PASSWORD}\"", s.user()));
+}
+
+/// The name of a mechanism is the same in any case. RFC 9051 §6.2.2.
+fn rfc9051_6_2_2_mechanism_names_are_in_any_case(s: &Subject<'_>) {
+    let mut peer = s.connect();
+    peer.ok(&format!("AUTHENTICATE pLaIn {}", plain_response(s, PASSWORD)));
 }

@@ -44,6 +44,8 @@ fn all() {
         rfc9051_3_2_selected_commands_need_a_mailbox,
         rfc9051_3_4_after_logout_the_server_closes,
         rfc9051_3_a_session_that_is_not_logged_in_stays_so_after_errors,
+        rfc9051_2_2_bytes_may_come_in_any_pieces,
+        rfc9051_2_3_1_1_a_copy_has_the_next_uid,
     ]);
 }
 
@@ -399,4 +401,30 @@ fn rfc9051_3_a_session_that_is_not_logged_in_stays_so_after_errors(s: &Subject<'
     peer.refused("SELECT INBOX");
     peer.ok(&format!("LOGIN {} \"{PASSWORD}\"", s.user()));
     peer.ok("SELECT INBOX");
+}
+
+/// A command is the same whatever pieces it comes in. RFC 9051 §2.2.
+fn rfc9051_2_2_bytes_may_come_in_any_pieces(s: &Subject<'_>) {
+    let mut peer = s.login();
+    for byte in b"piece SELECT \"INBOX\"\r\n" {
+        peer.send([*byte]);
+    }
+    assert_eq!(peer.finish("piece").code, "READ-WRITE");
+    peer.send("lit STATUS {5}\r");
+    peer.send("\n");
+    peer.wanted();
+    for piece in ["IN", "BO", "X (MESS", "AGES)\r", "\n"] {
+        peer.send(piece);
+    }
+    peer.finish("lit").one("* STATUS ");
+}
+
+/// A copy gets the next UID of its mailbox, like any message that is added. RFC 9051 §2.3.1.1.
+fn rfc9051_2_3_1_1_a_copy_has_the_next_uid(s: &Subject<'_>) {
+    let mut peer = s.filled(2);
+    peer.ok("CREATE target");
+    let first = peer.put("target", &plain(1));
+    let answer = peer.ok("COPY 1:2 target");
+    assert!(answer.code.ends_with(&format!(" {}:{}", first + 1, first + 2)), "{answer:?}");
+    assert!(peer.put("target", &plain(2)) > first + 2);
 }

@@ -38,6 +38,8 @@ fn all() {
         rfc9051_6_4_9_uid_search_answers_with_uids,
         rfc9051_6_4_9_uid_star_is_the_last,
         rfc9051_6_4_9_uid_store_answers_with_uids,
+        rfc9051_6_4_3_others_are_told_of_expunge,
+        rfc9051_6_4_8_others_see_a_move_as_expunge_and_exists,
     ]);
 }
 
@@ -319,4 +321,32 @@ fn rfc9051_6_4_9_uid_copy_and_move(s: &Subject<'_>) {
     assert_eq!(peer.ok("SELECT target").one(" EXISTS"), "* 2 EXISTS");
     assert_eq!(peer.text("1", "BODY.PEEK[]"), plain(2));
     assert_eq!(peer.text("2", "BODY.PEEK[]"), plain(3));
+}
+
+/// Other sessions are told of each message that EXPUNGE removed, with numbers as they have them.
+/// RFC 9051 §6.4.3.
+fn rfc9051_6_4_3_others_are_told_of_expunge(s: &Subject<'_>) {
+    let mut reader = s.filled(4);
+    let mut writer = s.inbox();
+    writer.ok("STORE 1:2 +FLAGS.SILENT (\\Deleted)");
+    writer.ok("EXPUNGE");
+    let answer = reader.ok("NOOP");
+    let mut left = vec![1, 2, 3, 4];
+    for line in answer.with(" EXPUNGE") {
+        let number: usize = line.split(' ').nth(1).unwrap().parse().unwrap();
+        left.remove(number - 1);
+    }
+    assert_eq!(left, [3, 4], "{answer:?}");
+}
+
+/// To other sessions a moved message is gone from one mailbox and new in the other.
+/// RFC 9051 §6.4.8.
+fn rfc9051_6_4_8_others_see_a_move_as_expunge_and_exists(s: &Subject<'_>) {
+    let mut source = s.filled(2);
+    source.ok("CREATE target");
+    let mut target = s.login();
+    target.ok("SELECT target");
+    s.inbox().ok("MOVE 1 target");
+    assert_eq!(source.ok("NOOP").with(" EXPUNGE"), ["* 1 EXPUNGE"]);
+    assert_eq!(target.ok("NOOP").with(" EXISTS"), ["* 1 EXISTS"]);
 }

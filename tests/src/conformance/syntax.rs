@@ -37,6 +37,8 @@ fn all() {
         rfc3501_5_1_3_an_ampersand_is_written_as_two_characters,
         rfc3501_5_1_3_malformed_names_are_refused,
         rfc3501_5_1_3_names_are_listed_in_modified_utf7,
+        rfc9051_4_3_a_refused_literal_is_not_taken_for_commands,
+        rfc9051_4_4_empty_lists_only_where_they_may_stand,
     ]);
 }
 
@@ -333,4 +335,27 @@ fn rfc3501_5_1_3_malformed_names_are_refused(s: &Subject<'_>) {
     for name in ["a&b", "&Jjo!", "&ZeVnLIqe", "&AGE-", "&U,BTFw-&ZeVnLIqe-", "&2AA-", "&A-"] {
         peer.refused(&format!("CREATE {name}"));
     }
+}
+
+/// The octets of a literal that was not asked for are no commands, even if the command is refused.
+/// RFC 9051 §4.3.
+fn rfc9051_4_3_a_refused_literal_is_not_taken_for_commands(s: &Subject<'_>) {
+    for command in ["XYZZY", "CREATE a b", "FETCH"] {
+        let mut peer = s.login();
+        peer.send(format!("a {command} {{10+}}\r\nb LOGOUT\r\n\r\nc NOOP\r\n"));
+        assert_ne!(peer.finish("a").status, "OK", "{command}");
+        // The server reads on after the literal, or says BYE.
+        let next = peer.line();
+        assert!(next.starts_with("c OK ") || next.starts_with("* BYE "), "{command}: {next}");
+    }
+}
+
+/// An empty list is refused where one item at least is wanted. RFC 9051 §4.4.
+fn rfc9051_4_4_empty_lists_only_where_they_may_stand(s: &Subject<'_>) {
+    let mut peer = s.filled(1);
+    peer.bad("FETCH 1 ()");
+    peer.bad("SEARCH ()");
+    peer.bad("FETCH 1 (BODY.PEEK[HEADER.FIELDS ()])");
+    peer.ok("STORE 1 FLAGS ()");
+    peer.ok("LIST \"\" * RETURN ()");
 }

@@ -60,7 +60,7 @@ pub(super) const UNTESTABLE: &[Untestable] = &[
     Untestable {
         place: "RFC 9051 §7.1.5",
         rule: "a server that shuts down says BYE first",
-        reason: "the cases share a server; crates/mox has tests that stop one",
+        reason: "the cases share a server; crates/imapd/tests/imapd/basics.rs has one that stops",
     },
     Untestable {
         place: "RFC 9051 §7.1.4",

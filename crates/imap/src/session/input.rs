@@ -37,7 +37,6 @@ impl Session {
         match std::mem::replace(&mut self.waiting, Waiting::Command) {
             Waiting::AppendText(cmd, append) => append::next(self, cmd, append, literal),
             Waiting::Command => self.literal_of_command(literal),
-            Waiting::Idle(_) => self.bye("expected DONE"),
             _ => self.close(),
         }
     }
@@ -90,7 +89,8 @@ impl Session {
     /// will not send it, another is sending it already and cannot be understood any more.
     fn after_refused(&mut self, literal: Literal, action: Action) -> Action {
         self.reader.reset();
-        if literal.is_sync { action } else { self.close() }
+        // RFC 9051 §3.4: not without a BYE.
+        if literal.is_sync { action } else { self.bye("literal of a refused command") }
     }
 
     pub(super) fn too_big(&mut self, cmd: Tagged, literal: Literal) -> Action {
@@ -99,7 +99,8 @@ impl Session {
             print::untagged(&mut self.out, &format!("BYE [ALERT] {TEXT}"));
         }
         let action = self.bad(cmd, Some(Code::TooBig), TEXT);
-        self.after_refused(literal, action)
+        self.reader.reset();
+        if literal.is_sync { action } else { self.close() }
     }
 
     pub(super) fn options(&self) -> Options {

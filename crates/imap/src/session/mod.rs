@@ -363,7 +363,7 @@ impl Session {
         };
         match self.reader.read(input, literals) {
             Event::NeedMore => Action::Read,
-            Event::TooLong => self.close(),
+            Event::TooLong => self.bye("line too long"),
             Event::Literal(literal) => self.literal(literal),
             Event::Complete => self.line(),
         }

@@ -54,6 +54,7 @@ async fn what_comes_without_being_waited_for_is_read_and_dropped() {
     client.send("a APPEND Inbox (\\Recent) {4+}\r\nA: b\r\nb NOOP\r\n").await;
     let (_, reply) = client.finish("a").await;
     assert!(reply.starts_with("BAD"), "{reply}");
+    assert_eq!(client.line().await, "* BYE literal of a refused command");
     client.closed().await;
     server.check();
 }

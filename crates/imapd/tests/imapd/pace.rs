@@ -67,9 +67,10 @@ async fn a_silent_client_is_told_after_half_an_hour() {
 #[tokio::test]
 async fn limits_of_lines_and_literals() {
     let server = server();
-    // A line that is too long ends the connection without a word.
+    // A line that is too long ends the connection. RFC 9051 §3.4: after a BYE.
     let mut client = server.login().await;
     client.send(&format!("a NOOP {}\r\n", "x".repeat(16 << 10))).await;
+    assert_eq!(client.line().await, "* BYE line too long");
     client.closed().await;
     let mut client = server.login().await;
     client.fails(&format!("NOOP {}", "x".repeat(16_000)), "BAD").await;
@@ -94,6 +95,7 @@ async fn limits_of_lines_and_literals() {
     let mut client = server.login().await;
     client.send("b BOGUS {3+}\r\nabc\r\nc NOOP\r\n").await;
     assert!(client.line().await.starts_with("b BAD "));
+    assert_eq!(client.line().await, "* BYE literal of a refused command");
     client.closed().await;
 }
 

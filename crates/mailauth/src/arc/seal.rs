@@ -11,7 +11,8 @@ use super::verify::{Reason, Verdict};
 use super::{ChainError, MESSAGE_SIGNATURE_FIELD, RESULTS_FIELD, SEAL_FIELD};
 use crate::dkim::{
     BodyDigests, BodyHashes, Canonicalization, Header, HeaderError, PrivateKey, SIGNED_NAMES,
-    Selector, SignError, Signature, Signing, canonical_field, names_to_sign, sign_field,
+    Selector, SignError, Signature, Signing, canonical_field, check_message, names_to_sign,
+    sign_field,
 };
 
 /// The fields that are signed besides [`SIGNED_NAMES`]. RFC 8617 §4.1.2.
@@ -113,9 +114,7 @@ impl Sealer {
         if !signing.names.iter().any(|name| name.eq_ignore_ascii_case("From")) {
             return Err(SealError::Sign(SignError::UnsignedFrom));
         }
-        if header.count("From") != 1 {
-            return Err(SealError::Sign(SignError::NotOneFrom));
-        }
+        check_message(header).map_err(SealError::Sign)?;
         let results = results_field(instance, results)?;
         let names = names_to_sign(header, &signing.names, signing.is_sealed);
         let signature = Signature {

@@ -56,6 +56,7 @@ pub struct Header<'a> {
     by_name: Vec<usize>,
     /// Where the fields end in what was read.
     end: usize,
+    begins_folded: bool,
 }
 
 impl<'a> Header<'a> {
@@ -84,7 +85,8 @@ impl<'a> Header<'a> {
         let mut by_name: Vec<usize> = (0..fields.len()).collect();
         // A stable sort: fields of one name stay in the order of the message.
         by_name.sort_by(|a, b| compare_names(name(a), name(b)));
-        Ok(Self { fields, by_name, end })
+        let begins_folded = section.starts_with(b" ") || section.starts_with(b"\t");
+        Ok(Self { fields, by_name, end, begins_folded })
     }
 
     /// The body of the message of which this is the header: what follows the empty line.
@@ -93,6 +95,12 @@ impl<'a> Header<'a> {
         let rest = message.get(self.end..).unwrap_or_default();
         let after = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"));
         after.unwrap_or(rest)
+    }
+
+    /// Whether it begins with a blank, so that its first line would become a part of whatever field
+    /// is put in front of it.
+    pub(crate) fn begins_folded(&self) -> bool {
+        self.begins_folded
     }
 
     /// How many fields have this name, in any case.

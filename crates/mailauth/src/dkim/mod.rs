@@ -43,7 +43,7 @@ pub use verify::{FUTURE_SECS_MAX, Reason, SIGNATURES_MAX, Status, Verification, 
 pub(crate) use canonical::canonical_field;
 pub(crate) use fold::Folder;
 pub(crate) use header::HeaderField;
-pub(crate) use sign::{names_to_sign, sign_field};
+pub(crate) use sign::{check_message, names_to_sign, sign_field};
 pub(crate) use tags::{Tags, encode_base64};
 pub(crate) use verify::{
     Pending, check_any, check_from, check_signer, public_key_for, signed_data, without_signature,

@@ -34,6 +34,8 @@ pub const SIGNED_NAMES: &[&str] = &[
 pub enum SignError {
     /// The header section cannot be read.
     Header(HeaderError),
+    /// The message begins with a blank: its first line would become a part of the signature.
+    BeginsFolded,
     /// There is no From field, or more than one. RFC 6376 §5.4, §8.15.
     NotOneFrom,
     /// From is not among the names that are signed. RFC 6376 §5.4.
@@ -50,6 +52,7 @@ impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Header(error) => return error.fmt(f),
+            Self::BeginsFolded => "message begins with a blank",
             Self::NotOneFrom => "message must have one From field",
             Self::UnsignedFrom => "From is not among the signed fields",
             Self::TooManyFields => "too many fields to be signed",
@@ -135,9 +138,7 @@ impl Signer {
         signings: &[Signing],
         now: UnixSeconds,
     ) -> Result<Self, SignError> {
-        if header.count("From") != 1 {
-            return Err(SignError::NotOneFrom);
-        }
+        check_message(header)?;
         if identity.is_some_and(|identity| !identity.domain.is_within(domain)) {
             return Err(SignError::ForeignIdentity);
         }
@@ -210,6 +211,14 @@ pub fn sign(
     let signer = Signer::new(&header, &mut bodies, domain, identity, signings, now)?;
     bodies.update(header.body(message));
     signer.finish(&bodies.finish())
+}
+
+/// Whether a message is one that can be signed at all.
+pub(crate) fn check_message(header: &Header<'_>) -> Result<(), SignError> {
+    if header.begins_folded() {
+        return Err(SignError::BeginsFolded);
+    }
+    if header.count("From") == 1 { Ok(()) } else { Err(SignError::NotOneFrom) }
 }
 
 /// The names for `h=`: each as often as there are fields, and once more if that is to be sealed.

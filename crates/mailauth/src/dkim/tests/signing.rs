@@ -48,6 +48,9 @@ fn check_error(message: &str, change: fn(&mut Signing), want: SignError) {
 fn messages_that_cannot_be_signed_are_refused() {
     check_error("To: a@b.example\r\n\r\n", |_| {}, SignError::NotOneFrom);
     check_error("", |_| {}, SignError::NotOneFrom);
+    // Its first line would become a part of the signature.
+    check_error(&format!(" x\r\n{MESSAGE}"), |_| {}, SignError::BeginsFolded);
+    check_error(&format!("\t{MESSAGE}"), |_| {}, SignError::BeginsFolded);
     check_error(&format!("From: x\r\n{MESSAGE}"), |_| {}, SignError::NotOneFrom);
     check_error(MESSAGE, |signing| signing.names.clear(), SignError::UnsignedFrom);
     let many = format!("{}{MESSAGE}", "To: x\r\n".repeat(SIGNED_NAMES_MAX));

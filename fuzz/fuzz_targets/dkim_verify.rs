@@ -1,0 +1,15 @@
+//! Any bytes as a message; the first says how its body is cut. See
+//! `crates/mailauth/tests/hostile/checks.rs`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../crates/mailauth/tests/hostile/checks.rs"]
+#[expect(dead_code, reason = "the other targets use the rest")]
+mod checks;
+
+fuzz_target!(|data: &[u8]| {
+    if let Some((step, message)) = data.split_first() {
+        checks::check_message(message, usize::from(*step));
+    }
+});

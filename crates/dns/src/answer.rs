@@ -20,6 +20,8 @@ pub enum RecordType {
     Ns,
     /// Names of an address. RFC 1035 §3.3.12.
     Ptr,
+    /// Hosts and ports of a service. RFC 2782.
+    Srv,
     /// Certificates of a service. RFC 6698 §2.1.
     Tlsa,
     /// Text. RFC 1035 §3.3.14.
@@ -35,6 +37,7 @@ impl fmt::Display for RecordType {
             Self::Mx => "MX",
             Self::Ns => "NS",
             Self::Ptr => "PTR",
+            Self::Srv => "SRV",
             Self::Tlsa => "TLSA",
             Self::Txt => "TXT",
         })
@@ -61,6 +64,17 @@ pub enum Data {
     Ns(Name),
     /// A name of the address.
     Ptr(Name),
+    /// A host and port of a service. RFC 2782.
+    Srv {
+        /// Lower is tried earlier.
+        priority: u16,
+        /// The share among those of the same priority.
+        weight: u16,
+        /// The port of the service.
+        port: u16,
+        /// The root says that there is no such service.
+        target: Name,
+    },
     /// A certificate of a service.
     Tlsa(Tlsa),
     /// The strings of a record, joined without anything between them.
@@ -78,6 +92,7 @@ impl Data {
             Self::Mx { .. } => RecordType::Mx,
             Self::Ns(_) => RecordType::Ns,
             Self::Ptr(_) => RecordType::Ptr,
+            Self::Srv { .. } => RecordType::Srv,
             Self::Tlsa(_) => RecordType::Tlsa,
             Self::Txt(_) => RecordType::Txt,
         }

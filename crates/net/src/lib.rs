@@ -28,6 +28,7 @@ mod blocking;
 mod clock;
 mod conn;
 mod deflate;
+pub mod dns;
 mod limits;
 mod listen;
 mod supervisor;

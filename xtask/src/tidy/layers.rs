@@ -82,8 +82,18 @@ const OUTSIDE: &[(&str, bool)] = &[("mox-tests", true), ("mox-bench", true), ("x
 const TESTKIT: &str = "testkit";
 
 /// Crates with sockets, tasks and timers in them: for layers 3 and 4.
-const RUNTIME: &[&str] =
-    &["tokio", "tokio-util", "tokio-rustls", "rustls", "hyper", "axum", "hickory-resolver"];
+const RUNTIME: &[&str] = &[
+    "tokio",
+    "tokio-util",
+    "tokio-rustls",
+    "rustls",
+    "hyper",
+    "axum",
+    "hickory-net",
+    "hickory-proto",
+    "hickory-resolver",
+    "hickory-server",
+];
 
 /// Who may hold SQL.
 const DATABASES: &[&str] = &["store", "queue", "reportdb", "junk"];

@@ -43,7 +43,7 @@ const BASE: &[Use] = &[
 /// What keeps clients in step, and what messages and mailboxes have beyond the base.
 ///
 /// RFC 7162 §3.1.3, §3.2.10, RFC 6855 §3, RFC 8457 §3, RFC 8508 §3, RFC 4469 §3, RFC 4467 §7,
-/// RFC 5524 §3, RFC 5465 §3, RFC 7889 §3, RFC 8514 §4, RFC 8970 §3, RFC 8474 §5, RFC 9208 §4.2,
+/// RFC 5524 §3, RFC 5550 §2.2, RFC 5465 §3, RFC 7889 §3, RFC 8514 §4, RFC 8970 §3, RFC 8474 §5, RFC 9208 §4.2,
 /// RFC 5464 §4.2, RFC 9590 §3, RFC 9586 §3, RFC 9738 §3, RFC 4978 §3, RFC 8437 §3.
 const STATE: &[Use] = &[
     ("CONDSTORE", "STORE 1 (UNCHANGEDSINCE 1) +FLAGS (x)", " [MODIFIED 1]"),

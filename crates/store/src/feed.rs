@@ -188,6 +188,21 @@ struct SubscriberState {
     waker: Option<Waker>,
 }
 
+impl SubscriberState {
+    /// Keeps a change, or notes that there were too many.
+    fn push(&mut self, change: &Arc<Change>) {
+        let weight = change.kind.weight();
+        if self.overflow || self.weight + weight > PENDING_CHANGES_MAX {
+            self.overflow = true;
+            self.pending = Vec::new();
+            self.weight = 0;
+        } else {
+            self.weight += weight;
+            self.pending.push(Arc::clone(change));
+        }
+    }
+}
+
 impl Hub {
     /// Adds a subscriber that knows the account up to `now`.
     pub(crate) fn subscribe(self: &Arc<Self>, now: ModSeq) -> Subscription {
@@ -199,7 +214,6 @@ impl Hub {
             overflow: false,
             closed: hub.closed,
             applied: now,
-
             waker: None,
         };
         let id = SubscriberId(hub.last_id);
@@ -208,18 +222,13 @@ impl Hub {
         Subscription { hub: Arc::clone(self), subscriber }
     }
 
-    /// Hands a change to every subscriber.
-    pub(crate) fn publish(&self, change: &Arc<Change>) {
-        let weight = change.kind.weight();
+    /// Hands the changes of a commit to every subscriber, all at once: a subscriber that took a
+    /// part of them could not tell that others of the same modseq are to come.
+    pub(crate) fn publish(&self, changes: &[Arc<Change>]) {
         for subscriber in &self.0.lock().subscribers {
             let mut state = subscriber.state.lock();
-            if state.overflow || state.weight + weight > PENDING_CHANGES_MAX {
-                state.overflow = true;
-                state.pending = Vec::new();
-                state.weight = 0;
-            } else {
-                state.weight += weight;
-                state.pending.push(Arc::clone(change));
+            for change in changes {
+                state.push(change);
             }
             if let Some(waker) = state.waker.take() {
                 waker.wake();
@@ -353,8 +362,8 @@ mod tests {
     fn every_subscriber_gets_every_change_once() {
         let hub = Arc::new(Hub::default());
         let (one, two) = (hub.subscribe(ModSeq::default()), hub.subscribe(ModSeq::default()));
-        hub.publish(&removed(1, 1));
-        hub.publish(&removed(2, 1));
+        hub.publish(&[removed(1, 1)]);
+        hub.publish(&[removed(2, 1)]);
         assert_eq!(one.take().changes.len(), 2);
         assert_eq!(one.take().changes.len(), 0);
         assert_eq!(two.take().changes.len(), 2);
@@ -364,14 +373,35 @@ mod tests {
     fn too_many_changes_are_dropped_and_told() {
         let hub = Arc::new(Hub::default());
         let subscription = hub.subscribe(ModSeq::default());
-        hub.publish(&removed(1, 10_000));
+        hub.publish(&[removed(1, 10_000)]);
         assert!(!subscription.take().overflow);
-        hub.publish(&removed(2, 10_000));
-        hub.publish(&removed(3, 1));
+        hub.publish(&[removed(2, 10_000)]);
+        hub.publish(&[removed(3, 1)]);
         let changes = subscription.take();
         assert!(changes.overflow && changes.changes.is_empty());
-        hub.publish(&removed(4, 1));
+        hub.publish(&[removed(4, 1)]);
         assert_eq!(subscription.take().changes.len(), 1);
+    }
+
+    /// A client was told of what replaced a message, and had gone before it was told of what was
+    /// replaced: both have one modseq, so that it never asked.
+    #[test]
+    fn the_changes_of_a_commit_come_together() {
+        const COMMITS: u64 = 2_000;
+        let hub = Arc::new(Hub::default());
+        let subscription = hub.subscribe(ModSeq::default());
+        let publishing = std::thread::spawn(move || {
+            for modseq in 1..=COMMITS {
+                hub.publish(&[removed(modseq, 1), removed(modseq, 1)]);
+            }
+        });
+        let mut count = 0;
+        while count < 2 * COMMITS as usize {
+            let taken = subscription.take().changes.len();
+            assert!(taken.is_multiple_of(2), "a part of a commit");
+            count += taken;
+        }
+        publishing.join().unwrap();
     }
 
     #[test]
@@ -393,7 +423,7 @@ mod tests {
         let mut ready = pin!(subscription.ready());
         let mut context = Context::from_waker(Waker::noop());
         assert!(ready.as_mut().poll(&mut context).is_pending());
-        hub.publish(&removed(1, 1));
+        hub.publish(&[removed(1, 1)]);
         assert!(ready.as_mut().poll(&mut context).is_ready());
     }
 

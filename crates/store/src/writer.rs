@@ -195,9 +195,7 @@ impl Shared {
                     self.committed(writer.state.modseq);
                     published = Some(writer.state.modseq);
                 }
-                for change in changes {
-                    self.hub.publish(&change);
-                }
+                self.hub.publish(&changes);
                 Ok(())
             }
             Err(error) => Err(error),

@@ -2,7 +2,8 @@
 //!
 //! A `TestServer` is `mox localserve` in a directory of its own on free ports, in this process. What
 //! can be tested without sockets is tested in the crate that does it; here is what only shows when
-//! all parts run together.
+//! all parts run together. `conformance` holds the server against the IMAP standards and against how
+//! mail programs use them.
 
 #[cfg(test)]
 mod accounts;

@@ -30,6 +30,7 @@ mod ports;
 mod secret;
 mod special_use;
 mod time;
+mod validation;
 
 pub use address::{Address, AddressError};
 pub use domain::{DOMAIN_BYTES_MAX, Domain, DomainError, Host, LABEL_BYTES_MAX};
@@ -42,3 +43,4 @@ pub use ports::{Clock, Rng};
 pub use secret::Secret;
 pub use special_use::SpecialUse;
 pub use time::{DateTime, DateTimeError, UnixSeconds};
+pub use validation::Validation;

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::*;
 use crate::content::{ContentError, Score, TlsReport};
-use crate::facts::{Dmarc, DmarcStatus, Message, PassSettings, Recipient, ReportsTo, Validation};
+use crate::facts::{Dmarc, DmarcStatus, Message, PassSettings, Recipient, ReportsTo};
 use crate::fixture::{
     FakeContent, FakeHistory, NOW, address, domain, facts, mailbox, message, old, proven,
     recipient, ruleset, signature,
@@ -15,6 +15,7 @@ use crate::network::{Network, NetworkClass, Traffic};
 use crate::ruleset::Ruleset;
 use crate::subjectpass::PassKey;
 use crate::verdict::{DmarcOverride, Refusal};
+use mox_base::Validation;
 
 const MB: u64 = 1024 * 1024;
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mox_base::{Address, Domain, MailboxName, UnixSeconds};
+use mox_base::{Address, Domain, MailboxName, UnixSeconds, Validation};
 
 use crate::ruleset::Ruleset;
 use crate::subjectpass::PassKey;
@@ -16,75 +16,6 @@ pub const DKIM_DOMAINS_MAX: usize = 10;
 
 /// Addresses of To and Cc that are compared with the recipient.
 pub const TO_AND_CC_MAX: usize = 1_000;
-
-/// How far an identity of a message is proven.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Validation {
-    /// Not looked at.
-    #[default]
-    Unknown,
-    /// Author: SPF or DKIM pass for exactly its domain.
-    Strict,
-    /// Author: DMARC passes, with a domain of the same organisation.
-    Dmarc,
-    /// Author: SPF or DKIM pass for a domain of the same organisation, without DMARC.
-    Relaxed,
-    /// SPF: the server may send for it. RFC 7208 §2.6.3.
-    Pass,
-    /// SPF: the domain does not say. RFC 7208 §2.6.2.
-    Neutral,
-    /// SPF: DNS failed. RFC 7208 §2.6.6.
-    TempError,
-    /// SPF: the record is broken. RFC 7208 §2.6.7.
-    PermError,
-    /// SPF: the server may not send for it. RFC 7208 §2.6.4.
-    Fail,
-    /// SPF: the server probably may not. RFC 7208 §2.6.5.
-    SoftFail,
-    /// Nothing proves it; SPF: there is no record. RFC 7208 §2.6.1.
-    None,
-}
-
-impl Validation {
-    /// Every level, in the order of their numbers in a database.
-    pub const ALL: [Self; 11] = [
-        Self::Unknown,
-        Self::Strict,
-        Self::Dmarc,
-        Self::Relaxed,
-        Self::Pass,
-        Self::Neutral,
-        Self::TempError,
-        Self::PermError,
-        Self::Fail,
-        Self::SoftFail,
-        Self::None,
-    ];
-
-    /// Whether the identity is proven.
-    #[must_use]
-    pub fn is_validated(self) -> bool {
-        matches!(self, Self::Strict | Self::Dmarc | Self::Relaxed | Self::Pass)
-    }
-
-    /// The word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Strict => "strict",
-            Self::Dmarc => "dmarc",
-            Self::Relaxed => "relaxed",
-            Self::Pass => "pass",
-            Self::Neutral => "neutral",
-            Self::TempError => "temperror",
-            Self::PermError => "permerror",
-            Self::Fail => "fail",
-            Self::SoftFail => "softfail",
-            Self::None => "none",
-        }
-    }
-}
 
 /// The author of a message: the one address of its one From field. RFC 5322 §3.6.2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,15 +208,5 @@ mod tests {
         assert!(!dmarc(DmarcStatus::Pass, true, true).refuses());
         assert!(dmarc(DmarcStatus::Fail, true, false).is_sampled_out());
         assert!(!Dmarc::default().is_sampled_out());
-    }
-
-    #[test]
-    fn four_levels_prove_an_identity() {
-        let validated = Validation::ALL.into_iter().filter(|level| level.is_validated());
-        let words: Vec<&str> = validated.map(Validation::as_str).collect();
-        assert_eq!(words, ["strict", "dmarc", "relaxed", "pass"]);
-        for (number, level) in Validation::ALL.into_iter().enumerate() {
-            assert_eq!(level as usize, number);
-        }
     }
 }

@@ -4,12 +4,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mox_base::{Address, Domain, Localpart, MailboxName, UnixSeconds};
+use mox_base::{Address, Domain, Localpart, MailboxName, UnixSeconds, Validation};
 
 use crate::content::{Content, ContentError, DmarcReport, Score, TlsReport};
-use crate::facts::{
-    Author, Dmarc, Facts, Message, Proven, Recipient, ReportsTo, Signature, Validation,
-};
+use crate::facts::{Author, Dmarc, Facts, Message, Proven, Recipient, ReportsTo, Signature};
 use crate::history::{Addressee, History, HistoryError, Identity, IsValidated, Past};
 use crate::network::{Network, Traffic};
 use crate::ruleset::Ruleset;

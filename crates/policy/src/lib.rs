@@ -46,7 +46,7 @@ pub use decide::{Listing, Pending, Step, decide};
 pub use evaluation::{Evaluation, evaluation};
 pub use facts::{
     Author, DKIM_DOMAINS_MAX, Dmarc, DmarcStatus, Facts, Message, PassSettings, Proven, Recipient,
-    ReportsTo, Signature, TO_AND_CC_MAX, Validation,
+    ReportsTo, Signature, TO_AND_CC_MAX,
 };
 pub use history::{Addressee, History, HistoryError, Identity, IsValidated, Past};
 pub use network::{Network, NetworkClass, RateLimit, Traffic, rate_limits};

@@ -1,8 +1,8 @@
 //! By what a message is judged, and remembered: its identities, without those that a forwarder lent it.
 
-use mox_base::{Address, Domain};
+use mox_base::{Address, Domain, Validation};
 
-use crate::facts::{Author, DKIM_DOMAINS_MAX, Message, Proven, Validation};
+use crate::facts::{Author, DKIM_DOMAINS_MAX, Message, Proven};
 use crate::network::Network;
 use crate::ruleset::Ruleset;
 

@@ -1,8 +1,9 @@
 use super::*;
-use crate::facts::{Message, Validation};
+use crate::facts::Message;
 use crate::fixture::{
     FakeHistory, NOW, Old, address, domain, mailbox, message, old, proven, signature,
 };
+use mox_base::Validation;
 
 const JUNK: bool = true;
 const HAM: bool = false;

@@ -1,6 +1,6 @@
 //! Rules of a destination: which mailbox, and which checks to leave out.
 
-use mox_base::{Domain, MailboxName};
+use mox_base::{Domain, MailboxName, Validation};
 use regex::Regex;
 
 use crate::facts::Message;
@@ -85,7 +85,6 @@ fn has_proof(message: &Message, domain: &Domain) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Validation;
     use crate::fixture::{message, ruleset, signature};
 
     fn regex(text: &str) -> Option<Regex> {

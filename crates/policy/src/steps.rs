@@ -2,7 +2,7 @@
 
 use crate::content::{self, Content, ContentError};
 use crate::decide::{Case, Ending};
-use crate::facts::{DmarcStatus, Validation};
+use crate::facts::DmarcStatus;
 use crate::history::{History, HistoryError};
 use crate::network::{Network, rate_limits};
 use crate::origin::Origin;
@@ -11,6 +11,7 @@ use crate::reputation::{Method, Reputation};
 use crate::ruleset::first_match;
 use crate::subjectpass::has_code;
 use crate::verdict::{DmarcOverride, Refusal};
+use mox_base::Validation;
 
 impl Case {
     /// Limits on what one network may send to the account.

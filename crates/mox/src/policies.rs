@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use mox_base::{MailboxName, SpecialUse};
 use mox_config::{Account, Config, Live, Pattern, Static, Text};
-use mox_store::{JunkFlags, Policies, Policy};
+use mox_junk::{Kinds, Params};
+use mox_store::{JunkFilter, JunkFlags, Policies, Policy};
 use parking_lot::Mutex;
 use regex::Regex;
 
@@ -47,6 +48,7 @@ impl Policies for ConfigPolicies {
         let policy = Arc::new(Policy {
             quota_bytes: snapshot.quota_bytes(account),
             junk_flags: junk_flags(settings),
+            junk_filter: settings.junk_filter.as_ref().map(junk_filter),
             initial_mailboxes: initial_mailboxes(&snapshot.statics),
             inboxes: inboxes(settings),
         });
@@ -66,6 +68,25 @@ fn junk_flags(settings: &Account) -> JunkFlags {
         junk: regex(&rules.junk_mailbox_regexp),
         neutral: regex(&rules.neutral_mailbox_regexp),
         not_junk: regex(&rules.not_junk_mailbox_regexp),
+    }
+}
+
+fn junk_filter(settings: &mox_config::JunkFilter) -> JunkFilter {
+    // Numbers below 0 were refused when the configuration was checked.
+    let count = |number: i32| u32::try_from(number).unwrap_or_default();
+    JunkFilter {
+        kinds: Kinds {
+            onegrams: settings.onegrams,
+            twograms: settings.twograms,
+            threegrams: settings.threegrams,
+        },
+        params: Params {
+            max_power: settings.max_power,
+            top_words: count(settings.top_words) as usize,
+            ignore_words: settings.ignore_words,
+            rare_words: count(settings.rare_words),
+        },
+        threshold: settings.threshold,
     }
 }
 
@@ -133,6 +154,9 @@ mod tests {
         assert!(policy.junk_flags.enabled);
         assert!(policy.junk_flags.junk.as_ref().unwrap().is_match("spam"));
         assert!(policy.junk_flags.not_junk.is_none());
+        let filter = policy.junk_filter.unwrap();
+        assert_eq!((filter.kinds, filter.params), (Kinds::default(), Params::default()));
+        assert_eq!(filter.threshold.to_bits(), 0.95_f64.to_bits());
         let mut names: Vec<_> =
             policy.initial_mailboxes.iter().map(|(name, _)| name.to_string()).collect();
         names.sort();

@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) tombs: AtomicBool,
     /// There may be contents that are not in the search index.
     index_behind: AtomicBool,
+    /// There may be messages to be learnt or unlearnt.
+    junk_behind: AtomicBool,
     /// How many more commits may come before filling the index is put off to the next tick.
     index_patience: AtomicU32,
     /// The modseq of the last commit.
@@ -100,6 +102,7 @@ impl Shared {
             recover: AtomicBool::new(recover),
             tombs: AtomicBool::new(true),
             index_behind: AtomicBool::new(true),
+            junk_behind: AtomicBool::new(true),
             index_patience: AtomicU32::new(0),
             committed: AtomicU64::new(0),
             last_used: AtomicI64::new(now.0),
@@ -144,11 +147,21 @@ impl Shared {
         self.index_behind.swap(false, Ordering::AcqRel)
     }
 
+    /// There is something to be learnt.
+    pub(crate) fn junk_is_behind(&self) {
+        self.junk_behind.store(true, Ordering::Release);
+    }
+
+    /// Nothing is left to be learnt; asked for before looking.
+    pub(crate) fn take_junk_behind(&self) -> bool {
+        self.junk_behind.swap(false, Ordering::AcqRel)
+    }
+
     /// The account was quiet, or another tick has passed: the index may be filled for a while.
     /// Returns whether there is anything to fill it with.
     pub(crate) fn allow_indexing(&self) -> bool {
         self.index_patience.store(INDEX_PATIENCE, Ordering::Release);
-        self.index_behind.load(Ordering::Acquire)
+        self.index_behind.load(Ordering::Acquire) || self.junk_behind.load(Ordering::Acquire)
     }
 
     /// A commit came: those who write go first.
@@ -450,8 +463,14 @@ impl Account {
         self.write(crate::index::clear)
     }
 
+    /// Forgets what was learnt about junk and has all marked messages learnt anew;
+    /// [`Reader::junk_progress`] tells how far that is. Until it is done, little is known.
+    pub fn retrain(&self) -> Pending<()> {
+        self.write(crate::junk::retrain)
+    }
+
     /// Whether no removed message waits for its erasure, but for those that a subscriber may
-    /// still read, and everything is in the search index.
+    /// still read, everything is in the search index, and nothing waits to be learnt.
     ///
     /// # Errors
     ///
@@ -459,7 +478,9 @@ impl Account {
     pub fn is_tidy(&self) -> Result<bool> {
         let applied = self.shared.hub.applied_by_all().unwrap_or(ModSeq::MAX);
         let reader = self.read()?;
-        Ok(!reader.has_tombs(applied)? && !reader.index_is_behind()?)
+        let filter = self.shared.policy()?.junk_filter;
+        let is_behind = reader.index_is_behind()? || reader.junk_is_behind(filter.as_ref())?;
+        Ok(!reader.has_tombs(applied)? && !is_behind)
     }
 
     /// Looks for contradictions in all the account holds; see `docs/store-format.md`. Empty if

@@ -16,7 +16,7 @@ use crate::read::Reader;
 use crate::row::MessageRow;
 use crate::stage::blob_files;
 use crate::thread::parse_parents;
-use crate::{Result, index};
+use crate::{Result, index, junk};
 
 /// The most faults that are reported.
 const FAULTS_MAX: usize = 1_000;
@@ -53,6 +53,9 @@ pub(crate) fn check(shared: &Arc<Shared>) -> Result<Vec<String>> {
     bodies(shared, &reader, &mailboxes, &mut faults)?;
     if let Err(error) = index::check(&reader, &mut |fault| faults.add(|| fault, true)) {
         faults.add(|| format!("gram: search index cannot be read: {error}"), true);
+    }
+    if let Err(error) = junk::check(&reader, &mut |fault| faults.add(|| fault, true)) {
+        faults.add(|| format!("junk_word: what was learnt cannot be read: {error}"), true);
     }
     Ok(faults.0)
 }

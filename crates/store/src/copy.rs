@@ -5,6 +5,7 @@ use rusqlite::params;
 
 use crate::feed::{ChangeKind, MessageState};
 use crate::flag::rows_of;
+use crate::junk;
 use crate::mailbox::{self, Mailbox};
 use crate::message::next_uid;
 use crate::remove::{Content, bury, removed};
@@ -70,6 +71,7 @@ pub(crate) fn copy(
         insert.execute([row.id.0, id.0])?;
         let mut share = tx.db().prepare_cached("UPDATE body SET refs = refs + 1 WHERE id = ?1")?;
         share.execute([row.body])?;
+        junk::flags_change(tx, id, Flags::NONE, flags)?;
         arrive(&mut target, row, uid, flags, &mut arrived)?;
     }
     finish(tx, target, &rows, arrived)
@@ -121,6 +123,7 @@ fn move_rows(
             flags.bits(),
             tx.now.0,
         ])?;
+        junk::flags_change(tx, row.id, row.flags, flags)?;
         arrive(&mut target, row, uid, flags, &mut arrived)?;
     }
     if !rows.is_empty() {

@@ -9,6 +9,7 @@ use rusqlite::params;
 
 use crate::account::Shared;
 use crate::index::{self, Batch};
+use crate::junk;
 use crate::read::Reader;
 use crate::tx::Tx;
 use crate::writer::Writer;
@@ -37,12 +38,13 @@ pub(crate) fn step(shared: &Arc<Shared>) -> bool {
     }
     let done = shared.with_writer(&mut slot, |writer| due(shared, writer));
     drop(slot);
-    match done.and_then(|more| Ok(fill_index(shared)? || more)) {
+    match done.and_then(|more| Ok(junk::step(shared)? | fill_index(shared)? | more)) {
         Ok(more) => more,
         Err(error) => {
             tracing::warn!(account = %shared.name, %error, "account maintenance");
             // The next tick tries again.
             shared.index_is_behind();
+            shared.junk_is_behind();
             shared.was_busy();
             false
         }
@@ -121,7 +123,9 @@ fn erase(shared: &Shared, writer: &mut Writer) -> Result<bool> {
     let db = &writer.db;
     let tombs = db
         .prepare_cached(
-            "SELECT mailbox, uid, id, erase, body FROM tomb WHERE removed <= ?1 LIMIT ?2",
+            // What was learnt of a message is unlearnt by its words, so they stay until then.
+            "SELECT mailbox, uid, id, erase, body FROM tomb WHERE removed <= ?1 \
+             AND NOT (erase AND id IN (SELECT id FROM junk_trained)) LIMIT ?2",
         )?
         .query_map(params![applied.get(), ERASE_BATCH], |row| {
             Ok(Tomb {

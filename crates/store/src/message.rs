@@ -4,6 +4,7 @@ use mox_base::{Flags, Keyword, MailboxName, ModSeq, Uid, UidValidity, UnixSecond
 use rusqlite::params;
 
 use crate::feed::{ChangeKind, MessageState};
+use crate::junk;
 use crate::mailbox::{self, Mailbox};
 use crate::policy::Policy;
 use crate::row::keywords_column;
@@ -173,6 +174,7 @@ fn add_one(
         facts.preview,
     ])?;
     content.insert_body(tx, id.0)?;
+    junk::flags_change(tx, id, Flags::NONE, flags)?;
     tx.shared.index_is_behind();
     Ok(MessageState { uid, flags, keywords })
 }

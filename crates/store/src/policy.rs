@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mox_base::{Flags, MailboxName, SpecialUse};
+use mox_junk::{Kinds, Params};
 use regex::Regex;
 
 /// What the configuration says about one account.
@@ -12,6 +13,8 @@ pub struct Policy {
     pub quota_bytes: Option<u64>,
     /// Junk flags set by the mailbox that a message comes to.
     pub junk_flags: JunkFlags,
+    /// How junk is told from other mail; `None` to learn nothing.
+    pub junk_filter: Option<JunkFilter>,
     /// The mailboxes of a new account besides the Inbox, with their roles.
     pub initial_mailboxes: Vec<(MailboxName, SpecialUse)>,
     /// The mailboxes besides the Inbox and those below it that new mail goes to, sorted.
@@ -54,6 +57,17 @@ impl Policies for Policy {
     fn policy(&self, _account: &str) -> Option<Arc<Policy>> {
         Some(Arc::new(self.clone()))
     }
+}
+
+/// The setting JunkFilter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JunkFilter {
+    /// Which words are learnt. If this changes, all is learnt anew.
+    pub kinds: Kinds,
+    /// How they are weighed.
+    pub params: Params,
+    /// The probability above which a message is unwanted, 0 to 1.
+    pub threshold: f64,
 }
 
 /// The setting AutomaticJunkFlags: what the name of a mailbox says about the messages in it.

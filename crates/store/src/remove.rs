@@ -4,12 +4,13 @@
 //! Maintenance erases its content once no session needs it. `gone` remembers the UID for ever
 //! (RFC 7162 §3.2.6).
 
-use mox_base::{MailboxId, ModSeq, Uid};
+use mox_base::{Flags, MailboxId, ModSeq, Uid};
 use rusqlite::params;
 
 use crate::Result;
 use crate::feed::ChangeKind;
 use crate::flag::rows_of;
+use crate::junk;
 use crate::mailbox::{self, Mailbox};
 use crate::row::{MessageRow, keywords_column};
 use crate::tx::Tx;
@@ -44,7 +45,7 @@ pub(crate) fn expunge(tx: &mut Tx<'_>, id: MailboxId, which: &Expunge) -> Result
     let mut mailbox = mailbox::by_id(tx, id)?;
     let mut rows = rows_of(tx, id, &which.uids)?;
     if which.only_deleted {
-        rows.retain(|row| row.flags.contains(mox_base::Flags::DELETED));
+        rows.retain(|row| row.flags.contains(Flags::DELETED));
     }
     let uids = remove_rows(tx, &mut mailbox, &rows)?;
     Ok(ExpungeOutcome { uids, modseq: mailbox.modseq })
@@ -104,6 +105,7 @@ pub(crate) fn bury(
     if content == Content::Erase {
         // What its owner has removed no longer counts, whoever may still read it.
         tx.free_bytes(row.size);
+        junk::flags_change(tx, row.id, row.flags, Flags::NONE)?;
     }
     tx.shared.tombs.store(true, std::sync::atomic::Ordering::Release);
     Ok(())

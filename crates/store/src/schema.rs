@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::{Result, StoreError};
 
 /// The version that this program writes; `user_version` in the file.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Memory for pages per connection. Measured equal to 8 MB for scans of 100,000 messages.
 const PAGE_CACHE_KIB: u32 = 1_024;
@@ -143,7 +143,8 @@ CREATE TABLE url_key(mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.
 ///
 /// A released step is never changed: `tests/fixtures` keeps a database of every released version.
-const STEPS: &[fn(&Connection) -> rusqlite::Result<()>] = &[create_tables, to_version_2];
+const STEPS: &[fn(&Connection) -> rusqlite::Result<()>] =
+    &[create_tables, to_version_2, to_version_3];
 
 fn create_tables(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(TABLES)
@@ -152,6 +153,10 @@ fn create_tables(db: &Connection) -> rusqlite::Result<()> {
 fn to_version_2(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(TABLES_2)?;
     db.execute_batch(crate::index::TABLES)
+}
+
+fn to_version_3(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(crate::junk::TABLES)
 }
 
 /// Opens the connection that writes, creating and upgrading the tables as needed.

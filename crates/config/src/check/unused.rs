@@ -64,7 +64,7 @@ const DYNAMIC: &[Planned] = &[
     ("Accounts.*.RejectsMailbox", "the decision on incoming mail"),
     ("Accounts.*.KeepRejects", "the decision on incoming mail"),
     ("Accounts.*.Introbox", "the decision on incoming mail"),
-    ("Accounts.*.JunkFilter", "the junk filter"),
+    ("Accounts.*.JunkFilter", "the decision on incoming mail"),
     ("Accounts.*.MaxOutgoingMessagesPerDay", "sending to other servers"),
     ("Accounts.*.MaxFirstTimeRecipientsPerDay", "sending to other servers"),
     ("Accounts.*.NoFirstTimeSenderDelay", "the decision on incoming mail"),

@@ -7,6 +7,8 @@ mod faults;
 #[cfg(test)]
 mod index;
 #[cfg(test)]
+mod junk;
+#[cfg(test)]
 mod mailboxes;
 #[cfg(test)]
 mod messages;

@@ -144,6 +144,7 @@ mod tests {
             "mox message parse file",
             "mox verifydata datadir",
             "mox rebuildsearch [account]",
+            "mox retrain [account]",
             "mox admin imapserve address",
             "mox version",
             "mox help [words]",

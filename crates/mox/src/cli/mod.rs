@@ -13,6 +13,7 @@ mod localserve;
 mod loglevels;
 mod message_parse;
 mod rebuildsearch;
+mod retrain;
 mod serve;
 mod setaccountpassword;
 mod stop;
@@ -90,6 +91,7 @@ enum Command {
     Message(MessageCommand),
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
+    Retrain(retrain::Retrain),
     Deliver(deliver::Deliver),
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -159,6 +161,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Config(ConfigCommand::Tlspubkey(command)) => command.run(&global)?,
         Command::Message(MessageCommand::Parse(command)) => command.run()?,
         Command::Rebuildsearch(command) => command.run(&global)?,
+        Command::Retrain(command) => command.run(&global)?,
         Command::Deliver(command) => command.run(&global)?,
         Command::Admin(AdminCommand::Imapserve(command)) => command.run(&global)?,
         Command::Version(command) => command.run()?,

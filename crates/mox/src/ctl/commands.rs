@@ -13,7 +13,7 @@ use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
 use crate::services::Services;
 
 /// All commands, as [`Handler::command`] knows them.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "stop",
     "setaccountpassword",
     "loglevels",
@@ -25,6 +25,8 @@ const COMMANDS: [&str; 12] = [
     "deliver",
     "rebuildsearch",
     "searchprogress",
+    "retrain",
+    "junkprogress",
     "imapserve",
 ];
 
@@ -143,6 +145,8 @@ impl Handler {
             "deliver" => self.deliver(wire).await?,
             "rebuildsearch" => self.rebuild_search(wire).await?,
             "searchprogress" => self.search_progress(wire).await?,
+            "retrain" => self.retrain(wire).await?,
+            "junkprogress" => self.junk_progress(wire).await?,
             _ => return Err(CommandError::Refused("unrecognized command".to_owned())),
         }
         Ok(Next::Command)

@@ -8,12 +8,13 @@
 //!
 //! Known commands: `stop`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
 //! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`,
-//! `imapserve`, after which the socket speaks IMAP and no more commands are taken.
+//! `retrain`, `junkprogress`, `imapserve`, after which the socket speaks IMAP and no more commands are taken.
 
 mod client;
 mod commands;
 mod deliver;
 mod imapserve;
+mod junk;
 mod keys;
 mod search;
 mod socket;

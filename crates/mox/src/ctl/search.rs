@@ -43,7 +43,7 @@ impl Handler {
     }
 
     /// The account named, or all there are.
-    fn accounts(&self, name: String) -> Vec<String> {
+    pub(super) fn accounts(&self, name: String) -> Vec<String> {
         if !name.is_empty() {
             return vec![name];
         }

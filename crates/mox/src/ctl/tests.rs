@@ -118,6 +118,43 @@ async fn a_search_index_is_made_anew() {
     server.shutdown().await;
 }
 
+/// The account of `localserve` has a filter.
+#[tokio::test]
+async fn a_filter_learns_anew() {
+    let (server, _dir) = server().await;
+    let store = server.services().store.clone();
+    let account = store.account("mox").unwrap();
+    let mut content = std::io::Cursor::new("Subject: hello\r\n\r\n");
+    let content = account.stage(Vec::new(), &mut content).unwrap();
+    let message = mox_store::NewMessage {
+        content,
+        flags: mox_base::Flags::NOT_JUNK,
+        keywords: Vec::new(),
+        received: None,
+        envelope: None,
+    };
+    let sent =
+        mox_store::Destination { mailbox: MailboxName::parse("Sent").unwrap(), create: false };
+    account.add(sent, vec![message]).wait().unwrap();
+    let mut control = client(&server).await;
+    for name in ["mox", ""] {
+        control.run("retrain", &[name]).await.unwrap();
+        loop {
+            let progress = control.text("junkprogress", &[name]).await.unwrap();
+            let cells: Vec<_> = progress.trim_end().split('\t').collect();
+            assert_eq!((cells.len(), cells[4]), (5, "mox"), "{progress:?}");
+            if cells[..3] == ["0", "1", "0"] {
+                assert_ne!(cells[3], "0");
+                break;
+            }
+            store.tick();
+            tokio::task::yield_now().await;
+        }
+    }
+    check_refused(control.run("retrain", &["other"]).await, "no such account");
+    server.shutdown().await;
+}
+
 fn certificate() -> Vec<u8> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, "laptop");

@@ -16,6 +16,10 @@ use crate::{Alias, Destination, DomainSettings, Dynamic, ReportAddress, Static};
 /// The localpart that every host and domain has (RFC 5321 §4.5.1), in lower case.
 const POSTMASTER: &str = "postmaster";
 
+/// The most members of one alias: as many as one transaction may have recipients (RFC 5321
+/// §4.5.3.1.8 wants 100 at least).
+pub const ALIAS_MEMBERS_MAX: usize = 1_000;
+
 /// Who mail for an address goes to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
@@ -233,6 +237,10 @@ impl AddressBook {
 
     pub(crate) fn is_configured(&self, domain: &Domain) -> bool {
         self.domains.contains_key(domain)
+    }
+
+    pub(crate) fn is_disabled(&self, domain: &Domain) -> bool {
+        self.domains.get(domain).is_some_and(|rules| rules.disabled)
     }
 
     /// The first separator of a domain.
@@ -498,6 +506,13 @@ impl AddressBook {
         let place = place.key("Addresses");
         if alias.addresses.is_empty() {
             checker.fault(&place, "an alias needs at least one member: add one, or remove it");
+        }
+        if alias.addresses.len() > ALIAS_MEMBERS_MAX {
+            checker.fault(
+                &place,
+                format_args!("an alias has {ALIAS_MEMBERS_MAX} members at most: split it in two"),
+            );
+            return found;
         }
         for (index, Text(address)) in alias.addresses.iter().enumerate() {
             let place = place.index(index);

@@ -66,7 +66,8 @@ pub use account::{
     SmtpError, SubjectPass, WebhookEvent,
 };
 pub use addresses::{
-    AccountTarget, AliasMember, AliasTarget, LookupError, Reports, Target, TargetKind,
+    ALIAS_MEMBERS_MAX, AccountTarget, AliasMember, AliasTarget, LookupError, Reports, Target,
+    TargetKind,
 };
 pub use dynamic::{
     Alias, Canonicalization, Dkim, DkimHash, DomainSettings, Dynamic, MtaSts, MtaStsMode,

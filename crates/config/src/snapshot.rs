@@ -183,6 +183,13 @@ impl Config {
         self.addresses.is_local(domain)
     }
 
+    /// Whether the domain is configured and switched off: mail for it is refused for now, and none is
+    /// sent from it, while its users log in as before.
+    #[must_use]
+    pub fn is_disabled_domain(&self, domain: &Domain) -> bool {
+        self.addresses.is_disabled(domain)
+    }
+
     /// Who gets mail for an address.
     ///
     /// In this order: postmaster of the host, the report address of the host, the alias, the

@@ -17,7 +17,7 @@ use mox_store::{Added, NewMessage, Pending, Store, StoreError};
 
 use crate::answers::simulate;
 use crate::connection::{Connection, End};
-use crate::routing::{Copy, Routes, Rules, routes};
+use crate::routing::{Author, Copy, Routes, Rules, Standing, routes};
 use crate::spool::Spool;
 use crate::{header, refusal};
 
@@ -41,13 +41,21 @@ struct Message {
     needs_utf8: bool,
 }
 
-/// Decides for one copy, and says into which mailbox it goes.
+/// What was decided for one copy by itself.
+struct Judgement {
+    /// Where it goes, or would go.
+    mailbox: MailboxName,
+    /// `None`: it is taken.
+    refusal: Option<DataRefusal>,
+}
+
+/// Decides for one copy.
 ///
 /// The one place for judging a message: what DNS, SPF, DKIM and DMARC say, rules of the account,
-/// its history with the sender, the junk filter. Now all that is accepted goes to the mailbox of
-/// its destination.
-fn decide(copy: &Copy) -> Result<MailboxName, DataRefusal> {
-    Ok(copy.destination.mailbox())
+/// its history with the sender, the junk filter. Now all is accepted, and goes to the mailbox of its
+/// destination.
+fn decide(copy: &Copy) -> Judgement {
+    Judgement { mailbox: copy.destination.mailbox(), refusal: None }
 }
 
 /// Delivers the message in the spool. Returns the result for each recipient; what is said to be
@@ -76,15 +84,19 @@ pub(crate) async fn deliver(
         };
     }
     let hostname = &connection.port.hostname;
-    let from = message.from.as_ref();
-    let mut routes = routes(&config, hostname, &envelope.rcpts, from, Rules::of(connection));
+    // Of a submission it was checked that From is the user's. The place for what is proven of others.
+    let author = Author { address: message.from.as_ref(), standing: Standing::Proven };
+    let mut routes = routes(&config, hostname, &envelope.rcpts, author, Rules::of(connection));
+    for (member, refusal) in &routes.left_out {
+        tracing::info!(cid = connection.cid, %member, ?refusal, "member of alias left out");
+    }
     for (rcpt, code) in routes.rcpts.iter_mut().zip(simulated) {
         if let Some(code) = code {
             *rcpt = Err(DataRefusal::Simulated(code));
         }
     }
     let outcomes = store_copies(connection, envelope, message, &routes, now).await;
-    Ok(results(&routes, &outcomes))
+    Ok(routes.results(&outcomes))
 }
 
 /// Reads what must be known of the message.
@@ -184,23 +196,21 @@ async fn store_copies(
     routes: &Routes,
     now: UnixSeconds,
 ) -> Vec<Outcome> {
-    let wanted = wanted(routes);
-    let mut outcomes: Vec<Outcome> = vec![Err(DataRefusal::Unavailable); routes.copies.len()];
+    let judgements: Vec<Judgement> = routes.copies.iter().map(decide).collect();
+    let granted = routes.granted(|place| judgements[place].refusal.is_none());
+    let wanted: Vec<usize> = (0..granted.len()).filter(|place| granted[*place]).collect();
+    let refusal = |judgement: &Judgement| judgement.refusal.clone();
+    let mut outcomes: Vec<Outcome> = judgements
+        .iter()
+        .map(|judgement| Err(refusal(judgement).unwrap_or(DataRefusal::Unavailable)))
+        .collect();
     let mut spool = message.spool;
     let mut has_stored = false;
     let post = Postmark { connection, envelope, needs_utf8: message.needs_utf8, now };
     for group in wanted.chunks(COPIES_AT_ONCE_MAX) {
-        let mut places = Vec::with_capacity(group.len());
-        let mut parcels = Vec::with_capacity(group.len());
-        for place in group {
-            match decide(&routes.copies[*place]) {
-                Ok(mailbox) => {
-                    places.push(*place);
-                    parcels.push(post.parcel(&routes.copies[*place], mailbox));
-                }
-                Err(refusal) => outcomes[*place] = Err(refusal),
-            }
-        }
+        let parcel =
+            |place: &usize| post.parcel(&routes.copies[*place], judgements[*place].mailbox.clone());
+        let parcels: Vec<Parcel> = group.iter().map(parcel).collect();
         let store = connection.smtpd.services.store.clone();
         let queue = move || queue(&store, spool, parcels, now, has_stored);
         let (back, queued) = blocking(queue).await;
@@ -208,7 +218,7 @@ async fn store_copies(
         match queued {
             Ok(pending) => {
                 has_stored = true;
-                for (place, pending) in places.into_iter().zip(pending) {
+                for (&place, pending) in group.iter().zip(pending) {
                     let outcome = match pending {
                         Ok(pending) => pending.await.map(|_| ()),
                         Err(error) => Err(error),
@@ -225,15 +235,6 @@ async fn store_copies(
         }
     }
     outcomes
-}
-
-/// The copies that some recipient stands for.
-fn wanted(routes: &Routes) -> Vec<usize> {
-    let mut wanted: Vec<usize> =
-        routes.rcpts.iter().filter_map(|rcpt| rcpt.as_ref().ok()).flatten().copied().collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    wanted
 }
 
 fn not_stored(cid: u64, copy: &Copy, error: &StoreError) -> DataRefusal {
@@ -329,21 +330,6 @@ impl Postmark<'_> {
         };
         received.field()
     }
-}
-
-/// The result for each recipient from those of the copies: any member makes an alias served.
-fn results(routes: &Routes, outcomes: &[Outcome]) -> Vec<Outcome> {
-    let one = |rcpt: &Result<Vec<usize>, DataRefusal>| {
-        let mut failure = Ok(());
-        for place in rcpt.as_ref().map_err(Clone::clone)? {
-            match &outcomes[*place] {
-                Ok(()) => return Ok(()),
-                Err(refusal) => failure = Err(refusal.clone()),
-            }
-        }
-        failure
-    };
-    routes.rcpts.iter().map(one).collect()
 }
 
 /// Logs what became of a message.

@@ -1,11 +1,13 @@
 //! From recipients to copies: which accounts get the message, in which mailbox, under which name.
 
+mod aliases;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mox_base::{Address, Domain, Host, Localpart};
 use mox_config::{
-    AccountTarget, AliasTarget, Config, Destination, DestinationKey, LookupError, Reports, Target,
+    AccountTarget, AliasMember, Config, Destination, DestinationKey, LookupError, Reports, Target,
     TargetKind,
 };
 use mox_smtp::server::{DataRefusal, RcptRefusal, Service};
@@ -13,6 +15,8 @@ use mox_smtp::{ForwardPath, Mailbox, Reply};
 
 use crate::connection::Connection;
 use crate::delivery::LOCALSERVE_ACCOUNT;
+pub(crate) use aliases::{Author, Standing};
+use aliases::{LeftOut, may_post, receivers};
 
 /// What decides about recipients beside the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +39,8 @@ pub(crate) fn resolve(
     rules: Rules,
 ) -> Result<Target, RcptRefusal> {
     match look_up(config, path) {
-        Ok(Target::Account(target)) => match target.destination.smtp_error() {
-            Some(error) => {
-                let text = Some(error.text.to_owned()).filter(|text| !text.is_empty());
-                Err(RcptRefusal::Configured { is_permanent: !error.is_temporary, text })
-            }
+        Ok(Target::Account(target)) => match closed(&target.destination) {
+            Some(refusal) => Err(refusal),
             None => Ok(Target::Account(target)),
         },
         Ok(alias @ Target::Alias(_)) => Ok(alias),
@@ -53,6 +54,13 @@ pub(crate) fn resolve(
         Err(LookupError::DomainDisabled) => Err(RcptRefusal::DomainDisabled),
         Err(_) => Err(RcptRefusal::Unavailable),
     }
+}
+
+/// Why a destination takes no mail, if it does not: `SMTPError` is set.
+fn closed(destination: &Destination) -> Option<RcptRefusal> {
+    let error = destination.smtp_error()?;
+    let text = Some(error.text.to_owned()).filter(|text| !text.is_empty());
+    Some(RcptRefusal::Configured { is_permanent: !error.is_temporary, text })
 }
 
 fn look_up(config: &Config, path: &ForwardPath) -> Result<Target, LookupError> {
@@ -97,19 +105,23 @@ pub(crate) struct Copy {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Routes {
     pub(crate) copies: Vec<Copy>,
-    /// For each recipient the places of its copies, or why there are none. A recipient is served
-    /// if any of them is; it may stand for none, if all members of an alias have theirs anyway.
+    /// For each recipient the places of its copies, or why there are none. It may stand for none, if
+    /// all members of an alias have theirs anyway.
     pub(crate) rcpts: Vec<Result<Vec<usize>, DataRefusal>>,
+    /// Members of aliases that get no copy, though others do.
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
-/// Finds all copies.
+/// Finds all copies: one for each address among the recipients, and one for each member of an alias,
+/// however many ways lead to it. What a transaction costs is bounded by its recipients and the
+/// members that there are, and not by their product.
 ///
-/// - `from`: the author, who decides whether an alias takes the message.
+/// - `author`: decides whether an alias takes the message.
 pub(crate) fn routes(
     config: &Config,
     hostname: &Domain,
     rcpts: &[ForwardPath],
-    from: Option<&Address>,
+    author: Author<'_>,
     rules: Rules,
 ) -> Routes {
     let targets: Vec<_> = rcpts.iter().map(|rcpt| resolve(config, rcpt, rules)).collect();
@@ -120,51 +132,50 @@ pub(crate) fn routes(
         _ => None,
     });
     let addressed: HashSet<Address> = addressed.map(|address| canonical(&address)).collect();
-    let from = from.map(canonical);
+    let from = author.address.map(canonical);
+    let author = Author { address: from.as_ref(), ..author };
+    // Who is said to have written it, and has not, shall see what goes out under their name.
+    let has_it = |member: &Address| addressed.contains(member) || author.proven() == Some(member);
     let mut routes = Routes::default();
-    let mut seen: HashMap<(&ForwardPath, Option<Address>), usize> = HashMap::new();
+    let mut direct: HashMap<&ForwardPath, usize> = HashMap::new();
+    let mut members: HashMap<Address, usize> = HashMap::new();
     for (rcpt, target) in rcpts.iter().zip(targets) {
-        let mut place_of = |member: Option<Address>, copy: Copy| {
-            *seen.entry((rcpt, member)).or_insert_with(|| {
-                routes.copies.push(copy);
-                routes.copies.len() - 1
-            })
+        let Routes { copies, left_out, .. } = &mut routes;
+        let mut push = |copy: Copy| {
+            copies.push(copy);
+            copies.len() - 1
         };
         let places = match target {
-            Ok(Target::Account(target)) => {
-                let (account, destination) = (target.account, target.destination);
+            Ok(Target::Account(target)) => Ok(vec![*direct.entry(rcpt).or_insert_with(|| {
+                let AccountTarget { account, destination, .. } = target;
                 let address = mailbox(rcpt, hostname);
-                let copy = Copy { account, destination, address, rcpt: rcpt.clone() };
-                Ok(vec![place_of(None, copy)])
-            }
-            Ok(Target::Alias(alias)) if may_post(&alias, from.as_ref()) => {
-                let has_it = |member| addressed.contains(member) || from.as_ref() == Some(member);
-                let members = alias.members.iter().filter(|member| !has_it(&member.address));
-                let copies = members.map(|member| {
-                    let address = Mailbox::from(member.address.clone());
-                    let account = Arc::clone(&member.target.account);
-                    let destination = Arc::clone(&member.target.destination);
-                    let copy = Copy { account, destination, address, rcpt: rcpt.clone() };
-                    place_of(Some(member.address.clone()), copy)
-                });
-                Ok(copies.collect())
-            }
-            Ok(Target::Alias(_)) => Err(DataRefusal::Policy(Reply::new(
-                550,
-                (7, 2),
-                "not allowed to write to this address",
-            ))),
-            Err(refusal) => Err(changed(&refusal)),
+                push(Copy { account, destination, address, rcpt: rcpt.clone() })
+            })]),
+            Ok(Target::Alias(alias)) => may_post(&alias, author)
+                .and_then(|()| receivers(config, &alias, has_it, left_out))
+                .map(|receivers| {
+                    let place = |member: &AliasMember| {
+                        let entry = members.entry(member.address.clone());
+                        *entry.or_insert_with(|| push(Copy::of_member(member, rcpt)))
+                    };
+                    receivers.into_iter().map(place).collect()
+                }),
+            Err(refusal) => Err(refused(&refusal)),
         };
         routes.rcpts.push(places);
     }
     routes
 }
 
-/// Whether an author may write to an alias.
-fn may_post(alias: &AliasTarget, from: Option<&Address>) -> bool {
-    let is_member = || alias.members.iter().any(|member| Some(&member.address) == from);
-    alias.post_public || is_member() || (alias.allow_msg_from && Some(&alias.address) == from)
+impl Copy {
+    fn of_member(member: &AliasMember, rcpt: &ForwardPath) -> Self {
+        Self {
+            account: Arc::clone(&member.target.account),
+            destination: Arc::clone(&member.target.destination),
+            address: Mailbox::from(member.address.clone()),
+            rcpt: rcpt.clone(),
+        }
+    }
 }
 
 /// The address for `Delivered-To`: `<postmaster>` is at this host. RFC 5321 §4.5.1.
@@ -175,8 +186,9 @@ fn mailbox(rcpt: &ForwardPath, hostname: &Domain) -> Mailbox {
     })
 }
 
-/// A recipient that was accepted, and is refused after all: the configuration has changed since.
-fn changed(refusal: &RcptRefusal) -> DataRefusal {
+/// A recipient that was accepted, and is refused after all, since the configuration has changed; or
+/// a member of an alias, which nobody asked for before the data.
+fn refused(refusal: &RcptRefusal) -> DataRefusal {
     match refusal {
         RcptRefusal::UnknownAddress => DataRefusal::UnknownAddress,
         RcptRefusal::Unavailable => DataRefusal::Unavailable,

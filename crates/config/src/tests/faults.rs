@@ -484,6 +484,22 @@ fn aliases() {
 }
 
 #[test]
+fn an_alias_has_only_so_many_members() {
+    let check = |count: usize, want: &[&str]| {
+        let addresses: Vec<String> = (0..count).map(|n| format!("m{n}@example.org")).collect();
+        let members: String = addresses.iter().map(|a| format!("\t\t\t\t\t- {a}\n")).collect();
+        let alias = format!("\t\tAliases:\n\t\t\tteam:\n\t\t\t\tAddresses:\n{members}");
+        let destinations: String = addresses.iter().map(|a| format!("\t\t\t{a}: nil\n")).collect();
+        let domains_conf = DOMAINS_CONF.replace("Accounts:\n", &format!("{alias}Accounts:\n"));
+        check(MOX_CONF, &(domains_conf + &destinations), want);
+    };
+    check(crate::ALIAS_MEMBERS_MAX, &[]);
+    let want =
+        "domains.conf:6: Domains.example.org.Aliases.team.Addresses: an alias has 1000 members";
+    check(crate::ALIAS_MEMBERS_MAX + 1, &[want]);
+}
+
+#[test]
 fn accounts() {
     check_dynamic(
         "\t.hidden:\n\t\tDomain: example.org\n\ta/b:\n\t\tDomain: none.example\n",

@@ -4,6 +4,8 @@
 //! server needs; `mox localserve` then runs it. All mail, for whomever, goes to the one account,
 //! and some recipients give errors on demand (`mox_smtp::simulate`).
 
+mod dns;
+
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -29,6 +31,8 @@ use crate::log::Levels;
 use crate::server::{Bound, faults_text};
 use crate::service::Service;
 use crate::services::{Mode, Services};
+
+pub(crate) use dns::LocalDns;
 
 /// The account.
 pub const ACCOUNT: &str = "mox";

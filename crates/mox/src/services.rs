@@ -5,12 +5,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use mox_base::{Clock, Rng};
 use mox_config::Live;
+use mox_dns::Resolver;
 use mox_login::Logins;
+use mox_net::dns::{SystemOptions, SystemResolver};
 use mox_net::{AuthFailures, ConnectionLimits, Supervisor, SystemClock, SystemRng};
 use mox_smtpd::ReceivedIds;
 use mox_store::{ClientKeys, Disk, Store};
 
 use crate::data_dir::{DECOY_SECRET, DataDir, RECEIVED_ID_SECRET};
+use crate::localserve::LocalDns;
 use crate::log::Levels;
 use crate::policies::ConfigPolicies;
 
@@ -31,6 +34,8 @@ pub struct Services {
     pub mode: Mode,
     /// The configuration.
     pub config: Arc<Live>,
+    /// Answers DNS questions: those of the system's servers, or of a localserve its own.
+    pub resolver: Arc<dyn Resolver>,
     /// The accounts.
     pub store: Store,
     /// The keys registered for logging in.
@@ -97,10 +102,20 @@ impl Services {
             Mode::Serve => ConnectionLimits::new(),
             Mode::Localserve => ConnectionLimits::unlimited(),
         };
+        // No question is asked before there is one: a server starts without a network.
+        let resolver: Arc<dyn Resolver> = match mode {
+            Mode::Serve => Arc::new(SystemResolver::new(
+                SystemOptions::default(),
+                Arc::clone(&clock),
+                Arc::clone(&rng),
+            )),
+            Mode::Localserve => Arc::new(LocalDns::new(Arc::clone(&config))),
+        };
         let received_ids = received_ids(data, &*rng)?;
         Ok(Self {
             mode,
             pedantic: pedantic || config.snapshot().statics.pedantic,
+            resolver,
             store,
             client_keys,
             logins,

@@ -1,7 +1,8 @@
 //! DNS over sockets: the resolvers behind [`mox_dns::Resolver`].
 //!
 //! [`StubAd`] asks the servers of [`ResolvConf`] and takes the word of those it trusts that an answer
-//! was validated. Types of the library for the wire format stay inside this module.
+//! was validated. [`SystemResolver`] is what a server has: of the settings of the system, with
+//! [`Cached`] before it. Types of the library for the wire format stay inside this module.
 
 mod cache;
 mod exchange;
@@ -14,6 +15,7 @@ mod scripted;
 mod stub;
 #[cfg(test)]
 mod stub_tests;
+mod system;
 mod wire;
 
 use std::time::Duration;
@@ -26,6 +28,7 @@ pub use exchange::{QUESTIONS_MAX, STRAYS_MAX};
 pub use reading::ALIASES_MAX;
 pub use resolv_conf::{ATTEMPTS_MAX, ResolvConf, SERVERS_MAX, TIMEOUT_MAX};
 pub use stub::StubAd;
+pub use system::{Servers, SystemOptions, SystemResolver};
 
 /// How long a lookup takes at most, with all attempts, aliases and proofs. RFC 5321 §4.5.3.2 leaves
 /// minutes for what a session does meanwhile.

@@ -7,15 +7,22 @@ mod admin_imapserve;
 mod config_describe;
 mod config_test;
 mod deliver;
+mod dkim;
+mod dkim_sign;
+mod dmarc;
+mod dnsbl;
 mod flags;
 mod help;
 mod localserve;
 mod loglevels;
+mod lookups;
+mod message_file;
 mod message_parse;
 mod rebuildsearch;
 mod retrain;
 mod serve;
 mod setaccountpassword;
+mod spf;
 mod stop;
 mod tlspubkey;
 mod verifydata;
@@ -89,6 +96,14 @@ enum Command {
     Config(ConfigCommand),
     #[command(subcommand)]
     Message(MessageCommand),
+    #[command(subcommand)]
+    Spf(spf::Spf),
+    #[command(subcommand)]
+    Dkim(dkim::Dkim),
+    #[command(subcommand)]
+    Dmarc(dmarc::Dmarc),
+    #[command(subcommand)]
+    Dnsbl(dnsbl::Dnsbl),
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
     Retrain(retrain::Retrain),
@@ -160,6 +175,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Config(ConfigCommand::DescribeDomains(command)) => command.run()?,
         Command::Config(ConfigCommand::Tlspubkey(command)) => command.run(&global)?,
         Command::Message(MessageCommand::Parse(command)) => command.run()?,
+        Command::Spf(command) => command.run()?,
+        Command::Dkim(command) => command.run(&global)?,
+        Command::Dmarc(command) => command.run()?,
+        Command::Dnsbl(command) => command.run()?,
         Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Retrain(command) => command.run(&global)?,
         Command::Deliver(command) => command.run(&global)?,

@@ -26,6 +26,8 @@ fn results_go_to_standard_output() {
     check(&["config", "describe-static"], 0, "\nLogLevel:", "");
     check(&["config", "describe-domains"], 0, "Destinations:", "");
     check(&["-loglevel", "debug", "version"], 0, "mox 0.", "");
+    check(&["spf", "parse", "V=spf1 MX -all"], 0, "v=spf1 mx -all\n", "");
+    check(&["help", "dnsbl", "checkhealth"], 0, "127.0.0.2", "");
 }
 
 #[test]
@@ -38,16 +40,36 @@ fn what_is_not_understood_is_two() {
     check(&["stop", "--nonsense"], 2, "", "--nonsense");
     check(&["--loglevel", "loud", "version"], 2, "", "known are");
     check(&["localserve", "--port-base", "64543"], 2, "", "64543");
+    check(&["spf", "check", "a.example", "localhost"], 2, "", "localhost");
+    check(&["dnsbl", "check", "a b", "127.0.0.1"], 2, "", "'a b'");
+    check(&["dmarc"], 2, "", "mox dmarc verify");
 }
 
 #[test]
 fn failures_are_one_and_say_what_to_do() {
     check(&["config", "test"], 1, "", "--config");
     check(&["stop"], 1, "", "MOXCONF");
+    check(&["spf", "parse", "v=spf1 nonsense"], 1, "", "fatal: term 1: unknown mechanism");
+    check(&["dkim", "verify", "none.eml"], 1, "", "fatal: open none.eml: ");
+    check(&["dkim", "txt"], 1, "", "fatal: standard input: not PEM");
+    check(&["dkim", "sign", "none.eml"], 1, "", "MOXCONF");
     check(&["message", "parse", "none.eml"], 1, "", "fatal: open none.eml: ");
     check(&["verifydata", "none"], 1, "", "no such directory");
     check(&["localserve", "--dir", ".", "--ip", "127.0.0.1"], 1, "", "exists");
     check(&["localserve", "--dir", "."], 1, "", "mend the configuration");
+}
+
+#[test]
+fn keys_that_are_made_sign_and_are_shown_for_dns() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = run_in(dir.path(), &["dkim", "gened25519"], "");
+    assert!(made.out.contains("-----BEGIN PRIVATE KEY-----\n"), "{made:?}");
+    let shown = run_in(dir.path(), &["dkim", "txt"], &made.out);
+    assert!(shown.out.starts_with("\"v=DKIM1;h=sha256;k=ed25519;p="), "{shown:?}");
+    // Nothing is signed, so that nothing is looked up.
+    fs::write(dir.path().join("m.eml"), "From: a@b.example\r\n\r\nbody\r\n").unwrap();
+    let shown = run_in(dir.path(), &["dkim", "verify", "m.eml"], "");
+    assert_eq!((shown.code, &*shown.out), (Some(0), "no signatures\n"), "{shown:?}");
 }
 
 #[test]

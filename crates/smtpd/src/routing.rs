@@ -116,6 +116,8 @@ pub(crate) struct Routes {
 /// however many ways lead to it. What a transaction costs is bounded by its recipients and the
 /// members that there are, and not by their product.
 ///
+/// Deviation: the original makes a copy for each alias that a member is reached by.
+///
 /// - `author`: decides whether an alias takes the message.
 pub(crate) fn routes(
     config: &Config,

@@ -42,7 +42,9 @@ impl Author<'_> {
 /// Whether an author may write to an alias. RFC 3463 §3.8 (X.7.2).
 ///
 /// A public alias is open to everyone, but nobody writes as the alias itself who may not. What
-/// members alone may do takes a proven author: else their names in `From` would open the list to
+/// members alone may do takes a proven author.
+///
+/// Deviation: the original believes `From`, by which the name of a member opens the list to
 /// everyone.
 pub(super) fn may_post(alias: &AliasTarget, author: Author<'_>) -> Result<(), DataRefusal> {
     let is_alias = author.address == Some(&alias.address);
@@ -74,6 +76,8 @@ pub(crate) type LeftOut = (Address, RcptRefusal);
 ///
 /// One that takes none is like one whose mailbox is full: the alias is served all the same, unless
 /// there is nobody else. Then the error is that of the first.
+///
+/// Deviation: in the original members get mail of aliases that they refuse when it is for them alone.
 pub(super) fn receivers<'a>(
     config: &Config,
     alias: &'a AliasTarget,

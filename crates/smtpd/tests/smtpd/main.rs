@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod aliases;
+#[cfg(test)]
+mod catchall;
+#[cfg(test)]
 mod data;
 #[cfg(test)]
 mod delivery;

@@ -1,8 +1,10 @@
 //! The session's questions, answered from the configuration, the logins and the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mox_config::{LookupError, Target};
+use mox_mailauth::spf;
 use mox_net::blocking;
 use mox_smtp::server::{
     Answer, Decision, LoginVerdict, Question, RcptRefusal, SenderRefusal, Service,
@@ -12,6 +14,7 @@ use mox_smtp::{ForwardPath, ReversePath};
 use mox_store::{Store, StoreError};
 
 use crate::connection::{Connection, End};
+use crate::facts::{Sender, check_sender};
 use crate::routing::{Rules, resolve};
 use crate::{delivery, refusal};
 
@@ -36,8 +39,9 @@ pub(crate) async fn answer(connection: &mut Connection, question: Question) -> R
         Question::Sasl(question) => Answer::Sasl(sasl(connection, question).await),
         Question::Login { username } => Answer::Login(login(connection, username).await),
         Question::Sender(path) => Answer::Sender(sender(connection, &path).await?),
-        // The place for SPF; not asked before that.
-        Question::SenderVerified(_) => Answer::SenderVerified(true),
+        Question::SenderVerified(path) => {
+            Answer::SenderVerified(is_verified(connection, &path).await)
+        }
         Question::Rcpt(path) => Answer::Rcpt(rcpt(connection, &path).await?),
         Question::Decide { envelope, report } => {
             let results = delivery::deliver(connection, &envelope, &report).await?;
@@ -99,6 +103,19 @@ async fn sender(
         Err(LookupError::DomainDisabled) => Err(SenderRefusal::DomainDisabled),
         Err(_) => Err(SenderRefusal::Unavailable),
     })
+}
+
+/// Whether the client may use the sender's domain: SPF passes for MAIL FROM. RFC 7208 §2.6.3.
+async fn is_verified(connection: &mut Connection, path: &ReversePath) -> bool {
+    let client = connection.session.transaction().and_then(|mail| mail.client_name.clone());
+    let sender = Sender::new(connection.conn.peer_ip(), client.as_ref(), path);
+    let services = &connection.smtpd.services;
+    let (resolver, now) = (Arc::clone(&services.resolver), services.clock.now());
+    let received = check_sender(&sender, resolver, &connection.port.hostname, now).await;
+    let is_verified =
+        received.identity == spf::Identity::MailFrom && received.status == spf::Status::Pass;
+    connection.spf = Some((sender, received));
+    is_verified
 }
 
 async fn rcpt(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mox_login::Peer;
+use mox_mailauth::spf;
 use mox_net::trace::{Kind, Tracer};
 use mox_net::{Conn, ConnError, Deadline, Incoming, NotAdmitted, OpenPermit, Wait};
 use mox_sasl::ChannelBindings;
@@ -12,6 +13,7 @@ use mox_smtp::server::{Action, Config, Input, Service, Session, Tls};
 use mox_smtp::{CommandLine, Reply, command_line};
 use tokio_util::sync::CancellationToken;
 
+use crate::facts::Sender;
 use crate::spool::Spool;
 use crate::{Port, Smtpd, answers, data, refusal};
 
@@ -34,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) account: Option<String>,
     /// The message whose data has ended.
     pub(crate) spool: Option<Spool>,
+    /// What SPF said of a sender, from the second recipient to the data.
+    pub(crate) spf: Option<(Sender, spf::Received)>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -75,8 +79,18 @@ pub(crate) async fn serve(smtpd: Smtpd, incoming: Incoming, port: Port) {
     let id = services.received_ids.id(cid);
     let config = Arc::new(config(&smtpd, &port));
     let session = Session::new(Arc::clone(&config), id.clone(), None);
-    let mut connection =
-        Connection { smtpd, port, conn, session, cid, id, account: None, spool: None, stopping };
+    let mut connection = Connection {
+        smtpd,
+        port,
+        conn,
+        session,
+        cid,
+        id,
+        account: None,
+        spool: None,
+        spf: None,
+        stopping,
+    };
     let end = match &admitted {
         Ok(_permit) => connection.run(config).await,
         Err(reply) => {
@@ -128,8 +142,9 @@ fn config(smtpd: &Smtpd, port: &Port) -> Config {
         has_starttls: port.tls.is_some() && !port.is_tls_immediate,
         login_needs_tls: is_submission && port.requires_tls,
         rcpt_needs_tls: !is_submission && port.requires_tls,
-        // Without SPF no sender is verified, and all lists would be sent one by one.
-        second_rcpt_needs_verified_sender: false,
+        // A message that some recipients get and some do not is reported to the sender by mail: it
+        // must be certain that this is who sent it. There is nobody to verify on a localserve.
+        second_rcpt_needs_verified_sender: !smtpd.services.is_localserve,
     }
 }
 

@@ -17,6 +17,7 @@ use mox_store::{Added, NewMessage, Pending, Store, StoreError};
 
 use crate::answers::simulate;
 use crate::connection::{Connection, End};
+use crate::facts::{Circumstances, Facts, Sender, Subject, gather};
 use crate::routing::{Author, Copy, Routes, Rules, Standing, routes};
 use crate::spool::Spool;
 use crate::{header, refusal};
@@ -37,6 +38,8 @@ struct Message {
     header: Vec<u8>,
     /// The author, if there is exactly one.
     from: Option<Address>,
+    /// Who sent it; of what came in by submission that is known.
+    facts: Option<Facts>,
     /// Whether it needs SMTPUTF8. RFC 6531 §3.
     needs_utf8: bool,
 }
@@ -73,19 +76,26 @@ pub(crate) async fn deliver(
     let Some(spool) = connection.spool.take() else { return all(DataRefusal::Unavailable) };
     let config = connection.smtpd.services.config.snapshot();
     let now = connection.smtpd.services.clock.now();
-    let mut message = match examine(connection, spool, envelope, report).await {
+    let message = match examine(connection, spool, envelope, report).await {
         Ok(message) => message,
         Err(refusal) => return all(refusal),
     };
-    if connection.port.kind == Service::Submission {
-        message = match complete(connection, &config, message, report, now).await {
-            Ok(message) => message,
-            Err(refusal) => return all(refusal),
-        };
-    }
+    let examined = match connection.port.kind {
+        Service::Submission => complete(connection, &config, message, report, now).await,
+        Service::Delivery => {
+            Box::pin(authenticate(connection, envelope, message, report, now)).await
+        }
+    };
+    let message = match examined {
+        Ok(message) => message,
+        Err(refusal) => return all(refusal),
+    };
     let hostname = &connection.port.hostname;
-    // Of a submission it was checked that From is the user's. The place for what is proven of others.
-    let author = Author { address: message.from.as_ref(), standing: Standing::Proven };
+    // Of a submission it was checked that From is the user's; a localserve has nobody to prove it.
+    let is_localserve = connection.smtpd.services.is_localserve;
+    let facts = message.facts.as_ref().filter(|_| !is_localserve);
+    let standing = facts.map_or(Standing::Proven, Facts::standing);
+    let author = Author { address: message.from.as_ref(), standing };
     let mut routes = routes(&config, hostname, &envelope.rcpts, author, Rules::of(connection));
     for (member, refusal) in &routes.left_out {
         tracing::info!(cid = connection.cid, %member, ?refusal, "member of alias left out");
@@ -127,7 +137,47 @@ async fn examine(
         return Err(DataRefusal::Submission(SubmissionError::NeedsUtf8));
     }
     let from = header::from(&header);
-    Ok(Message { spool, header, from, needs_utf8 })
+    Ok(Message { spool, header, from, facts: None, needs_utf8 })
+}
+
+/// Finds out who sent the message.
+async fn authenticate(
+    connection: &mut Connection,
+    envelope: &Envelope,
+    message: Message,
+    report: &DataReport,
+    now: UnixSeconds,
+) -> Result<Message, DataRefusal> {
+    let Message { spool, header, needs_utf8, .. } = message;
+    let ip = connection.conn.peer_ip();
+    let sender = Sender::new(ip, envelope.client_name.as_ref(), &envelope.mail.reverse_path);
+    let known = connection.spf.take().filter(|(known, _)| *known == sender);
+    let services = &connection.smtpd.services;
+    let mut chance = [0; 4];
+    services.rng.fill(&mut chance);
+    let hostname = &connection.port.hostname;
+    let circumstances = Circumstances {
+        resolver: Arc::clone(&services.resolver),
+        hostname,
+        now,
+        chance: u32::from_ne_bytes(chance),
+        spf: known.map(|(_, received)| received),
+    };
+    let subject = Subject { spool, header: &header, size_bytes: report.size_bytes };
+    let failed = |error: io::Error| unreadable(connection.cid, &error);
+    let (mut spool, facts) = gather(sender, subject, circumstances).await.map_err(failed)?;
+    facts.log(connection.cid);
+    let mut header = header;
+    // Signatures are those of the message as it came; only now may its header change.
+    if let Some(shorter) = header::without_forged_results(&header, hostname) {
+        let old_bytes = header.len() as u64;
+        let dir = services.spool_dir.clone();
+        let replaced =
+            blocking(move || spool.with_head(old_bytes, &shorter, &dir).map(|s| (s, shorter)));
+        (spool, header) = replaced.await.map_err(failed)?;
+    }
+    let from = facts.author.as_ref().ok().cloned();
+    Ok(Message { spool, header, from, facts: Some(facts), needs_utf8 })
 }
 
 fn unreadable(cid: u64, error: &io::Error) -> DataRefusal {
@@ -168,7 +218,7 @@ async fn complete(
     let from = Some(from.clone());
     let shorter = header::without_bcc(&header);
     if added.is_empty() && shorter.is_none() {
-        return Ok(Message { spool, header, from, needs_utf8 });
+        return Ok(Message { spool, header, from, facts: None, needs_utf8 });
     }
     // What is added becomes part of the message, so that threads, ENVELOPE and searches see it.
     let old_bytes = header.len() as u64;
@@ -177,7 +227,7 @@ async fn complete(
     let replaced =
         blocking(move || spool.with_head(old_bytes, &head, &dir).map(|spool| (spool, head)));
     let (spool, header) = replaced.await.map_err(|error| unreadable(connection.cid, &error))?;
-    Ok(Message { spool, header, from, needs_utf8 })
+    Ok(Message { spool, header, from, facts: None, needs_utf8 })
 }
 
 /// A copy ready for its account.
@@ -206,7 +256,8 @@ async fn store_copies(
         .collect();
     let mut spool = message.spool;
     let mut has_stored = false;
-    let post = Postmark { connection, envelope, needs_utf8: message.needs_utf8, now };
+    let (needs_utf8, facts) = (message.needs_utf8, message.facts.as_ref());
+    let post = Postmark { connection, envelope, facts, needs_utf8, now };
     for group in wanted.chunks(COPIES_AT_ONCE_MAX) {
         let parcel =
             |place: &usize| post.parcel(&routes.copies[*place], judgements[*place].mailbox.clone());
@@ -284,6 +335,7 @@ fn queue(
 struct Postmark<'a> {
     connection: &'a Connection,
     envelope: &'a Envelope,
+    facts: Option<&'a Facts>,
     needs_utf8: bool,
     now: UnixSeconds,
 }
@@ -291,10 +343,13 @@ struct Postmark<'a> {
 impl Postmark<'_> {
     fn parcel(&self, copy: &Copy, mailbox: MailboxName) -> Parcel {
         let reverse_path = &self.envelope.mail.reverse_path;
-        // The place for Authentication-Results and Received-SPF is before Received.
+        let hostname = &self.connection.port.hostname;
+        let results =
+            self.facts.map(|facts| facts.fields(hostname, self.now, &[], self.needs_utf8));
         let prefix = [
             delivered_to_field(&copy.address),
             return_path_field(reverse_path),
+            results.unwrap_or_default(),
             self.received(&copy.rcpt),
         ]
         .concat();
@@ -314,14 +369,14 @@ impl Postmark<'_> {
         let service = self.connection.port.kind;
         let is_shared = service == Service::Submission && self.envelope.rcpts.len() > 1;
         let tls = conn.tls().map(|tls| (tls.version.to_string(), tls.cipher_suite.as_str()));
+        let remote_name = self.facts.and_then(Facts::remote_name);
         let received = Received {
             service,
             envelope: self.envelope,
             hostname: &self.connection.port.hostname,
             local_ip: conn.local().ip(),
             remote_ip: conn.peer_ip(),
-            // The place for the name that DNS has for the address.
-            remote_name: None,
+            remote_name: remote_name.as_ref(),
             is_utf8: self.needs_utf8,
             id: &self.connection.id,
             tls: tls.as_ref().map(|(version, cipher)| (version.as_str(), *cipher)),

@@ -1,7 +1,8 @@
 //! What the driver must see of a message's header.
 
-use mox_base::Address;
-use mox_mime::{fields, from_address, select_fields};
+use mox_base::{Address, Domain};
+use mox_mailauth::results;
+use mox_mime::{Field, fields, from_address, select_fields};
 use mox_smtp::submission::HeaderFacts;
 
 /// How much of a first line is waited for before it is judged, in bytes: the longest line of
@@ -44,9 +45,51 @@ pub(crate) fn without_bcc(header: &[u8]) -> Option<Vec<u8>> {
     has_bcc.then(|| select_fields(header, &["Bcc"], true))
 }
 
+/// The header without `Authentication-Results` that claim to be ours, if it has any: who trusts them
+/// trusts those of this server, and nobody else may write them. RFC 8601 §5.
+pub(crate) fn without_forged_results(header: &[u8], hostname: &Domain) -> Option<Vec<u8>> {
+    let is_forged = |field: &Field<'_>| {
+        field.is("Authentication-Results") && results::is_from(field.value, hostname)
+    };
+    let forged: Vec<_> = fields(header).filter(is_forged).map(|field| field.lines()).collect();
+    if forged.is_empty() {
+        return None;
+    }
+    let mut kept = Vec::with_capacity(header.len());
+    let mut at = 0;
+    for lines in forged {
+        kept.extend_from_slice(header.get(at..lines.start).unwrap_or_default());
+        at = lines.end;
+    }
+    kept.extend_from_slice(header.get(at..).unwrap_or_default());
+    Some(kept)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[track_caller]
+    fn check_forged(header: &str, want: Option<&str>) {
+        let ours = Domain::parse("mx.example").unwrap();
+        let got = without_forged_results(header.as_bytes(), &ours);
+        assert_eq!(got.as_deref(), want.map(str::as_bytes), "{header:?}");
+    }
+
+    /// RFC 8601 §5.
+    #[test]
+    fn nobody_else_speaks_in_our_name() {
+        let ours = "Authentication-Results: mx.example; spf=pass\r\n";
+        check_forged(&format!("A: b\r\n{ours}C: d\r\n\r\n"), Some("A: b\r\nC: d\r\n\r\n"));
+        let two =
+            format!("{ours}A: b\r\nauthentication-results: (x) MX.example 1;\r\n none\r\n\r\n");
+        check_forged(&two, Some("A: b\r\n\r\n"));
+        check_forged(ours, Some(""));
+        check_forged("Authentication-Results: x.mx.example; spf=pass\r\n\r\n", None);
+        check_forged("X-Authentication-Results: mx.example; spf=pass\r\n\r\n", None);
+        check_forged("A: b\r\n\r\nAuthentication-Results: mx.example; spf=pass\r\n", None);
+        check_forged("", None);
+    }
 
     #[track_caller]
     fn check(start: &str, want: bool) {

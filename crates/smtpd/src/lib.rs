@@ -39,6 +39,7 @@ mod answers;
 mod connection;
 mod data;
 mod delivery;
+mod facts;
 mod header;
 mod received_id;
 mod refusal;
@@ -50,6 +51,7 @@ use std::sync::Arc;
 
 use mox_base::{Clock, Domain, Rng};
 use mox_config::Live;
+use mox_dns::Resolver;
 use mox_login::Logins;
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::TraceSwitch;
@@ -62,6 +64,7 @@ pub use answers::{SIMULATED_TIMEOUT, UNKNOWN_RCPT_DELAY};
 pub use connection::{COMMAND_WAIT, FLUSH_WAIT};
 pub use data::{DATA_DEADLINE, DATA_WAIT};
 pub use delivery::{COPIES_AT_ONCE_MAX, LOCALSERVE_ACCOUNT};
+pub use facts::{FACTS_WAIT, LOOKUPS_AT_ONCE_MAX};
 pub use received_id::ReceivedIds;
 pub use spool::{SPOOL_MEMORY_BYTES, SPOOLS_IN_MEMORY_MAX};
 
@@ -81,6 +84,8 @@ pub struct Services {
     pub store: Store,
     /// Whose addresses are whose.
     pub config: Arc<Live>,
+    /// Who is asked about senders.
+    pub resolver: Arc<dyn Resolver>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// For nonces and Message-IDs.

@@ -22,7 +22,6 @@ pub(crate) struct Author<'a> {
 
 /// Whether the author is who `From` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "until authentication results come in"))]
 pub(crate) enum Standing {
     /// Logged in with the right to use the address, or vouched for by its domain.
     Proven,

@@ -81,8 +81,12 @@ async fn all_members_of_an_alias_get_one_copy_but_those_who_have_it() {
     assert_eq!(fixture.counts(["mjl", "other"]), [3, 3]);
     // The author has it.
     let own = "From: mjl@example.org\r\n\r\nx\r\n";
-    assert!(client.transact("", &["team@example.org"], own).await.starts_with("250"));
+    let rcpts = ["team@example.org"];
+    assert!(client.transact("mjl@example.org", &rcpts, own).await.starts_with("250"));
     assert_eq!(fixture.counts(["mjl", "other"]), [3, 4]);
+    // Who is only said to have written it sees what goes out in their name.
+    assert!(client.transact("a@client.example", &rcpts, own).await.starts_with("250"));
+    assert_eq!(fixture.counts(["mjl", "other"]), [4, 5]);
     fixture.check();
 }
 
@@ -90,16 +94,20 @@ async fn all_members_of_an_alias_get_one_copy_but_those_who_have_it() {
 async fn an_alias_decides_who_may_write_to_it() {
     let fixture = Fixture::new();
     let mut client = fixture.deliverer().await;
-    for (from, want) in [
-        ("mjl@example.org", "250"),
-        ("MJL+x@example.org", "250"),
-        ("staff@example.org", "250"),
-        ("a@client.example", "550 5.7.2"),
-        ("team@example.org", "550 5.7.2"),
-        ("mjl@example.org, other@example.org", "550 5.7.2"),
+    // SPF passes for both.
+    let (proven, other) = ("mjl@example.org", "a@client.example");
+    for (sender, from, want) in [
+        (proven, "mjl@example.org", "250"),
+        (proven, "MJL+x@example.org", "250"),
+        (proven, "staff@example.org", "250"),
+        (other, "mjl@example.org", "550 5.7.2"),
+        (other, "staff@example.org", "550 5.7.2"),
+        (other, "a@client.example", "550 5.7.2"),
+        (proven, "team@example.org", "550 5.7.2"),
+        (proven, "mjl@example.org, other@example.org", "550 5.7.2"),
     ] {
         let message = format!("From: {from}\r\n\r\nx\r\n");
-        let reply = client.transact("", &["staff@example.org"], &message).await;
+        let reply = client.transact(sender, &["staff@example.org"], &message).await;
         assert!(reply.starts_with(want), "{from}: {reply}");
         if want != "250" {
             // A refused message makes the connection slow.

@@ -14,6 +14,14 @@ async fn a_message_is_stored_with_the_fields_of_its_way() {
     let want = format!(
         "Delivered-To: mjl+x@example.org\r\n\
          Return-Path: <a@client.example>\r\n\
+         Authentication-Results: mail.example.org;\r\n\t\
+         iprev=pass (without dnssec) policy.iprev=127.0.0.10;\r\n\t\
+         dkim=none reason=\"no dkim signatures\";\r\n\t\
+         spf=pass (without dnssec) smtp.mailfrom=client.example;\r\n\t\
+         dmarc=none (without dnssec) header.from=client.example\r\n\
+         Received-SPF: pass (domain client.example) client-ip=127.0.0.10;\r\n\t\
+         envelope-from=\"a@client.example\"; helo=client.example; mechanism=a;\r\n\t\
+         receiver=mail.example.org; identity=mailfrom\r\n\
          Received: from client.example ([127.0.0.10]) by mail.example.org\r\n\t\
          ([127.0.0.1]) via tcp with ESMTP id {} for\r\n\t\
          <mjl+x@example.org>; 20 Nov 2026 08:55:32 +0000\r\n{MESSAGE}",

@@ -11,6 +11,8 @@ mod data;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod facts;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod limits;

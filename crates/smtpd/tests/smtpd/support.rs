@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mox_base::{Clock, Domain, MailboxName, Rng, Uid, UnixSeconds};
 use mox_config::{Live, NamedFiles};
+use mox_dns::{FakeDns, Resolver};
 use mox_login::{Logins, set_password};
 use mox_net::trace::{TraceLevel, TraceSwitch};
 use mox_net::{AuthFailures, Conn, ConnectionLimits, Incoming};
@@ -76,6 +77,7 @@ pub(crate) struct Setup {
     pub(crate) failures: AuthFailures,
     pub(crate) mox_conf: String,
     pub(crate) domains_conf: String,
+    pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) is_pedantic: bool,
     pub(crate) is_localserve: bool,
     pub(crate) has_spool_dir: bool,
@@ -89,11 +91,23 @@ impl Default for Setup {
             failures: AuthFailures::new(),
             mox_conf: MOX_CONF.to_owned(),
             domains_conf: DOMAINS_CONF.to_owned(),
+            resolver: Arc::new(dns()),
             is_pedantic: false,
             is_localserve: false,
             has_spool_dir: true,
         }
     }
+}
+
+/// What there is in DNS of the clients of these tests: a host with a name, and domains whose mail
+/// may come from it.
+pub(crate) fn dns() -> FakeDns {
+    let peer = mox_net::MEMORY_PEER.to_string();
+    let mut dns = FakeDns::new();
+    dns.add_ptr(&peer, "client.example").add_ips("client.example", &[&peer]);
+    dns.add_txt("client.example", "v=spf1 a -all");
+    dns.add_txt("example.org", "v=spf1 a:client.example -all");
+    dns
 }
 
 /// The policies of the configuration, as far as the tests need them.
@@ -153,6 +167,7 @@ impl Fixture {
             logins,
             store: store.clone(),
             config,
+            resolver: setup.resolver,
             clock,
             rng,
             limits: setup.limits,

@@ -27,7 +27,6 @@ pub mod ctl;
 mod data_dir;
 pub mod localserve;
 pub mod log;
-mod no_dns;
 mod policies;
 pub mod server;
 pub mod service;

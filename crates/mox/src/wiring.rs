@@ -30,7 +30,7 @@ impl Drivers {
             logins: services.logins.clone(),
             store: services.store.clone(),
             config: services.config.clone(),
-            resolver: std::sync::Arc::new(crate::no_dns::NoDns),
+            resolver: services.resolver.clone(),
             clock: services.clock.clone(),
             rng: services.rng.clone(),
             limits: services.smtp_limits.clone(),

@@ -49,6 +49,8 @@ impl Policies for ConfigPolicies {
             quota_bytes: snapshot.quota_bytes(account),
             junk_flags: junk_flags(settings),
             junk_filter: settings.junk_filter.as_ref().map(junk_filter),
+            introbox: settings.introbox.as_ref().map(|name| name.0.clone()),
+            rejects_mailbox: settings.rejects_mailbox.as_ref().map(|name| name.0.clone()),
             initial_mailboxes: initial_mailboxes(&snapshot.statics),
             inboxes: inboxes(settings),
         });

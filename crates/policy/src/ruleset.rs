@@ -1,6 +1,6 @@
 //! Rules of a destination: which mailbox, and which checks to leave out.
 
-use mox_base::{Domain, MailboxName, Validation};
+use mox_base::{Domain, MailboxName};
 use regex::Regex;
 
 use crate::facts::Message;
@@ -84,6 +84,8 @@ fn has_proof(message: &Message, domain: &Domain) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use mox_base::Validation;
+
     use super::*;
     use crate::fixture::{message, ruleset, signature};
 

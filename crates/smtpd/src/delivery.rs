@@ -359,6 +359,7 @@ impl Postmark<'_> {
             rcpt_to: copy.rcpt.mailbox().unwrap_or(&copy.address).to_string(),
             remote_ip: self.connection.conn.peer_ip().to_string(),
             ehlo: client.map(ToString::to_string).unwrap_or_default(),
+            incoming: None,
         };
         Parcel { account: Arc::clone(&copy.account), mailbox, prefix, envelope }
     }

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use mox_base::{Clock, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UnixSeconds};
+use mox_base::{Address, Clock, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UnixSeconds};
+use mox_policy::PassKey;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use crate::copy::CopyOutcome;
+use crate::decision::Decision;
 use crate::disk::{Disk, create_dirs};
 use crate::feed::{Hub, SubscriberId, Subscription};
 use crate::flag::{FlagChange, FlagOutcome};
@@ -26,8 +28,8 @@ use crate::tx::{State, Tx};
 use crate::url_key::UrlKey;
 use crate::writer::{Queue, Writer};
 use crate::{
-    AnnotationChange, Result, StoreError, annotation, check, copy, flag, remove, replace, schema,
-    secret, stage, url_key,
+    AnnotationChange, Result, StoreError, annotation, check, copy, flag, pass_key, rejects, remove,
+    replace, schema, secret, stage, url_key,
 };
 use mox_base::NumSet;
 
@@ -467,6 +469,32 @@ impl Account {
     /// [`Reader::junk_progress`] tells how far that is. Until it is done, little is known.
     pub fn retrain(&self) -> Pending<()> {
         self.write(crate::junk::retrain)
+    }
+
+    /// Keeps a copy of a refused message in the Rejects mailbox of this name, which is made if it is
+    /// missing. What has been there for 14 days goes, unless `keeps_all`. `None` if the same message is
+    /// there already, by Message-ID or [`Incoming::content_hash`](crate::Incoming), or there are too many.
+    ///
+    /// Fails with [`StoreError::OverQuota`].
+    pub fn keep_reject(
+        &self,
+        mailbox: MailboxName,
+        keeps_all: bool,
+        message: NewMessage,
+    ) -> Pending<Option<Added>> {
+        let bytes = message.queue_bytes();
+        let work = move |tx: &mut Tx<'_>| rejects::keep(tx, &mailbox, keeps_all, message);
+        self.shared.write(self.origin, bytes, work)
+    }
+
+    /// Adds a decision on a message of which no copy is stored.
+    pub fn record_decision(&self, decision: Decision) -> Pending<()> {
+        self.write(move |tx| decision.record(tx))
+    }
+
+    /// The key of the codes for a canonical address. It becomes `fresh` if there is none.
+    pub fn pass_key(&self, address: Address, fresh: PassKey) -> Pending<PassKey> {
+        self.write(move |tx| pass_key::find_or_make(tx, &address, &fresh))
     }
 
     /// Whether no removed message waits for its erasure, but for those that a subscriber may

@@ -16,7 +16,7 @@ use crate::read::Reader;
 use crate::row::MessageRow;
 use crate::stage::blob_files;
 use crate::thread::parse_parents;
-use crate::{Result, index, junk};
+use crate::{Result, history, index, junk};
 
 /// The most faults that are reported.
 const FAULTS_MAX: usize = 1_000;
@@ -56,6 +56,9 @@ pub(crate) fn check(shared: &Arc<Shared>) -> Result<Vec<String>> {
     }
     if let Err(error) = junk::check(&reader, &mut |fault| faults.add(|| fault, true)) {
         faults.add(|| format!("junk_word: what was learnt cannot be read: {error}"), true);
+    }
+    if let Err(error) = history::check(&reader, &mut |fault| faults.add(|| fault, true)) {
+        faults.add(|| format!("origin: the history cannot be read: {error}"), true);
     }
     Ok(faults.0)
 }

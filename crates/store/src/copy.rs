@@ -5,6 +5,7 @@ use rusqlite::params;
 
 use crate::feed::{ChangeKind, MessageState};
 use crate::flag::rows_of;
+use crate::history;
 use crate::junk;
 use crate::mailbox::{self, Mailbox};
 use crate::message::next_uid;
@@ -33,17 +34,25 @@ pub(crate) fn copy(
     target: &MailboxName,
 ) -> Result<CopyOutcome> {
     let policy = tx.shared.policy()?;
-    mailbox::by_id(tx, source)?;
+    let source = mailbox::by_id(tx, source)?;
     let mut target = mailbox::by_name(tx, target)?.ok_or(StoreError::NoMailbox)?;
-    if target.id == source {
+    if target.id == source.id {
         return Err(StoreError::SameMailbox);
     }
-    let rows = rows_of(tx, source, uids)?;
+    let rows = rows_of(tx, source.id, uids)?;
     let mut arrived = Vec::with_capacity(rows.len());
     for row in &rows {
         tx.use_bytes(row.size, policy.quota_bytes)?;
         let (id, uid, modseq) = (tx.new_message_id(), next_uid(&mut target)?, tx.modseq()?);
+        let mut insert = tx.db().prepare_cached(
+            "INSERT INTO meta SELECT ?2, original_mailbox, received, message_id, subject, \
+             thread_bits, thread_parents, is_dsn, mail_from, rcpt_to, remote_ip, ehlo, prefix, \
+             structure, preview FROM meta WHERE id = ?1",
+        )?;
+        insert.execute([row.id.0, id.0])?;
+        history::copied(tx, row.id, id)?;
         let flags = policy.junk_flags.apply(row.flags, &target.name, target.special_use);
+        let flags = history::arrived(tx, &policy, id, (&source, &target), (Flags::NONE, flags))?;
         let mut insert = tx.db().prepare_cached(
             "INSERT INTO msg VALUES \
              (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -63,12 +72,6 @@ pub(crate) fn copy(
             row.sent.map(|sent| sent.0),
             row.sent_day,
         ])?;
-        let mut insert = tx.db().prepare_cached(
-            "INSERT INTO meta SELECT ?2, original_mailbox, received, message_id, subject, \
-             thread_bits, thread_parents, is_dsn, mail_from, rcpt_to, remote_ip, ehlo, prefix, \
-             structure, preview FROM meta WHERE id = ?1",
-        )?;
-        insert.execute([row.id.0, id.0])?;
         let mut share = tx.db().prepare_cached("UPDATE body SET refs = refs + 1 WHERE id = ?1")?;
         share.execute([row.body])?;
         junk::flags_change(tx, id, Flags::NONE, flags)?;
@@ -114,7 +117,9 @@ fn move_rows(
     for row in rows {
         bury(tx, &mut source, row, Content::Keep)?;
         let (uid, modseq) = (next_uid(&mut target)?, tx.modseq()?);
-        let flags = policy.junk_flags.apply(row.flags, &target.name, target.special_use);
+        let flags = history::leaving(tx, row.id, row.flags)?;
+        let flags = policy.junk_flags.apply(flags, &target.name, target.special_use);
+        let flags = history::arrived(tx, &policy, row.id, (&source, &target), (row.flags, flags))?;
         update.execute(params![
             row.id.0,
             target.id.0,

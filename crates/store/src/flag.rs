@@ -4,6 +4,7 @@ use mox_base::{Flags, Keyword, MailboxId, ModSeq};
 use rusqlite::params;
 
 use crate::feed::ChangeKind;
+use crate::history;
 use crate::junk;
 use crate::mailbox;
 use crate::message::MESSAGE_KEYWORDS_MAX;
@@ -95,6 +96,7 @@ pub(crate) fn change(
             let column = keywords_column(&keywords);
             update.execute(params![row.id.0, flags.bits(), column, modseq.get()])?;
             junk::flags_change(tx, row.id, row.flags, flags)?;
+            history::judge(tx, row.id, row.flags, flags)?;
             mailbox.counts.remove(row.flags, row.size);
             mailbox.counts.add(flags, row.size);
             (row.flags, row.keywords, row.modseq) = (flags, keywords, modseq);

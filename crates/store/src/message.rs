@@ -1,12 +1,14 @@
 //! Adding messages: SMTP delivery and IMAP APPEND.
 
-use mox_base::{Flags, Keyword, MailboxName, ModSeq, Uid, UidValidity, UnixSeconds};
+use mox_base::{Flags, Keyword, MailboxName, ModSeq, SpecialUse, Uid, UidValidity, UnixSeconds};
 use rusqlite::params;
 
 use crate::feed::{ChangeKind, MessageState};
+use crate::history::{self, Arriving, Incoming};
 use crate::junk;
 use crate::mailbox::{self, Mailbox};
 use crate::policy::Policy;
+use crate::rejects;
 use crate::row::keywords_column;
 use crate::stage::Staged;
 use crate::thread;
@@ -36,6 +38,8 @@ pub struct Envelope {
     pub remote_ip: String,
     /// What the client called itself.
     pub ehlo: String,
+    /// What the decision on the message found out, so that the next one can be judged by it.
+    pub incoming: Option<Incoming>,
 }
 
 /// A message to be added.
@@ -56,6 +60,13 @@ pub struct NewMessage {
 impl NewMessage {
     pub(crate) fn queue_bytes(&self) -> usize {
         self.content.memory_bytes()
+    }
+
+    /// The Message-ID, if a decision accepted the message.
+    fn accepted_id(&self) -> Option<String> {
+        let incoming = self.envelope.as_ref()?.incoming.as_ref()?;
+        let message_id = self.content.facts.message_id.clone();
+        message_id.filter(|_| !incoming.marks.is_reject)
     }
 }
 
@@ -88,13 +99,18 @@ pub(crate) fn add(
     let known_keywords = mailbox.keywords.len();
     let mut uids = Vec::with_capacity(messages.len());
     let mut states = Vec::with_capacity(messages.len());
+    let mut accepted = Vec::new();
     for message in messages {
+        accepted.extend(message.accepted_id());
         let state = add_one(tx, &mut mailbox, &policy, message)?;
         uids.push(state.uid);
         states.push(state);
     }
     mailbox.modseq = modseq;
     mailbox::save(tx, &mailbox)?;
+    if let Some(rejects) = &policy.rejects_mailbox {
+        rejects::accepted(tx, rejects, mailbox.id, &accepted)?;
+    }
     tx.publish(ChangeKind::Added { mailbox: mailbox.id, messages: states });
     if mailbox.keywords.len() > known_keywords {
         let keywords = mailbox.keywords;
@@ -116,7 +132,8 @@ fn add_one(
     policy: &Policy,
     message: NewMessage,
 ) -> Result<MessageState> {
-    let NewMessage { content, flags, mut keywords, received, envelope } = message;
+    let NewMessage { content, flags, mut keywords, received, mut envelope } = message;
+    let incoming = envelope.as_mut().and_then(|envelope| envelope.incoming.take());
     keywords.sort();
     keywords.dedup();
     if keywords.len() > MESSAGE_KEYWORDS_MAX {
@@ -129,7 +146,7 @@ fn add_one(
     let received = received.unwrap_or(tx.now);
     let place = thread::find_place(tx, id, mailbox.id, received, &content.facts)?;
     let mut flags = policy.junk_flags.apply(flags, &mailbox.name, mailbox.special_use);
-    if place.is_muted() {
+    if place.is_muted() || incoming.as_ref().is_some_and(|incoming| incoming.marks.is_seen) {
         flags |= Flags::SEEN;
     }
     mailbox.counts.add(flags, size);
@@ -173,8 +190,16 @@ fn add_one(
         facts.structure,
         facts.preview,
     ])?;
+    if mailbox.special_use.contains(SpecialUse::SENT) {
+        let sent = facts.sent.unwrap_or(received);
+        history::record_sent(tx.db(), id, &facts.structure, sent)?;
+    }
     content.insert_body(tx, id.0)?;
     junk::flags_change(tx, id, Flags::NONE, flags)?;
+    if let Some(incoming) = incoming {
+        let arriving = Arriving { id, mailbox: mailbox.id, received, size, flags };
+        history::record(tx, &arriving, incoming)?;
+    }
     tx.shared.index_is_behind();
     Ok(MessageState { uid, flags, keywords })
 }

@@ -15,6 +15,10 @@ pub struct Policy {
     pub junk_flags: JunkFlags,
     /// How junk is told from other mail; `None` to learn nothing.
     pub junk_filter: Option<JunkFilter>,
+    /// Where first messages of strangers go, to be looked at.
+    pub introbox: Option<MailboxName>,
+    /// Where copies of refused messages go. Those that are accepted later leave it.
+    pub rejects_mailbox: Option<MailboxName>,
     /// The mailboxes of a new account besides the Inbox, with their roles.
     pub initial_mailboxes: Vec<(MailboxName, SpecialUse)>,
     /// The mailboxes besides the Inbox and those below it that new mail goes to, sorted.

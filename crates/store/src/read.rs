@@ -113,6 +113,10 @@ impl Reader {
         self.state.modseq
     }
 
+    pub(crate) fn account_name(&self) -> &str {
+        &self.shared.name
+    }
+
     /// Bytes that count towards the quota.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {

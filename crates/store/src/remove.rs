@@ -10,6 +10,7 @@ use rusqlite::params;
 use crate::Result;
 use crate::feed::ChangeKind;
 use crate::flag::rows_of;
+use crate::history;
 use crate::junk;
 use crate::mailbox::{self, Mailbox};
 use crate::row::{MessageRow, keywords_column};
@@ -106,6 +107,7 @@ pub(crate) fn bury(
         // What its owner has removed no longer counts, whoever may still read it.
         tx.free_bytes(row.size);
         junk::flags_change(tx, row.id, row.flags, Flags::NONE)?;
+        history::forget(tx, row.id, row.flags)?;
     }
     tx.shared.tombs.store(true, std::sync::atomic::Ordering::Release);
     Ok(())

@@ -143,20 +143,23 @@ CREATE TABLE url_key(mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.
 ///
 /// A released step is never changed: `tests/fixtures` keeps a database of every released version.
-const STEPS: &[fn(&Connection) -> rusqlite::Result<()>] =
-    &[create_tables, to_version_2, to_version_3];
+const STEPS: &[fn(&Connection) -> Result<()>] = &[create_tables, to_version_2, to_version_3];
 
-fn create_tables(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(TABLES)
+fn create_tables(db: &Connection) -> Result<()> {
+    Ok(db.execute_batch(TABLES)?)
 }
 
-fn to_version_2(db: &Connection) -> rusqlite::Result<()> {
+fn to_version_2(db: &Connection) -> Result<()> {
     db.execute_batch(TABLES_2)?;
-    db.execute_batch(crate::index::TABLES)
+    Ok(db.execute_batch(crate::index::TABLES)?)
 }
 
-fn to_version_3(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(crate::junk::TABLES)
+fn to_version_3(db: &Connection) -> Result<()> {
+    db.execute_batch(crate::junk::TABLES)?;
+    db.execute_batch(crate::history::TABLES)?;
+    db.execute_batch(crate::decision::TABLES)?;
+    db.execute_batch(crate::pass_key::TABLES)?;
+    crate::history::fill_sent(db)
 }
 
 /// Opens the connection that writes, creating and upgrading the tables as needed.
@@ -217,11 +220,11 @@ fn upgrade(db: &Connection) -> Result<()> {
     for (from, step) in STEPS.iter().enumerate().skip(found as usize) {
         db.execute_batch("BEGIN IMMEDIATE")?;
         let outcome = step(db)
-            .and_then(|()| db.pragma_update(None, "user_version", from + 1))
-            .and_then(|()| db.execute_batch("COMMIT"));
+            .and_then(|()| Ok(db.pragma_update(None, "user_version", from + 1)?))
+            .and_then(|()| Ok(db.execute_batch("COMMIT")?));
         if let Err(error) = outcome {
             let _ignored = db.execute_batch("ROLLBACK");
-            return Err(error.into());
+            return Err(error);
         }
     }
     Ok(())

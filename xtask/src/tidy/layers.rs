@@ -66,7 +66,7 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("mailauth", &["dns", "mime"]),
     ("tlspolicy", &["dns"]),
     ("reports", &["mime"]),
-    ("store", &["junk"]),
+    ("store", &["junk", "policy"]),
     ("queue", &["reportdb"]),
     ("login", &["net"]),
     ("smtpd", &["net", "login"]),

@@ -5,6 +5,8 @@ mod annotations;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod index;
 #[cfg(test)]
 mod junk;
@@ -14,6 +16,8 @@ mod mailboxes;
 mod messages;
 #[cfg(test)]
 mod order;
+#[cfg(test)]
+mod rejects;
 #[cfg(test)]
 mod replacing;
 #[cfg(test)]

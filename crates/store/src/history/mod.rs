@@ -1,0 +1,247 @@
+//! What the account remembers of messages that came by SMTP: who sent each, how far that was proven,
+//! and how its user judged it. The next message is judged by that.
+//!
+//! The identities of a message stand in `origin`, once. As long as the message is marked `$Junk` or
+//! `$NotJunk`, and not both, there is a row for each of its identities in `reputation`, which is
+//! clustered by identity and time: a question costs one descent into the table and as many rows as it
+//! asks for, however many messages the account has. Whatever changes marks, mailboxes or messages
+//! brings both up to date in the same commit.
+//!
+//! Invariant: `reputation` is what `origin`, `meta` and the flags say, and nothing else.
+
+mod ask;
+mod check;
+mod keys;
+mod origin;
+mod sent;
+mod traffic;
+
+use mox_base::{Flags, MailboxId, MailboxName, MsgId, SpecialUse, UnixSeconds};
+use mox_policy::{Marks, Origin, Verdict};
+use rusqlite::{OptionalExtension, params};
+
+use crate::Result;
+use crate::decision::Decision;
+use crate::mailbox::{self, Mailbox};
+use crate::policy::Policy;
+use crate::tx::Tx;
+
+pub(crate) use check::check;
+pub(crate) use sent::{fill as fill_sent, record as record_sent};
+
+/// Bytes of the SHA-256 of a message as it was received.
+pub const CONTENT_HASH_BYTES: usize = 32;
+
+/// What version 3 adds for the history.
+pub(crate) const TABLES: &str = "
+CREATE TABLE origin(
+    id INTEGER PRIMARY KEY,
+    marks INTEGER NOT NULL,
+    destined INTEGER,
+    content_hash BLOB,
+    author TEXT,
+    organization TEXT,
+    author_validation INTEGER NOT NULL,
+    mail_from TEXT,
+    mail_from_validation INTEGER NOT NULL,
+    ehlo TEXT,
+    ehlo_validation INTEGER NOT NULL,
+    dkim TEXT NOT NULL,
+    host TEXT,
+    forwarder_ehlo TEXT,
+    forwarder_dkim TEXT NOT NULL
+);
+CREATE INDEX origin_content ON origin(content_hash) WHERE content_hash IS NOT NULL;
+CREATE TABLE reputation(
+    mailbox INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    received INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    is_junk INTEGER NOT NULL,
+    localpart TEXT,
+    PRIMARY KEY(mailbox, kind, key, received, id)
+) WITHOUT ROWID;
+CREATE TABLE recipient(
+    kind INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    sent INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY(kind, key, sent, id)
+) WITHOUT ROWID;
+CREATE INDEX recipient_id ON recipient(id);
+CREATE TABLE traffic(
+    kind INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    second INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY(kind, key, second)
+) WITHOUT ROWID;
+CREATE INDEX traffic_second ON traffic(second);
+";
+
+/// What the decision on a message hands over with it, to be remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Who sent it.
+    pub origin: Origin,
+    /// How it is marked. `is_seen` adds `\Seen` to its flags.
+    pub marks: Marks,
+    /// Where it would be if it were not put aside, in the Introbox or as a reject. The mailbox is made
+    /// if it is missing.
+    pub destined: Option<MailboxName>,
+    /// For the table of recent decisions.
+    pub decision: Option<Decision>,
+    /// Of a reject: the SHA-256 of the message as received, so that it is kept once.
+    pub content_hash: Option<[u8; CONTENT_HASH_BYTES]>,
+}
+
+impl Incoming {
+    /// What a verdict hands over.
+    #[must_use]
+    pub fn new(verdict: &Verdict, decision: Decision) -> Self {
+        Self {
+            origin: verdict.origin.clone(),
+            marks: verdict.marks,
+            destined: verdict.destined.clone(),
+            decision: Some(decision),
+            content_hash: None,
+        }
+    }
+}
+
+/// Whether a message with these flags counts as junk; `None` if it does not count.
+fn is_junk(flags: Flags) -> Option<bool> {
+    match (flags.contains(Flags::JUNK), flags.contains(Flags::NOT_JUNK)) {
+        (true, false) => Some(true),
+        (false, true) => Some(false),
+        _ => None,
+    }
+}
+
+/// A message that is being added.
+pub(crate) struct Arriving {
+    pub(crate) id: MsgId,
+    pub(crate) mailbox: MailboxId,
+    pub(crate) received: UnixSeconds,
+    pub(crate) size: u64,
+    pub(crate) flags: Flags,
+}
+
+/// Remembers a message that came. Its row in `meta` is there.
+pub(crate) fn record(tx: &mut Tx<'_>, message: &Arriving, mut incoming: Incoming) -> Result<()> {
+    if let Some(decision) = incoming.decision.take() {
+        decision.record(tx)?;
+    }
+    let destined = match &incoming.destined {
+        Some(name) => Some(mailbox::find_or_create(tx, name)?.id),
+        None => None,
+    };
+    // Delivered where it was destined for: it is not put aside.
+    let destined = destined.filter(|id| *id != message.mailbox);
+    origin::insert(tx.db(), message.id, &incoming, destined)?;
+    if let Some(networks) = &incoming.origin.networks {
+        traffic::record(tx.db(), networks, message.received, message.size)?;
+    }
+    judge(tx, message.id, Flags::NONE, message.flags)
+}
+
+/// Brings the history up to date with flags that become others.
+pub(crate) fn judge(tx: &Tx<'_>, id: MsgId, before: Flags, after: Flags) -> Result<()> {
+    let (before, after) = (is_junk(before), is_junk(after));
+    if before == after {
+        return Ok(());
+    }
+    let Some(known) = origin::load(tx.db(), id)? else { return Ok(()) };
+    known.forget(tx.db(), before)?;
+    known.insert(tx.db(), after)
+}
+
+/// Remembers a copy, which is a message of its own. Its row in `meta` is there.
+pub(crate) fn copied(tx: &Tx<'_>, from: MsgId, to: MsgId) -> Result<()> {
+    origin::copy(tx.db(), from, to)?;
+    sent::copy(tx.db(), from, to)
+}
+
+/// The flags of a message that leaves a mailbox for another, before that one has its say: what was
+/// refused and is taken out of the rejects is new to the user.
+pub(crate) fn leaving(tx: &Tx<'_>, id: MsgId, flags: Flags) -> Result<Flags> {
+    let put_aside = origin::put_aside(tx.db(), id)?;
+    let is_reject = put_aside.is_some_and(|aside| aside.is_reject);
+    Ok(if is_reject { flags & !Flags::SEEN } else { flags })
+}
+
+/// Takes note that a message, or a copy of it, came from one mailbox into another. What was put aside
+/// goes where it was destined for once its user has had a say.
+///
+/// `flags` are those it gets by the mailbox it comes to. Returns them, with `$NotJunk` if the user took
+/// the message out of the Introbox to where it was destined for. The history is up to date afterwards,
+/// if `before` is what it counts as so far.
+pub(crate) fn arrived(
+    tx: &Tx<'_>,
+    policy: &Policy,
+    id: MsgId,
+    (source, target): (&Mailbox, &Mailbox),
+    (before, flags): (Flags, Flags),
+) -> Result<Flags> {
+    let db = tx.db();
+    if target.special_use.contains(SpecialUse::SENT) {
+        sent::record_stored(db, id)?;
+    }
+    let Some(aside) = origin::put_aside(db, id)? else {
+        judge(tx, id, before, flags)?;
+        return Ok(flags);
+    };
+    let mut flags = flags;
+    let is_there = target.id == aside.destined;
+    let is_judged = |flags: Flags| !(flags & (Flags::JUNK | Flags::NOT_JUNK)).is_empty();
+    let from_introbox = policy.introbox.as_ref() == Some(&source.name);
+    if from_introbox && is_there && !is_judged(flags) {
+        flags |= Flags::NOT_JUNK;
+    }
+    if aside.is_reject || (from_introbox && (is_there || is_judged(flags))) {
+        let Some(known) = origin::load(db, id)? else { return Ok(flags) };
+        known.forget(db, is_junk(before))?;
+        origin::settle(db, id, aside.destined)?;
+        if let Some(known) = origin::load(db, id)? {
+            known.insert(db, is_junk(flags))?;
+        }
+    } else {
+        judge(tx, id, before, flags)?;
+    }
+    Ok(flags)
+}
+
+/// Forgets a message that is removed.
+pub(crate) fn forget(tx: &Tx<'_>, id: MsgId, flags: Flags) -> Result<()> {
+    judge(tx, id, flags, Flags::NONE)?;
+    origin::forget(tx.db(), id)?;
+    sent::forget(tx.db(), id)
+}
+
+/// The messages of a mailbox with this canonical Message-ID, or these received bytes.
+pub(crate) fn same_in(
+    tx: &Tx<'_>,
+    mailbox: MailboxId,
+    message_id: Option<&str>,
+    content_hash: Option<&[u8; CONTENT_HASH_BYTES]>,
+) -> Result<(Option<u32>, Option<u32>)> {
+    let by_id = "SELECT m.uid FROM meta t JOIN msg m ON m.id = t.id \
+         WHERE t.message_id = ?1 AND m.mailbox = ?2 LIMIT 1";
+    let by_content = "SELECT m.uid FROM origin o JOIN msg m ON m.id = o.id \
+         WHERE o.content_hash = ?1 AND m.mailbox = ?2 LIMIT 1";
+    let db = tx.db();
+    let uid = |row: &rusqlite::Row<'_>| row.get(0);
+    let same_id = match message_id {
+        Some(id) => db.prepare_cached(by_id)?.query_row(params![id, mailbox.0], uid).optional()?,
+        None => None,
+    };
+    let same_content = match content_hash {
+        Some(hash) => {
+            db.prepare_cached(by_content)?.query_row(params![hash, mailbox.0], uid).optional()?
+        }
+        None => None,
+    };
+    Ok((same_id, same_content))
+}

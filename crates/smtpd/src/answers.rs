@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mox_base::{Domain, Host};
 use mox_config::{LookupError, Target};
 use mox_mailauth::spf;
 use mox_net::blocking;
@@ -10,13 +11,14 @@ use mox_smtp::server::{
     Answer, Decision, LoginVerdict, Question, RcptRefusal, SenderRefusal, Service,
 };
 use mox_smtp::simulate::{Simulated, Stage, simulated};
-use mox_smtp::{ForwardPath, ReversePath};
+use mox_smtp::{ForwardPath, Mailbox, ReversePath};
 use mox_store::{Store, StoreError};
 
 use crate::connection::{Connection, End};
 use crate::facts::{Sender, check_sender};
+use crate::reach::{Reach, may_exist, reach};
 use crate::routing::{Rules, resolve};
-use crate::{delivery, refusal};
+use crate::{delivery, reach, refusal};
 
 /// What asking for an address that does not exist costs a client of the delivery port: guessing
 /// addresses is slow.
@@ -34,8 +36,9 @@ const AFTER_TIMEOUT: u16 = 451;
 /// Answers a question. An error is the end of the connection.
 pub(crate) async fn answer(connection: &mut Connection, question: Question) -> Result<Answer, End> {
     Ok(match question {
-        // The place for a look-up in DNS: only a definite no is one.
-        Question::ClientExists(_) => Answer::ClientExists(true),
+        Question::ClientExists(host) => {
+            Answer::ClientExists(client_exists(connection, &host).await)
+        }
         Question::Sasl(question) => Answer::Sasl(sasl(connection, question).await),
         Question::Login { username } => Answer::Login(login(connection, username).await),
         Question::Sender(path) => Answer::Sender(sender(connection, &path).await?),
@@ -90,8 +93,11 @@ async fn sender(
         return Ok(Err(SenderRefusal::Simulated(code)));
     }
     if connection.port.kind == Service::Delivery {
-        // The place for looking up whether the domain can get mail.
-        return Ok(Ok(()));
+        let verdict = sender_reach(connection, mailbox).await;
+        if let Err(refusal) = &verdict {
+            tracing::info!(cid = connection.cid, mail_from = %path, ?refusal, "sender refused");
+        }
+        return Ok(verdict);
     }
     let config = connection.smtpd.services.config.snapshot();
     let (Some(account), Some(address)) = (connection.account.as_deref(), mailbox.address()) else {
@@ -103,6 +109,27 @@ async fn sender(
         Err(LookupError::DomainDisabled) => Err(SenderRefusal::DomainDisabled),
         Err(_) => Err(SenderRefusal::Unavailable),
     })
+}
+
+/// Whether a sender could be answered. That of an address literal is left to the session. One of
+/// ours can, whatever DNS has.
+async fn sender_reach(connection: &Connection, mailbox: &Mailbox) -> Result<(), SenderRefusal> {
+    let services = &connection.smtpd.services;
+    let Host::Domain(domain) = &mailbox.host else { return Ok(()) };
+    if services.is_localserve || services.config.snapshot().is_local_domain(domain) {
+        return Ok(());
+    }
+    match Box::pin(reach(&reach::resolver(&services.resolver), domain)).await {
+        Reach::Can => Ok(()),
+        Reach::Cannot => Err(SenderRefusal::CannotReceive),
+        Reach::Unknown => Err(SenderRefusal::DnsUnavailable),
+    }
+}
+
+/// Whether the host exists that an old client says it is. A localserve has nobody to ask.
+async fn client_exists(connection: &Connection, host: &Domain) -> bool {
+    let services = &connection.smtpd.services;
+    services.is_localserve || Box::pin(may_exist(&reach::resolver(&services.resolver), host)).await
 }
 
 /// Whether the client may use the sender's domain: SPF passes for MAIL FROM. RFC 7208 §2.6.3.

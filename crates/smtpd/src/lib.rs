@@ -41,6 +41,7 @@ mod data;
 mod delivery;
 mod facts;
 mod header;
+mod reach;
 mod received_id;
 mod refusal;
 mod routing;
@@ -65,6 +66,7 @@ pub use connection::{COMMAND_WAIT, FLUSH_WAIT};
 pub use data::{DATA_DEADLINE, DATA_WAIT};
 pub use delivery::{COPIES_AT_ONCE_MAX, LOCALSERVE_ACCOUNT};
 pub use facts::{FACTS_WAIT, LOOKUPS_AT_ONCE_MAX};
+pub use reach::{EXCHANGES_MAX, NAMES_WAIT};
 pub use received_id::ReceivedIds;
 pub use spool::{SPOOL_MEMORY_BYTES, SPOOLS_IN_MEMORY_MAX};
 

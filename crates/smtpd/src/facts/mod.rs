@@ -28,7 +28,7 @@ use mox_net::{Wait, blocking};
 use mox_smtp::{Mailbox, ReversePath};
 
 use crate::spool::Spool;
-use bounded::Bounded;
+pub(crate) use bounded::Bounded;
 pub use bounded::LOOKUPS_AT_ONCE_MAX;
 
 /// For all that is asked about one message. RFC 5321 §4.5.3.2.6 has clients wait 10 minutes for the

@@ -19,6 +19,8 @@ mod limits;
 #[cfg(test)]
 mod localserve;
 #[cfg(test)]
+mod senders;
+#[cfg(test)]
 mod submission;
 #[cfg(test)]
 mod support;

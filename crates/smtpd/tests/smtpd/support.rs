@@ -99,14 +99,17 @@ impl Default for Setup {
     }
 }
 
-/// What there is in DNS of the clients of these tests: a host with a name, and domains whose mail
-/// may come from it.
+/// What there is in DNS of the clients of these tests: a host with a name, domains whose mail may come
+/// from it, and others that can get mail.
 pub(crate) fn dns() -> FakeDns {
     let peer = mox_net::MEMORY_PEER.to_string();
     let mut dns = FakeDns::new();
     dns.add_ptr(&peer, "client.example").add_ips("client.example", &[&peer]);
-    dns.add_txt("client.example", "v=spf1 a -all");
+    dns.add_txt("client.example", "v=spf1 a -all").add_ips("old.example", &["192.0.2.2"]);
     dns.add_txt("example.org", "v=spf1 a:client.example -all");
+    for domain in ["b.example", "elsewhere.example", "x.example"] {
+        dns.add_mx(domain, 10, "client.example");
+    }
     dns
 }
 

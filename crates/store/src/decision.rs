@@ -66,6 +66,12 @@ impl Outcome {
         Self::ALL.iter().find(|(_, number)| *number == wanted).map(|(one, _)| *one)
     }
 
+    /// The outcome with this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().map(|(one, _)| *one).find(|one| one.as_str() == word)
+    }
+
     /// The word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -75,6 +81,15 @@ impl Outcome {
             Self::Refused => "refused",
         }
     }
+}
+
+/// Which decisions are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DecisionFilter {
+    /// Only those with this outcome.
+    pub outcome: Option<Outcome>,
+    /// Only those with this in the author's address or MAIL FROM, in upper or lower case.
+    pub sender: Option<String>,
 }
 
 /// A decision on a message for this account.
@@ -237,17 +252,22 @@ fn cut_to(text: &str, bytes_max: usize) -> &str {
 }
 
 impl Reader {
-    /// The latest decisions, the newest first, at most `limit`. Walks index `decision_time`.
+    /// The latest decisions of those that the filter lets through, the newest first, at most `limit`.
+    /// Walks index `decision_time`, which has at most twice [`DECISIONS_MAX`].
     ///
     /// # Errors
     ///
     /// If the database cannot be read.
-    pub fn decisions(&self, limit: u32) -> Result<Vec<Decision>> {
+    pub fn decisions(&self, filter: &DecisionFilter, limit: u32) -> Result<Vec<Decision>> {
         let sql = "SELECT time, times, outcome, reason, code, mail_from, rcpt_to, author, subject, \
              message_id, remote_ip, mailbox, explanation FROM decision \
+             WHERE (?2 IS NULL OR outcome = ?2) \
+             AND (?3 IS NULL OR instr(lower(author), ?3) OR instr(lower(mail_from), ?3)) \
              ORDER BY time DESC, id DESC LIMIT ?1";
         let mut statement = self.db()?.prepare_cached(sql)?;
-        let mut rows = statement.query([limit])?;
+        let outcome = filter.outcome.and_then(Outcome::number);
+        let sender = filter.sender.as_ref().map(|sender| sender.to_ascii_lowercase());
+        let mut rows = statement.query(params![limit, outcome, sender])?;
         let mut decisions = Vec::new();
         while let Some(row) = rows.next()? {
             decisions.push(Decision::from_row(row)?);

@@ -55,7 +55,9 @@ pub use annotation::{ANNOTATION_BYTES_MAX, ANNOTATIONS_MAX, Annotation, Annotati
 pub use client_keys::{CLIENT_KEY_NAME_BYTES_MAX, CLIENT_KEYS_MAX, ClientKey, ClientKeys};
 pub use content::{Content, ContentReader, ContentSeeker};
 pub use copy::CopyOutcome;
-pub use decision::{DECISION_KEEP_SECS, DECISION_TEXT_BYTES_MAX, DECISIONS_MAX, Decision, Outcome};
+pub use decision::{
+    DECISION_KEEP_SECS, DECISION_TEXT_BYTES_MAX, DECISIONS_MAX, Decision, DecisionFilter, Outcome,
+};
 pub use disk::{Disk, RealDisk};
 pub use error::{Result, StoreError};
 pub use feed::{

@@ -159,6 +159,7 @@ mod tests {
             "mox verifydata datadir",
             "mox rebuildsearch [account]",
             "mox retrain [account]",
+            "mox decisions [account]",
             "mox admin imapserve address",
             "mox version",
             "mox help [words]",

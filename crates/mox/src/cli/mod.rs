@@ -6,6 +6,7 @@
 mod admin_imapserve;
 mod config_describe;
 mod config_test;
+mod decisions;
 mod deliver;
 mod dkim;
 mod dkim_sign;
@@ -107,6 +108,7 @@ enum Command {
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
     Retrain(retrain::Retrain),
+    Decisions(decisions::Decisions),
     Deliver(deliver::Deliver),
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -181,6 +183,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Dnsbl(command) => command.run()?,
         Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Retrain(command) => command.run(&global)?,
+        Command::Decisions(command) => command.run(&global)?,
         Command::Deliver(command) => command.run(&global)?,
         Command::Admin(AdminCommand::Imapserve(command)) => command.run(&global)?,
         Command::Version(command) => command.run()?,

@@ -13,7 +13,7 @@ use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
 use crate::services::Services;
 
 /// All commands, as [`Handler::command`] knows them.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "stop",
     "setaccountpassword",
     "loglevels",
@@ -27,6 +27,7 @@ const COMMANDS: [&str; 14] = [
     "searchprogress",
     "retrain",
     "junkprogress",
+    "decisions",
     "imapserve",
 ];
 
@@ -147,6 +148,7 @@ impl Handler {
             "searchprogress" => self.search_progress(wire).await?,
             "retrain" => self.retrain(wire).await?,
             "junkprogress" => self.junk_progress(wire).await?,
+            "decisions" => self.decisions(wire).await?,
             _ => return Err(CommandError::Refused("unrecognized command".to_owned())),
         }
         Ok(Next::Command)

@@ -8,10 +8,12 @@
 //!
 //! Known commands: `stop`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
 //! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`,
-//! `retrain`, `junkprogress`, `imapserve`, after which the socket speaks IMAP and no more commands are taken.
+//! `retrain`, `junkprogress`, `decisions`, `imapserve`, after which the socket speaks IMAP and no more
+//! commands are taken.
 
 mod client;
 mod commands;
+mod decisions;
 mod deliver;
 mod imapserve;
 mod junk;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use mox_base::MailboxName;
 use mox_login::{LoginError, Peer};
+use mox_store::{Decision, Outcome};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -152,6 +153,58 @@ async fn a_filter_learns_anew() {
         }
     }
     check_refused(control.run("retrain", &["other"]).await, "no such account");
+    server.shutdown().await;
+}
+
+fn decision(time: i64, outcome: Outcome, subject: &str) -> Decision {
+    Decision {
+        time: mox_base::UnixSeconds(time),
+        times: 1,
+        outcome,
+        reason: mox_policy::Reason::JunkContent,
+        code: (outcome == Outcome::Refused).then_some(451),
+        mail_from: "ann@example.org".to_owned(),
+        rcpt_to: ADDRESS.to_owned(),
+        author: "ann@example.org".to_owned(),
+        subject: subject.to_owned(),
+        message_id: None,
+        remote_ip: "192.0.2.1".to_owned(),
+        mailbox: "Inbox".to_owned(),
+        explanation: vec!["one".to_owned(), "two\tparts".to_owned()],
+    }
+}
+
+#[tokio::test]
+async fn decisions_are_listed() {
+    let (server, _dir) = server().await;
+    let account = server.services().store.account("mox").unwrap();
+    let mut control = client(&server).await;
+    assert_eq!(control.text("decisions", &["", "", "", "20"]).await.unwrap(), "");
+    let now = mox_base::Clock::now(&mox_net::SystemClock::new()).0;
+    for (age, outcome, subject) in [
+        (9, Outcome::Accepted, "first"),
+        (8, Outcome::Refused, "second\r\n\tline"),
+        (7, Outcome::Delayed, "third"),
+    ] {
+        account.record_decision(decision(now - age, outcome, subject)).await.unwrap();
+    }
+    let list = control.text("decisions", &["mox", "", "", "20"]).await.unwrap();
+    let subjects: Vec<_> = list.lines().map(|line| line.split('\t').nth(12).unwrap()).collect();
+    assert_eq!(subjects, ["third", "second   line", "first"]);
+    let refused = control.text("decisions", &["", "refused", "EXAMPLE.org", "1"]).await.unwrap();
+    let meaning = mox_policy::Reason::JunkContent.text();
+    let want = format!(
+        "mox\t{}\t1\trefused\t451\tjunk-content\t{meaning}\tann@example.org\t\
+         ann@example.org\t192.0.2.1\t{ADDRESS}\tInbox\tsecond   line\tone\ttwo parts\n",
+        now - 8,
+    );
+    assert_eq!(refused, want);
+    assert_eq!(control.text("decisions", &["", "", "nobody", "9"]).await.unwrap(), "");
+    check_refused(control.run("decisions", &["", "lost", "", "1"]).await, "unknown outcome");
+    let other = client(&server).await.run("decisions", &["", "", "", "-1"]).await;
+    check_refused(other, "not a number");
+    let other = client(&server).await.run("decisions", &["other", "", "", "1"]).await;
+    check_refused(other, "no such account");
     server.shutdown().await;
 }
 

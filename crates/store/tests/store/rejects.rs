@@ -5,8 +5,8 @@ use std::time::Duration;
 use mox_base::{Flags, UnixSeconds, Validation};
 use mox_policy::{PASS_KEY_CHARS, PassKey, REJECTS_MAX, Reason};
 use mox_store::{
-    DECISION_KEEP_SECS, DECISION_TEXT_BYTES_MAX, DECISIONS_MAX, Decision, Envelope, Incoming,
-    NewMessage, Outcome, PASS_KEYS_MAX, Policy, RealDisk,
+    DECISION_KEEP_SECS, DECISION_TEXT_BYTES_MAX, DECISIONS_MAX, Decision, DecisionFilter, Envelope,
+    Incoming, NewMessage, Outcome, PASS_KEYS_MAX, Policy, RealDisk,
 };
 
 use crate::history::{address, incoming, origin};
@@ -127,7 +127,7 @@ fn record(fixture: &Fixture, decision: &Decision) {
 }
 
 fn decisions(fixture: &Fixture, limit: u32) -> Vec<Decision> {
-    fixture.account.read().unwrap().decisions(limit).unwrap()
+    fixture.account.read().unwrap().decisions(&DecisionFilter::default(), limit).unwrap()
 }
 
 #[test]
@@ -144,6 +144,31 @@ fn decisions_are_listed_the_newest_first() {
     assert_eq!(decisions(&fixture, 100), newest);
     assert_eq!(decisions(&fixture, 2), newest[..2]);
     assert_eq!(decisions(&fixture, 0), []);
+}
+
+#[test]
+fn decisions_are_found_by_outcome_and_sender() {
+    let fixture = fixture();
+    let ann = decision(1, Outcome::Accepted);
+    let bob = Decision { author: "Bob@B.example".to_owned(), ..decision(2, Outcome::Refused) };
+    let bounce = Decision {
+        author: String::new(),
+        mail_from: String::new(),
+        ..decision(3, Outcome::Refused)
+    };
+    [&ann, &bob, &bounce].into_iter().for_each(|decision| record(&fixture, decision));
+    let check = |outcome, sender: Option<&str>, want: &[&Decision]| {
+        let filter = DecisionFilter { outcome, sender: sender.map(str::to_owned) };
+        let found = fixture.account.read().unwrap().decisions(&filter, 9).unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), want, "{filter:?}");
+    };
+    check(None, None, &[&bounce, &bob, &ann]);
+    check(Some(Outcome::Refused), None, &[&bounce, &bob]);
+    check(Some(Outcome::Delayed), None, &[]);
+    check(None, Some("ANN@"), &[&bob, &ann]);
+    check(None, Some("b.EXAMPLE"), &[&bob]);
+    check(Some(Outcome::Accepted), Some("b.example"), &[]);
+    check(None, Some("%"), &[]);
 }
 
 /// Servers try again for days what is refused for now.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use mox_base::Domain;
@@ -38,7 +38,7 @@ impl LocalDns {
         let mut records = records(&config, name);
         if let Some(path) = key_file(&config, name) {
             let (path, at) = (config.path(&path), name.clone());
-            records.extend(blocking(move || key(path, &at)).await);
+            records.extend(blocking(move || key(&path, &at)).await);
         }
         let (exists, security, ttl_secs) = (!records.is_empty(), Security::Insecure, 0);
         records.retain(|record| record.kind() == kind);
@@ -103,8 +103,8 @@ fn key_file(config: &Config, name: &Name) -> Option<String> {
 }
 
 /// The record of a key. Blocks.
-fn key(path: PathBuf, name: &Name) -> Option<Data> {
-    let record = fs::read_to_string(&path)
+fn key(path: &Path, name: &Name) -> Option<Data> {
+    let record = fs::read_to_string(path)
         .map_err(anyhow::Error::new)
         .and_then(|text| Ok(PrivateKey::from_pem(&text)?.record()?));
     match record {

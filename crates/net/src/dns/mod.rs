@@ -1,13 +1,16 @@
 //! DNS over sockets: the resolvers behind [`mox_dns::Resolver`].
 //!
 //! [`StubAd`] asks the servers of [`ResolvConf`] and takes the word of those it trusts that an answer
-//! was validated. [`SystemResolver`] is what a server has: of the settings of the system, with
+//! was validated; [`Validating`] checks that itself. [`SystemResolver`] is what a server has: of the settings of the system, with
 //! [`Cached`] before it. Types of the library for the wire format stay inside this module.
 
 mod cache;
+mod evidence;
 mod exchange;
 mod flights;
 mod generations;
+#[cfg(test)]
+mod lab;
 mod reading;
 mod resolv_conf;
 #[cfg(test)]
@@ -16,6 +19,9 @@ mod stub;
 #[cfg(test)]
 mod stub_tests;
 mod system;
+mod validating;
+#[cfg(test)]
+mod validating_tests;
 mod wire;
 
 use std::time::Duration;
@@ -29,6 +35,7 @@ pub use reading::ALIASES_MAX;
 pub use resolv_conf::{ATTEMPTS_MAX, ResolvConf, SERVERS_MAX, TIMEOUT_MAX};
 pub use stub::StubAd;
 pub use system::{Servers, SystemOptions, SystemResolver};
+pub use validating::{QUESTIONS_PER_LOOKUP_MAX, TrustAnchor, Validating};
 
 /// How long a lookup takes at most, with all attempts, aliases and proofs. RFC 5321 §4.5.3.2 leaves
 /// minutes for what a session does meanwhile.

@@ -102,7 +102,7 @@ fn negative_ttl_secs(message: &Message, name: &WireName) -> u32 {
 
 /// Whether a server names others instead of answering: it does not look things up for us.
 /// RFC 2308 §2.2.
-fn is_referral(message: &Message) -> bool {
+pub(super) fn is_referral(message: &Message) -> bool {
     let has = |kind| message.authorities.iter().any(|record| record.record_type() == kind);
     message.metadata.response_code == ResponseCode::NoError
         && !message.metadata.authoritative

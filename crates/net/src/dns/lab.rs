@@ -1,0 +1,317 @@
+//! A tree of zones, signed or not, rightly or wrongly, behind a server on loopback that looks things
+//! up for others.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hickory_proto::dnssec::crypto::Ed25519SigningKey;
+use hickory_proto::dnssec::rdata::sig::SigInput;
+use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, NSEC, RRSIG};
+use hickory_proto::dnssec::{Algorithm, DigestType, PublicKey as _, SigningKey as _, TBS};
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::{A, NS, SOA};
+use hickory_proto::rr::{
+    DNSClass, Name as WireName, RData, Record, RecordType as WireType, SerialNumber,
+};
+
+use super::TrustAnchor;
+use super::scripted::{By, Scripted, empty, framed};
+
+/// Of all records.
+pub(super) const TTL_SECS: u32 = 300;
+
+/// How long it may be kept that there is nothing.
+pub(super) const NEGATIVE_TTL_SECS: u32 = 60;
+
+/// Aliases that the server follows.
+const ALIASES_MAX: usize = 20;
+
+/// Bytes of an answer by UDP; with more it is cut off.
+const UDP_BYTES_MAX: usize = 1232;
+
+const DAY_SECS: u32 = 86_400;
+
+/// How a zone is signed, and what the zone above says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signing {
+    /// Not, and the zone above has no DS record.
+    None,
+    /// As it should be.
+    Good,
+    /// As it should be, but the zone above does not know of it.
+    Island,
+    /// With signatures that are no longer valid.
+    Expired,
+    /// With signatures that are not valid yet.
+    NotYet,
+    /// With a key that is not the one of the zone above.
+    OtherKey,
+    /// With an algorithm that nobody knows, says the zone above.
+    UnknownAlgorithm,
+    /// Not, though the zone above has a DS record.
+    Stripped,
+}
+
+/// The zones.
+pub(super) struct Lab {
+    zones: Vec<Zone>,
+    /// Whether the server says that it has validated its answers, which it has not.
+    pub(super) vouches: bool,
+}
+
+struct Zone {
+    origin: WireName,
+    signing: Signing,
+    key: Ed25519SigningKey,
+    records: BTreeMap<WireName, Vec<RData>>,
+    /// Names whose addresses are changed after they were signed.
+    tampered: Vec<WireName>,
+}
+
+pub(super) fn wire(text: &str) -> WireName {
+    WireName::from_ascii(text).unwrap()
+}
+
+impl Lab {
+    /// A root zone, signed.
+    pub(super) fn new() -> Self {
+        let zones = vec![Zone::new(WireName::root(), Signing::Good)];
+        Self { zones, vouches: false }
+    }
+
+    /// The key of the root zone.
+    pub(super) fn anchor(&self) -> TrustAnchor {
+        let key = self.zones[0].key.to_public_key().unwrap();
+        TrustAnchor { algorithm: Algorithm::ED25519.into(), key: key.public_bytes().to_vec() }
+    }
+
+    /// Adds a zone below one that is there.
+    pub(super) fn zone(&mut self, origin: &str, signing: Signing) -> &mut Self {
+        let zone = Zone::new(wire(origin), signing);
+        let above = self.zone_of(&zone.origin, WireType::DS);
+        let entry = self.zones[above].records.entry(zone.origin.clone()).or_default();
+        entry.push(RData::NS(NS(wire("ns.").append_domain(&zone.origin).unwrap())));
+        if let Some(ds) = zone.ds() {
+            entry.push(RData::DNSSEC(DNSSECRData::DS(ds)));
+        }
+        self.zones.push(zone);
+        self
+    }
+
+    /// Adds a record to the zone that its name is in.
+    pub(super) fn add(&mut self, name: &str, data: RData) -> &mut Self {
+        let zone = self.zone_of(&wire(name), data.record_type());
+        self.zones[zone].records.entry(wire(name)).or_default().push(data);
+        self
+    }
+
+    /// Changes the addresses of a name on the way.
+    pub(super) fn tamper(&mut self, name: &str) -> &mut Self {
+        let zone = self.zone_of(&wire(name), WireType::A);
+        self.zones[zone].tampered.push(wire(name));
+        self
+    }
+
+    /// Starts the server.
+    pub(super) async fn serve(self) -> Scripted {
+        self.serve_with(|_, _| {}).await
+    }
+
+    /// Starts the server with somebody on the way to it who may change its answers.
+    pub(super) async fn serve_with(
+        self,
+        meddle: impl Fn(&Self, &mut Message) + Send + Sync + 'static,
+    ) -> Scripted {
+        Scripted::start(move |question, by| {
+            let mut answer = self.answer(question);
+            meddle(&self, &mut answer);
+            let answer = framed(&answer, by);
+            if by == By::Udp && answer.len() > UDP_BYTES_MAX {
+                let mut cut = empty(question, ResponseCode::NoError);
+                cut.metadata.truncation = true;
+                return vec![framed(&cut, by)];
+            }
+            vec![answer]
+        })
+        .await
+    }
+
+    /// The zone that has the records of a name. DS records are those of the zone above.
+    fn zone_of(&self, name: &WireName, kind: WireType) -> usize {
+        let zones = self.zones.iter().enumerate().filter(|(_, zone)| {
+            let is_below = kind == WireType::DS && !name.is_root() && zone.origin == *name;
+            zone.origin.zone_of(name) && !is_below
+        });
+        zones.max_by_key(|(_, zone)| zone.origin.num_labels()).unwrap().0
+    }
+
+    /// What is answered to a question.
+    pub(super) fn ask(&self, name: &str, kind: WireType) -> Message {
+        let mut question = Message::new(0, MessageType::Query, OpCode::Query);
+        question.add_query(Query::query(wire(name), kind));
+        self.answer(&question)
+    }
+
+    /// A record, signed by a zone, that says that there is nothing between two names.
+    pub(super) fn denial(&self, zone: &str, owner: &str, next: &str) -> Vec<Record> {
+        let zone = self.zones.iter().find(|one| one.origin == wire(zone)).unwrap();
+        let nsec = NSEC::new_cover_self(wire(next), [WireType::A]);
+        zone.signed(&wire(owner), &wire(owner), vec![RData::DNSSEC(DNSSECRData::NSEC(nsec))])
+    }
+
+    fn answer(&self, question: &Message) -> Message {
+        let mut answer = empty(question, ResponseCode::NoError);
+        answer.metadata.authentic_data = self.vouches;
+        let query = &question.queries[0];
+        let mut at = query.name.clone();
+        for _ in 0..ALIASES_MAX {
+            let zone = &self.zones[self.zone_of(&at, query.query_type)];
+            match zone.answer(&mut answer, &at, query.query_type) {
+                Some(target) if !answer.answers.iter().any(|one| one.name == target) => at = target,
+                _ => break,
+            }
+        }
+        answer
+    }
+}
+
+impl Zone {
+    fn new(origin: WireName, signing: Signing) -> Self {
+        let key = Ed25519SigningKey::generate_pkcs8().unwrap();
+        let key = Ed25519SigningKey::from_pkcs8(&key).unwrap();
+        let server = wire("ns.").append_domain(&origin).unwrap();
+        let soa = SOA::new(server.clone(), server.clone(), 1, 2, 3, 4, NEGATIVE_TTL_SECS);
+        let mut at_origin = vec![RData::SOA(soa), RData::NS(NS(server))];
+        if signing != Signing::None {
+            at_origin.push(RData::DNSSEC(DNSSECRData::DNSKEY(dnskey(&key))));
+        }
+        let records = BTreeMap::from([(origin.clone(), at_origin)]);
+        Self { origin, signing, key, records, tampered: Vec::new() }
+    }
+
+    /// What the zone above says of the key. RFC 4034 §5.
+    fn ds(&self) -> Option<DS> {
+        let mut key = dnskey(&self.key);
+        let mut algorithm = Algorithm::ED25519;
+        match self.signing {
+            Signing::None | Signing::Island => return None,
+            Signing::OtherKey => {
+                let other = Ed25519SigningKey::generate_pkcs8().unwrap();
+                key = dnskey(&Ed25519SigningKey::from_pkcs8(&other).unwrap());
+            }
+            Signing::UnknownAlgorithm => algorithm = Algorithm::Unknown(200),
+            _ => {}
+        }
+        let digest = key.to_digest(&self.origin, DigestType::SHA256).unwrap();
+        let tag = key.calculate_key_tag().unwrap();
+        Some(DS::new(tag, algorithm, DigestType::SHA256, digest.as_ref().to_vec()))
+    }
+
+    /// Adds what the zone knows of a name. Returns where an alias leads.
+    fn answer(&self, answer: &mut Message, name: &WireName, kind: WireType) -> Option<WireName> {
+        let mut encloser = name.clone();
+        while !self.exists(&encloser) {
+            encloser = encloser.base_name();
+        }
+        let wildcard = encloser.prepend_label("*").unwrap();
+        let exists = encloser == *name;
+        let source = if exists { name } else { &wildcard };
+        let data = |kind| {
+            let all = self.records.get(source).into_iter().flatten();
+            all.filter(|one| one.record_type() == kind).cloned().collect::<Vec<_>>()
+        };
+        for kind in [kind, WireType::CNAME] {
+            let found = data(kind);
+            let Some(first) = found.first().cloned() else { continue };
+            answer.add_answers(self.signed(source, name, found));
+            if !exists {
+                self.deny(answer, name);
+            }
+            return match first {
+                RData::CNAME(target) if answer.queries[0].query_type != WireType::CNAME => {
+                    Some(target.0)
+                }
+                _ => None,
+            };
+        }
+        let at_origin = &self.records[&self.origin];
+        let soa = at_origin.iter().find(|one| one.record_type() == WireType::SOA);
+        let soa = self.signed(&self.origin, &self.origin, soa.into_iter().cloned().collect());
+        answer.add_authorities(soa);
+        self.deny(answer, name);
+        if !exists {
+            self.deny(answer, &wildcard);
+            if !self.records.contains_key(&wildcard) {
+                answer.metadata.response_code = ResponseCode::NXDomain;
+            }
+        }
+        None
+    }
+
+    /// Whether there is something at or below a name.
+    fn exists(&self, name: &WireName) -> bool {
+        self.records.keys().any(|one| name.zone_of(one))
+    }
+
+    /// Adds the record that says what is not at a name. RFC 4035 §3.1.3.
+    fn deny(&self, answer: &mut Message, name: &WireName) {
+        if matches!(self.signing, Signing::None | Signing::Stripped) {
+            return;
+        }
+        let (owner, data) = self.records.range(..=name).next_back().unwrap();
+        let mut after = self.records.range(owner..).skip(1);
+        let next = after.next().map_or(&self.origin, |(next, _)| next);
+        let kinds = data.iter().map(RData::record_type);
+        let nsec = NSEC::new_cover_self(next.clone(), kinds);
+        let records = self.signed(owner, owner, vec![RData::DNSSEC(DNSSECRData::NSEC(nsec))]);
+        if !answer.authorities.contains(&records[0]) {
+            answer.add_authorities(records);
+        }
+    }
+
+    /// Records of one kind with their signature, shown under a name that a wildcard may stand for.
+    fn signed(&self, source: &WireName, name: &WireName, data: Vec<RData>) -> Vec<Record> {
+        let kind = data[0].record_type();
+        let of = |name: &WireName, data| Record::from_rdata(name.clone(), TTL_SECS, data);
+        let originals: Vec<_> = data.iter().map(|one| of(source, one.clone())).collect();
+        let is_changed = self.tampered.contains(source) && kind == WireType::A;
+        let changed = RData::A(A::new(203, 0, 113, 66));
+        let data = data.into_iter().map(|one| if is_changed { changed.clone() } else { one });
+        let mut records: Vec<_> = data.map(|data| of(name, data)).collect();
+        let is_delegation = kind == WireType::NS && *source != self.origin;
+        if !is_delegation && !matches!(self.signing, Signing::None | Signing::Stripped) {
+            let signature = self.signature(source, kind, &originals);
+            records.push(of(name, RData::DNSSEC(DNSSECRData::RRSIG(signature))));
+        }
+        records
+    }
+
+    /// RFC 4034 §3.1.
+    fn signature(&self, name: &WireName, kind: WireType, records: &[Record]) -> RRSIG {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = u32::try_from(now).unwrap();
+        let (from, until) = match self.signing {
+            Signing::Expired => (now - 2 * DAY_SECS, now - DAY_SECS),
+            Signing::NotYet => (now + DAY_SECS, now + 2 * DAY_SECS),
+            _ => (now - DAY_SECS, now + DAY_SECS),
+        };
+        let input = SigInput {
+            type_covered: kind,
+            algorithm: Algorithm::ED25519,
+            num_labels: name.num_labels(),
+            original_ttl: TTL_SECS,
+            sig_expiration: SerialNumber::new(until),
+            sig_inception: SerialNumber::new(from),
+            key_tag: dnskey(&self.key).calculate_key_tag().unwrap(),
+            signer_name: self.origin.clone(),
+        };
+        let signed = TBS::from_input(name, DNSClass::IN, &input, records.iter()).unwrap();
+        let signature = self.key.sign(&signed).unwrap();
+        RRSIG::from_sig(input, signature)
+    }
+}
+
+/// A key that signs a zone and itself.
+fn dnskey(key: &Ed25519SigningKey) -> DNSKEY {
+    DNSKEY::from_key(&key.to_public_key().unwrap())
+}

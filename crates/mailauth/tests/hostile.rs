@@ -1,8 +1,15 @@
-//! Any bytes at all: a taste of what the fuzz targets `dkim_signature`, `dkim_record` and
-//! `dkim_verify` do at length.
+//! What others may do to harm: faulty and endless records, signatures by the thousand, headers that
+//! can be read in two ways; and any bytes at all, a taste of what the fuzz targets `dkim_signature`,
+//! `dkim_record` and `dkim_verify` do at length.
 
 #[path = "hostile/checks.rs"]
 mod checks;
+#[cfg(test)]
+#[path = "hostile/messages.rs"]
+mod messages;
+#[cfg(test)]
+#[path = "hostile/records.rs"]
+mod records;
 
 use checks::{check_message, check_record, check_signature};
 use proptest::prelude::*;

@@ -44,21 +44,28 @@ pub struct NamedAddress {
 /// time linear in the value.
 #[must_use]
 pub fn parse_address_list(value: &[u8], max: usize) -> Vec<EnvelopeAddress> {
-    let mut list = List { items: Vec::new(), max, in_group: false };
+    parse_list(value, max).items
+}
+
+fn parse_list(value: &[u8], max: usize) -> List {
+    let mut list = List { items: Vec::new(), max, in_group: false, is_whole: true };
     let mut lexer = Lexer::new(value);
     while lexer.peek().is_some() && list.items.len() < max {
         parse_item(&mut lexer, &mut list);
     }
+    list.is_whole &= lexer.peek().is_none();
     if list.in_group {
         list.push(None, None, None);
     }
-    list.items
+    list
 }
 
 struct List {
     items: Vec<EnvelopeAddress>,
     max: usize,
     in_group: bool,
+    /// Whether nothing was dropped that another reader could take for an address.
+    is_whole: bool,
 }
 
 impl List {
@@ -68,6 +75,8 @@ impl List {
             let name = name.filter(|name| !name.is_empty());
             let (name, mailbox, host) = (boxed(name), boxed(mailbox), boxed(host));
             self.items.push(EnvelopeAddress { name, mailbox, host });
+        } else {
+            self.is_whole = false;
         }
     }
 }
@@ -137,11 +146,13 @@ fn parse_item(lexer: &mut Lexer<'_>, list: &mut List) {
                 if !list.in_group && !words.phrase.is_empty() {
                     list.in_group = true;
                     list.push(None, Some(&words.phrase), None);
+                } else {
+                    list.is_whole = false;
                 }
                 return;
             }
             b'<' => {
-                let (mailbox, host) = parse_angle_addr(lexer);
+                let (mailbox, host) = parse_angle_addr(lexer, &mut list.is_whole);
                 list.push(Some(&words.phrase), Some(&mailbox), Some(&host));
                 return skip_to_separator(lexer, list);
             }
@@ -157,7 +168,10 @@ fn parse_item(lexer: &mut Lexer<'_>, list: &mut List) {
                 words.start_word();
                 lexer.quoted_string(&mut words.phrase);
             }
-            b'>' | b'@' => lexer.bump(),
+            b'>' | b'@' => {
+                list.is_whole = false;
+                lexer.bump();
+            }
             _ => {
                 words.start_word();
                 words.phrase.extend_from_slice(lexer.take_while(is_phrase));
@@ -195,21 +209,27 @@ fn skip_to_separator(lexer: &mut Lexer<'_>, list: &mut List) {
                 return;
             }
             Some(b'"') => {
+                list.is_whole = false;
                 dropped.clear();
                 lexer.quoted_string(&mut dropped);
             }
             // A missing comma between two angle addresses: the name is lost, the address is not.
             Some(b'<') => {
-                let (mailbox, host) = parse_angle_addr(lexer);
+                let (mailbox, host) = parse_angle_addr(lexer, &mut list.is_whole);
                 list.push(None, Some(&mailbox), Some(&host));
             }
-            Some(_) => lexer.bump(),
+            Some(_) => {
+                list.is_whole = false;
+                lexer.bump();
+            }
         }
     }
 }
 
 /// `angle-addr`, whose `<` is next, with an obsolete route dropped (RFC 5322 §4.4).
-fn parse_angle_addr(lexer: &mut Lexer<'_>) -> (Vec<u8>, Vec<u8>) {
+///
+/// Words that neither a dot nor an at sign joins are taken as one, which is not the whole truth.
+fn parse_angle_addr(lexer: &mut Lexer<'_>, is_whole: &mut bool) -> (Vec<u8>, Vec<u8>) {
     lexer.bump();
     lexer.cfws();
     if lexer.peek() == Some(b'@') {
@@ -218,9 +238,14 @@ fn parse_angle_addr(lexer: &mut Lexer<'_>) -> (Vec<u8>, Vec<u8>) {
     }
     let (mut text, mut last_at) = (Vec::new(), None);
     loop {
-        lexer.cfws();
+        let (had_blank, _) = lexer.cfws();
+        let joins = |byte: Option<&u8>| matches!(byte, None | Some(b'.' | b'@' | b'>'));
+        *is_whole &= !had_blank || joins(text.last()) || joins(lexer.peek().as_ref());
         match lexer.peek() {
-            None | Some(b',' | b';') => break,
+            None | Some(b',' | b';') => {
+                *is_whole = false;
+                break;
+            }
             Some(b'>') => {
                 lexer.bump();
                 break;
@@ -326,7 +351,9 @@ impl std::error::Error for FromError {}
 /// The one address of the one From field of a header section, as DMARC needs it.
 ///
 /// RFC 7489 §6.6.1: messages with several From fields, or with several addresses of several
-/// domains, have no author domain; we refuse any but exactly one.
+/// domains, have no author domain; we refuse any but exactly one. Other readers of addresses are
+/// lenient in other ways than ours: a field of which something would have to be passed over, or
+/// with characters at which some of them stop reading, has none either.
 pub fn from_address(section: &[u8]) -> Result<Address, FromError> {
     let mut found = crate::header::fields(section).filter(|field| field.is("From"));
     let field = found.next().ok_or(FromError::NoField)?;
@@ -334,13 +361,32 @@ pub fn from_address(section: &[u8]) -> Result<Address, FromError> {
         return Err(FromError::ManyFields);
     }
     // Two markers of a group, an address, and one more to see that there are many.
-    let list = parse_address_list(field.value, 5);
-    let mut addresses = list.iter().filter(|item| !item.is_group_marker());
+    let list = parse_list(field.value, 5);
+    let mut addresses = list.items.iter().filter(|item| !item.is_group_marker());
     let first = addresses.next().ok_or(FromError::NoAddress)?;
     if addresses.next().is_some() {
         return Err(FromError::ManyAddresses);
     }
+    if !list.is_whole || has_bare_control(field.value) {
+        return Err(FromError::BadAddress);
+    }
     address_of(first).ok_or(FromError::BadAddress)
+}
+
+/// Whether there are control characters that neither fold a line nor indent it.
+fn has_bare_control(value: &[u8]) -> bool {
+    let mut bytes = value.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        let is_bare = match byte {
+            b'\t' | b'\n' => false,
+            b'\r' => bytes.peek() != Some(&b'\n'),
+            _ => byte.is_ascii_control(),
+        };
+        if is_bare {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -446,6 +492,29 @@ mod tests {
         check_from("From: g:;\r\n\r\n", Err(FromError::NoAddress));
         check_from("From: a@b.c, d@e.f\r\n\r\n", Err(FromError::ManyAddresses));
         check_from("From: a\r\n\r\n", Err(FromError::BadAddress));
+    }
+
+    /// The last of these had an author once, though more addresses followed.
+    #[test]
+    fn what_is_passed_over_leaves_no_author() {
+        let refused = |value: &str| {
+            check_from(&format!("From: {value}\r\n\r\n"), Err(FromError::BadAddress));
+        };
+        check_from("From: A (b) <a . b@c.d . (e) f> (g)\r\n\r\n", Ok("a.b@c.d.f"));
+        check_from("From: , a@b.c ,\r\n\t\r\n\r\n", Ok("a@b.c"));
+        refused("a@b.c@d.e");
+        refused("a@b.c d@e.f");
+        refused("a@b.c \"d\"");
+        refused("<a@b.c> d");
+        refused("<a@b.c d.e>");
+        refused("<a@b.c");
+        refused(":a@b.c");
+        refused("g: h: a@b.c;");
+        refused("> a@b.c");
+        refused("a@b.c\rFrom: d@e.f");
+        refused("\0 <a@b.c>");
+        refused("\u{7f} <a@b.c>");
+        refused("g:;, h:;, a@b.c, d@e.f");
     }
 
     proptest! {

@@ -1,27 +1,22 @@
 //! What commands that ask DNS have in common.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mox_base::{Address, Domain};
 use mox_dns::{Resolver, Security};
-use mox_net::SystemRng;
-use mox_net::dns::{ResolvConf, StubAd};
+use mox_net::dns::{SystemOptions, SystemResolver};
+use mox_net::{SystemClock, SystemRng};
 use tokio::time::timeout;
-
-/// Says which servers answer questions.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// How long a command asks at most, with all its questions.
 const COMMAND_WAIT: Duration = Duration::from_secs(60);
 
-/// Does work that asks DNS.
+/// Does work that asks DNS, as a server of this system would.
 pub(super) fn look_up<T>(work: impl AsyncFnOnce(&dyn Resolver) -> T) -> Result<T> {
-    // Without the file a server on this machine is asked.
-    let conf = ResolvConf::parse(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());
-    let resolver = StubAd::new(conf, Arc::new(SystemRng));
+    let (clock, rng) = (Arc::new(SystemClock::new()), Arc::new(SystemRng));
+    let resolver = SystemResolver::new(SystemOptions::default(), clock, rng);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let work = async { timeout(COMMAND_WAIT, work(&resolver)).await };
     runtime.context("start runtime")?.block_on(work).context("DNS takes too long")

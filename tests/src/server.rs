@@ -8,6 +8,7 @@ use mox::localserve::{CERT_FILE, InitOptions, init};
 use mox::server::{Options, Server};
 use mox::service::Service;
 use mox::services::Mode;
+use mox_dns::{FakeDns, Resolver};
 use mox_store::Disk;
 use tempfile::TempDir;
 
@@ -21,6 +22,14 @@ pub(crate) struct TestServer {
 
 fn data_dir(dir: &TempDir) -> PathBuf {
     dir.path().join("localserve")
+}
+
+/// What there is in DNS for a server that is not a localserve: the domain that tests send from.
+fn dns() -> FakeDns {
+    let mut dns = FakeDns::new();
+    dns.add_ips("client.example", &["127.0.0.1"]).add_ptr("127.0.0.1", "client.example");
+    dns.add_txt("client.example", "v=spf1 a -all");
+    dns
 }
 
 impl TestServer {
@@ -59,7 +68,13 @@ impl TestServer {
 
     async fn start_in(dir: TempDir, mode: Mode) -> Self {
         let (options, _) = Options::load(mode, &data_dir(&dir), None).unwrap();
-        let server = Server::start(options.on_free_ports()).await.unwrap();
+        // A test asks nobody outside.
+        let resolver: Option<Arc<dyn Resolver>> = match mode {
+            Mode::Serve => Some(Arc::new(dns())),
+            Mode::Localserve => None,
+        };
+        let options = Options { resolver, ..options.on_free_ports() };
+        let server = Server::start(options).await.unwrap();
         Self { server, dir }
     }
 

@@ -124,7 +124,8 @@ fn fill(dir: &Path, options: &InitOptions) -> Result<()> {
     data.temporary()?;
     let levels = Levels::new(LogLevel::Info);
     let disk = Arc::new(RealDisk);
-    let services = Services::build(Mode::Localserve, Arc::new(live), levels, false, disk, &data)?;
+    let live = Arc::new(live);
+    let services = Services::build(Mode::Localserve, live, levels, false, disk, None, &data)?;
     let account = services.store.account(ACCOUNT).context("make account")?;
     let password = Password::for_storing(PASSWORD)?;
     set_password(&account, &password, &*services.rng).wait().context("set password")

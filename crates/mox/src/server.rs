@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use mox_base::{Clock as _, Domain};
 use mox_config::{Finding, Live, LogLevel, NamedFiles};
+use mox_dns::Resolver;
 use mox_net::tls::TlsAcceptor;
 use mox_net::{BindError, Listener, ShutdownReport, SystemClock, blocking};
 use mox_store::{Disk, RealDisk};
@@ -50,6 +51,8 @@ pub struct Options {
     pub ports: Ports,
     /// What the accounts are kept on: the real disk, or one that fails when a test wants it to.
     pub disk: Arc<dyn Disk>,
+    /// Who is asked DNS questions: `None` for whom the kind of server asks. A test has its own.
+    pub resolver: Option<Arc<dyn Resolver>>,
 }
 
 impl Options {
@@ -71,7 +74,7 @@ impl Options {
         let levels = Levels::from_config(&live.snapshot().statics, level);
         let config = Arc::new(live);
         let (ports, disk) = (Ports::Configured, Arc::new(RealDisk));
-        let options = Self { mode, config, levels, pedantic: false, ports, disk };
+        let options = Self { mode, config, levels, pedantic: false, ports, disk, resolver: None };
         Ok((options, notices))
     }
 
@@ -141,12 +144,12 @@ impl Server {
     /// If the data directory is in use or cannot be used, certificates cannot be loaded, or a port
     /// is taken. Nothing runs then.
     pub async fn start(options: Options) -> Result<Self> {
-        let Options { mode, config, levels, pedantic, ports, disk } = options;
+        let Options { mode, config, levels, pedantic, ports, disk, resolver } = options;
         let build = move || -> Result<_> {
             let snapshot = config.snapshot();
             let data = DataDir::take(&snapshot.data_dir())?;
             let certs = ListenerCerts::load(&snapshot)?;
-            let services = Services::build(mode, config, levels, pedantic, disk, &data)?;
+            let services = Services::build(mode, config, levels, pedantic, disk, resolver, &data)?;
             certs.warn_of_expiry(services.clock.now());
             let drivers = Drivers::new(&services, data.temporary()?);
             Ok((data, certs, services, drivers))

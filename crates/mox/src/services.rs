@@ -68,6 +68,8 @@ impl Services {
     ///
     /// - `pedantic`: asked for on the command line; the configuration may ask too.
     /// - `disk`: what the accounts are kept on.
+    /// - `resolver`: who is asked DNS questions, if not the system's servers, or of a localserve its
+    ///   own answers.
     ///
     /// # Errors
     ///
@@ -78,6 +80,7 @@ impl Services {
         levels: Levels,
         pedantic: bool,
         disk: Arc<dyn Disk>,
+        resolver: Option<Arc<dyn Resolver>>,
         data: &DataDir,
     ) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -103,14 +106,14 @@ impl Services {
             Mode::Localserve => ConnectionLimits::unlimited(),
         };
         // No question is asked before there is one: a server starts without a network.
-        let resolver: Arc<dyn Resolver> = match mode {
+        let resolver = resolver.unwrap_or_else(|| match mode {
             Mode::Serve => Arc::new(SystemResolver::new(
                 SystemOptions::default(),
                 Arc::clone(&clock),
                 Arc::clone(&rng),
             )),
             Mode::Localserve => Arc::new(LocalDns::new(Arc::clone(&config))),
-        };
+        });
         let received_ids = received_ids(data, &*rng)?;
         Ok(Self {
             mode,

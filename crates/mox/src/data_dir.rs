@@ -17,6 +17,9 @@ pub(crate) const DECOY_SECRET: &str = "decoy.key";
 /// The file with the key, 16 bytes, and the salt, 8 bytes, of the ids in Received fields.
 pub(crate) const RECEIVED_ID_SECRET: &str = "receivedid.key";
 
+/// The database of reports.
+pub(crate) const REPORTS_DB: &str = "reports.db";
+
 /// The directory for what is not kept.
 pub(crate) const TEMPORARY: &str = "tmp";
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use mox_net::SystemClock;
+use mox_reportdb::ReportDb;
 use mox_store::{ClientKeys, Policy, Store};
 
 use super::{Global, print, say};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, REPORTS_DB};
 
-/// Check all accounts in a data directory that no server uses, such as a copy.
+/// Check all accounts and the reports in a data directory that no server uses, such as a copy.
 ///
 /// Reads every message. Prints what is wrong, or that all is well.
 #[derive(Debug, Args)]
@@ -48,6 +49,13 @@ fn verify(dir: &Path) -> Result<Vec<String>> {
         && let Err(error) = ClientKeys::open(data.path()).and_then(|keys| keys.list(None))
     {
         faults.push(format!("auth.db: {error}"));
+    }
+    let reports = data.path().join(REPORTS_DB);
+    if reports.exists() {
+        match ReportDb::open(&reports).and_then(|db| db.check()) {
+            Ok(found) => faults.extend(found.iter().map(|fault| format!("reports.db: {fault}"))),
+            Err(error) => faults.push(format!("reports.db: {error}")),
+        }
     }
     let accounts = data.path().join("accounts");
     if !accounts.is_dir() {

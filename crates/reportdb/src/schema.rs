@@ -1,0 +1,181 @@
+//! The tables, opening the database, and the steps from each version to the next.
+//!
+//! `docs/store-format.md` explains every column; change both together.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{ReportDbError, Result};
+
+/// The version that this program writes; `user_version` in the file.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Memory for pages.
+const PAGE_CACHE_KIB: u32 = 1_024;
+
+/// Prepared statements that are kept.
+const STATEMENTS_MAX: usize = 32;
+
+/// How long a statement waits for a lock. We never do; a backup program might hold one.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+const TABLES: &str = "
+CREATE TABLE dmarc(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain TEXT NOT NULL,
+    from_domain TEXT NOT NULL,
+    received INTEGER NOT NULL,
+    begins INTEGER NOT NULL,
+    ends INTEGER NOT NULL,
+    org_name TEXT NOT NULL,
+    report_id TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    feedback BLOB NOT NULL
+);
+CREATE UNIQUE INDEX dmarc_same ON dmarc(from_domain, domain, report_id, begins, ends);
+CREATE INDEX dmarc_domain ON dmarc(domain, ends, id);
+CREATE INDEX dmarc_ends ON dmarc(ends, id);
+CREATE INDEX dmarc_sender ON dmarc(from_domain, received);
+CREATE INDEX dmarc_received ON dmarc(received);
+CREATE TABLE tls(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain TEXT NOT NULL,
+    is_host INTEGER NOT NULL,
+    from_domain TEXT NOT NULL,
+    mail_from TEXT NOT NULL,
+    received INTEGER NOT NULL,
+    begins INTEGER NOT NULL,
+    ends INTEGER NOT NULL,
+    org_name TEXT NOT NULL,
+    report_id TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    report BLOB NOT NULL
+);
+CREATE UNIQUE INDEX tls_same ON tls(from_domain, domain, report_id, begins, ends);
+CREATE INDEX tls_domain ON tls(domain, ends, id);
+CREATE INDEX tls_ends ON tls(ends, id);
+CREATE INDEX tls_sender ON tls(from_domain, received);
+CREATE INDEX tls_received ON tls(received);
+CREATE TABLE evaluation(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    policy_domain TEXT NOT NULL,
+    evaluated INTEGER NOT NULL,
+    is_optional INTEGER NOT NULL,
+    interval_hours INTEGER NOT NULL,
+    addresses TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    record TEXT NOT NULL
+);
+CREATE INDEX evaluation_domain ON evaluation(policy_domain, evaluated, id);
+CREATE INDEX evaluation_evaluated ON evaluation(evaluated);
+CREATE TABLE usage(kind TEXT PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO usage VALUES('dmarc', 0, 0), ('tls', 0, 0), ('evaluation', 0, 0);
+CREATE TRIGGER dmarc_added AFTER INSERT ON dmarc BEGIN
+    UPDATE usage SET count = count + 1, bytes = bytes + length(new.feedback) WHERE kind = 'dmarc';
+END;
+CREATE TRIGGER dmarc_removed AFTER DELETE ON dmarc BEGIN
+    UPDATE usage SET count = count - 1, bytes = bytes - length(old.feedback) WHERE kind = 'dmarc';
+END;
+CREATE TRIGGER tls_added AFTER INSERT ON tls BEGIN
+    UPDATE usage SET count = count + 1, bytes = bytes + length(new.report) WHERE kind = 'tls';
+END;
+CREATE TRIGGER tls_removed AFTER DELETE ON tls BEGIN
+    UPDATE usage SET count = count - 1, bytes = bytes - length(old.report) WHERE kind = 'tls';
+END;
+CREATE TRIGGER evaluation_added AFTER INSERT ON evaluation BEGIN
+    UPDATE usage SET count = count + 1, bytes = bytes + length(new.record) WHERE kind = 'evaluation';
+END;
+CREATE TRIGGER evaluation_removed AFTER DELETE ON evaluation BEGIN
+    UPDATE usage SET count = count - 1, bytes = bytes - length(old.record) WHERE kind = 'evaluation';
+END;
+";
+
+/// Step n brings a database from version n to n + 1, in one transaction with the new version.
+///
+/// A released step is never changed: `tests/fixtures` keeps a database of every released version.
+const STEPS: &[fn(&Connection) -> rusqlite::Result<()>] = &[create_tables];
+
+fn create_tables(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(TABLES)
+}
+
+/// Opens the database, making and upgrading its tables as needed.
+pub(crate) fn open(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(LOCK_WAIT)?;
+    // Before the first table: it cannot be changed later without rewriting the file.
+    db.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;")?;
+    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(ReportDbError::Damaged { what: "no write-ahead log on this file system" });
+    }
+    // NORMAL, not FULL as for accounts: a power failure may cost the last reports and evaluations,
+    // never the file. The messages that the reports came in are in an account, and each message
+    // from outside would else cost one more sync.
+    db.execute_batch("PRAGMA synchronous = NORMAL;")?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    db.execute_batch(&format!(
+        "PRAGMA cache_size = -{PAGE_CACHE_KIB}; PRAGMA temp_store = MEMORY; \
+         PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; \
+         PRAGMA journal_size_limit = 16777216;"
+    ))?;
+    upgrade(&db)?;
+    Ok(db)
+}
+
+fn upgrade(db: &Connection) -> Result<()> {
+    let found: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > SCHEMA_VERSION {
+        return Err(ReportDbError::TooNew { found, known: SCHEMA_VERSION });
+    }
+    for (from, step) in STEPS.iter().enumerate().skip(found as usize) {
+        db.execute_batch("BEGIN IMMEDIATE")?;
+        let outcome = step(db)
+            .and_then(|()| db.pragma_update(None, "user_version", from + 1))
+            .and_then(|()| db.execute_batch("COMMIT"));
+        if let Err(error) = outcome {
+            let _ignored = db.execute_batch("ROLLBACK");
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_step_to_every_version() {
+        assert_eq!(STEPS.len(), SCHEMA_VERSION as usize);
+    }
+
+    #[test]
+    fn a_database_of_the_future_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("reports.db");
+        let db = open(&path).unwrap();
+        db.pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+        drop(db);
+        assert!(matches!(open(&path), Err(ReportDbError::TooNew { .. })));
+    }
+
+    #[test]
+    fn a_failed_step_leaves_the_old_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("reports.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE usage(x)").unwrap();
+        assert!(open(&path).is_err());
+        let db = Connection::open(&path).unwrap();
+        let tables: u32 =
+            db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+        assert_eq!(tables, 1);
+    }
+}

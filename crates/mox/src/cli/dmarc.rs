@@ -16,6 +16,7 @@ use mox_net::{SystemClock, SystemRng};
 
 use super::lookups::{address, dnssec, domain, line, look_up};
 use super::message_file::MessageFile;
+use super::parsereportmsg::ParseDmarc;
 use super::print;
 
 /// Whether messages are from whom they say, and what the owners of domains want if not: DMARC.
@@ -25,6 +26,7 @@ pub(super) enum Dmarc {
     Lookup(Lookup),
     Verify(Verify),
     Checkreportaddrs(CheckReportAddrs),
+    Parsereportmsg(ParseDmarc),
 }
 
 /// Look up the DMARC record that holds for a domain.
@@ -69,6 +71,7 @@ impl Dmarc {
                 look_up(async |resolver| lookup(resolver, &domain).await)??
             }
             Self::Verify(command) => command.look_up()?,
+            Self::Parsereportmsg(command) => return command.run(),
             Self::Checkreportaddrs(CheckReportAddrs { domain }) => {
                 look_up(async |resolver| check_report_addresses(resolver, &domain).await)??
             }

@@ -154,6 +154,8 @@ mod tests {
             "mox dmarc lookup domain",
             "mox dmarc verify remoteip mailfromaddress helodomain",
             "mox dmarc checkreportaddrs domain",
+            "mox dmarc parsereportmsg files",
+            "mox tlsrpt parsereportmsg files",
             "mox dnsbl check zone ip",
             "mox dnsbl checkhealth zone",
             "mox verifydata datadir",

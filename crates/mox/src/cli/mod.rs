@@ -19,6 +19,7 @@ mod loglevels;
 mod lookups;
 mod message_file;
 mod message_parse;
+mod parsereportmsg;
 mod rebuildsearch;
 mod retrain;
 mod serve;
@@ -104,6 +105,8 @@ enum Command {
     #[command(subcommand)]
     Dmarc(dmarc::Dmarc),
     #[command(subcommand)]
+    Tlsrpt(parsereportmsg::Tlsrpt),
+    #[command(subcommand)]
     Dnsbl(dnsbl::Dnsbl),
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
@@ -180,6 +183,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Spf(command) => command.run()?,
         Command::Dkim(command) => command.run(&global)?,
         Command::Dmarc(command) => command.run()?,
+        Command::Tlsrpt(command) => command.run()?,
         Command::Dnsbl(command) => command.run()?,
         Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Retrain(command) => command.run(&global)?,

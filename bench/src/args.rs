@@ -39,6 +39,8 @@ pub(crate) enum Group {
     Login,
     /// Start to greeting.
     Start,
+    /// Who sent a message: SPF, DKIM, DMARC, in this process.
+    Auth,
     /// Idle sessions: memory, and how soon they are told.
     Idle,
 }

@@ -8,6 +8,7 @@
 //! more than that the answer is the one they need.
 
 mod args;
+mod auth;
 mod child;
 mod crash;
 mod deliver;

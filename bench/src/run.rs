@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::args::{Args, Group};
 use crate::table::{Figure, Verdict};
-use crate::{complain, deliver, idle, login, mailbox, say, start, table};
+use crate::{auth, complain, deliver, idle, login, mailbox, say, start, table};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +49,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let sizes = if args.quick { QUICK } else { FULL };
     let mut figures = Vec::new();
     type Measure = fn(&Args, &Sizes) -> Result<Vec<Figure>>;
-    let groups: [(Group, &str, Measure); 4] = [
+    let groups: [(Group, &str, Measure); 5] = [
         (Group::Start, "start", start::measure),
         (Group::Idle, "idle sessions", idle::measure),
+        (Group::Auth, "authentication", auth::measure),
         (Group::Login, "logins", login::measure),
         (Group::Deliver, "delivery", |args, sizes| Ok(deliver::measure(args, sizes)?.0)),
     ];

@@ -27,7 +27,6 @@
 //!     slows_offenders: true,
 //!     has_starttls: false,
 //!     login_needs_tls: true,
-//!     rcpt_needs_tls: false,
 //!     second_rcpt_needs_verified_sender: true,
 //! };
 //! let mut session = Session::new(Arc::new(config), "id1", None);

@@ -83,8 +83,6 @@ pub struct Config {
     pub has_starttls: bool,
     /// Submission: no login without TLS. RFC 8314 §3.
     pub login_needs_tls: bool,
-    /// Delivery: no recipient without TLS.
-    pub rcpt_needs_tls: bool,
     /// Delivery: a second recipient only if the sender is verified (SPF), so that a failure for
     /// one of them can be reported to somebody who did send the message.
     pub second_rcpt_needs_verified_sender: bool,

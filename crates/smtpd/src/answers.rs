@@ -154,6 +154,8 @@ async fn rcpt(
     }
     let config = connection.smtpd.services.config.snapshot();
     let verdict = match resolve(&config, path, Rules::of(connection)) {
+        // Whoever may not speak without TLS is told nothing of who exists.
+        resolved if needs_tls(connection, &resolved) => Err(RcptRefusal::NeedsTls),
         Ok(Target::Account(target)) => match config.quota_bytes(&target.account) {
             Some(quota_bytes) => {
                 let transaction = connection.session.transaction();
@@ -175,6 +177,18 @@ async fn rcpt(
         tracing::info!(cid = connection.cid, rcpt = %path, ?refusal, "recipient refused");
     }
     Ok(verdict)
+}
+
+/// Whether mail for this recipient takes TLS that is not there. Reports of failing TLS come without.
+fn needs_tls(connection: &Connection, resolved: &Result<Target, RcptRefusal>) -> bool {
+    let takes_reports = match resolved {
+        Ok(Target::Account(target)) => target.reports.tls || target.reports.host_tls,
+        _ => false,
+    };
+    connection.port.kind == Service::Delivery
+        && connection.port.requires_tls
+        && connection.conn.tls().is_none()
+        && !takes_reports
 }
 
 /// Whether the account has room for as much as the client announced. It is asked early since after

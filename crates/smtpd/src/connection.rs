@@ -141,7 +141,6 @@ fn config(smtpd: &Smtpd, port: &Port) -> Config {
         slows_offenders: !smtpd.services.is_localserve,
         has_starttls: port.tls.is_some() && !port.is_tls_immediate,
         login_needs_tls: is_submission && port.requires_tls,
-        rcpt_needs_tls: !is_submission && port.requires_tls,
         // A message that some recipients get and some do not is reported to the sender by mail: it
         // must be certain that this is who sent it. There is nobody to verify on a localserve.
         second_rcpt_needs_verified_sender: !smtpd.services.is_localserve,

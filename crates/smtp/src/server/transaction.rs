@@ -67,9 +67,7 @@ impl Session {
         let is_delivery = self.config.service == Service::Delivery;
         let count = envelope.rcpts.len();
         let is_null = envelope.mail.reverse_path == ReversePath::Null;
-        let refusal = if is_delivery && self.config.rcpt_needs_tls && self.tls.is_none() {
-            Some(Reply::new(530, (7, 0), "say starttls first"))
-        } else if count >= RCPTS_MAX {
+        let refusal = if count >= RCPTS_MAX {
             // RFC 5321 §4.5.3.1.10.
             Some(Reply::new(452, (5, 3), "too many recipients"))
         } else if is_delivery && is_null && count > 0 {

@@ -56,6 +56,8 @@ pub enum RcptRefusal {
         /// Set in the configuration; must be printable ASCII.
         text: Option<String>,
     },
+    /// Delivery: this recipient takes no mail without TLS. RFC 3207 §4.
+    NeedsTls,
     /// Submission: mail for others is not sent from here.
     NoSending,
     /// The recipient's quota is used up, or would be by what the client announced.
@@ -77,6 +79,7 @@ impl From<&RcptRefusal> for Reply {
                 let text = text.as_deref().unwrap_or("not accepting mail for this address");
                 Self::new(code, enhanced, text)
             }
+            RcptRefusal::NeedsTls => Self::new(530, (7, 0), "say starttls first"),
             RcptRefusal::NoSending => {
                 Self::new(550, (7, 1), "this server does not send mail to other servers")
             }

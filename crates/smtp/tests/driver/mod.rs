@@ -58,7 +58,6 @@ pub(crate) fn config(service: Service) -> Config {
         slows_offenders: true,
         has_starttls: true,
         login_needs_tls: true,
-        rcpt_needs_tls: false,
         second_rcpt_needs_verified_sender: false,
     }
 }
@@ -311,6 +310,7 @@ pub(crate) fn answer(question: &Question, words: &str) -> Answer {
             "unknown" => Err(RcptRefusal::UnknownAddress),
             "disabled" => Err(RcptRefusal::DomainDisabled),
             "no-sending" => Err(RcptRefusal::NoSending),
+            "needs-tls" => Err(RcptRefusal::NeedsTls),
             other => panic!("rcpt {other}"),
         }),
         Question::Decide { .. } => {

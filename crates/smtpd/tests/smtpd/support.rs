@@ -27,6 +27,10 @@ const MOX_CONF: &str = "DataDir: data\nLogLevel: info\nHostname: mail.example.or
 const DOMAINS_CONF: &str = "Domains:\n\
 \texample.org:
 \t\tLocalpartCatchallSeparator: +
+\t\tTLSRPT:
+\t\t\tLocalpart: tls-reports
+\t\t\tAccount: mjl
+\t\t\tMailbox: TLSRPT
 \t\tAliases:
 \t\t\tteam:
 \t\t\t\tAddresses:

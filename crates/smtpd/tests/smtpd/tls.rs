@@ -66,6 +66,8 @@ async fn starttls_starts_anew() {
         .dialogue(
             "MAIL FROM:<a@client.example> => 250
              RCPT TO:<mjl@example.org> => 530 5.7.0
+             RCPT TO:<nobody@example.org> => 530 5.7.0
+             RCPT TO:<tls-reports@example.org> => 250
              STARTTLS => 220 2.0.0",
         )
         .await;

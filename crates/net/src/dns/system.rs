@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mox_base::{Clock, Rng};
-use mox_dns::{Name, Pending, RecordType, Resolver};
+use mox_dns::{Answer, DnsError, Name, Pending, RecordType, Resolver, Trouble};
 use tokio::sync::OnceCell;
 
-use super::{CacheCounts, Cached, ResolvConf, StubAd};
+use super::stub::within;
+use super::{CacheCounts, Cached, LOOKUP_WAIT, ResolvConf, StubAd, TrustAnchor, Validating};
 use crate::blocking;
 
 /// Where the system keeps its settings.
@@ -24,6 +25,22 @@ const RESOLV_CONF_BYTES_MAX: u64 = 65_536;
 pub struct SystemOptions {
     /// Which servers are asked.
     pub servers: Servers,
+    /// Who checks signatures.
+    pub checks: Checks,
+    /// The keys of the root zone, if they are not those of the internet.
+    pub anchors: Option<Vec<TrustAnchor>>,
+}
+
+/// Who checks the signatures of DNSSEC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Checks {
+    /// The servers that are trusted, if the first question shows that they do it, else we.
+    #[default]
+    Automatic,
+    /// The servers, as far as they are trusted: [`StubAd`]. If they do not, nothing is secure.
+    Servers,
+    /// We, whatever the servers say: [`Validating`].
+    Own,
 }
 
 /// Which servers are asked.
@@ -37,9 +54,10 @@ pub enum Servers {
 }
 
 impl Default for SystemOptions {
-    /// The servers of the system.
+    /// The servers of the system, and whoever can check signatures.
     fn default() -> Self {
-        Self { servers: Servers::File(RESOLV_CONF.into()) }
+        let servers = Servers::File(RESOLV_CONF.into());
+        Self { servers, checks: Checks::Automatic, anchors: None }
     }
 }
 
@@ -61,7 +79,7 @@ impl SystemResolver {
     /// One that has not read its settings yet.
     #[must_use]
     pub fn new(options: SystemOptions, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
-        let lazy = Lazy { options, rng, chosen: OnceCell::new() };
+        let lazy = Lazy { options, clock: Arc::clone(&clock), rng, chosen: OnceCell::new() };
         Self { cached: Cached::new(lazy, clock) }
     }
 
@@ -81,19 +99,58 @@ impl Resolver for SystemResolver {
 /// The resolver that is made of the settings when it is needed.
 struct Lazy {
     options: SystemOptions,
+    clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    chosen: OnceCell<StubAd>,
+    chosen: OnceCell<Box<dyn Resolver>>,
 }
 
 impl Lazy {
-    async fn chosen(&self) -> &StubAd {
-        self.chosen.get_or_init(|| self.choose()).await
+    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Answer, DnsError> {
+        self.chosen.get_or_try_init(|| self.choose()).await?.lookup(name, kind).await
     }
 
-    async fn choose(&self) -> StubAd {
+    /// Finds out who can check signatures.
+    ///
+    /// Fails if a server that may be trusted cannot be asked now: what it can do is not known, and
+    /// the next question finds out.
+    async fn choose(&self) -> Result<Box<dyn Resolver>, DnsError> {
         let conf = self.conf().await;
-        tracing::info!(servers = ?conf.servers, trust_ad = conf.trust_ad, "DNS servers");
-        StubAd::new(conf, Arc::clone(&self.rng))
+        match self.options.checks {
+            Checks::Servers => return Ok(self.stub(conf)),
+            Checks::Own => return Ok(self.validating(conf).await),
+            Checks::Automatic => {}
+        }
+        let Some(trusted) = conf.clone().trusted() else { return Ok(self.validating(conf).await) };
+        let stub = StubAd::new(trusted.clone(), Arc::clone(&self.rng));
+        // The root zone is signed, so whoever checks says so. RFC 4035 §3.2.3.
+        match stub.lookup(&Name::root(), RecordType::Ns).await {
+            Ok(answer) if answer.security.is_secure() => Ok(self.stub(trusted)),
+            Err(error @ DnsError::Temporary(Trouble::Timeout | Trouble::Unreachable)) => Err(error),
+            _ => Ok(self.validating(conf).await),
+        }
+    }
+
+    fn stub(&self, conf: ResolvConf) -> Box<dyn Resolver> {
+        tracing::info!(servers = ?conf.servers, "DNS servers; those that are trusted check DNSSEC");
+        Box::new(StubAd::new(conf, Arc::clone(&self.rng)))
+    }
+
+    async fn validating(&self, conf: ResolvConf) -> Box<dyn Resolver> {
+        tracing::info!(servers = ?conf.servers, "DNS servers; DNSSEC is checked here");
+        let (clock, rng) = (Arc::clone(&self.clock), Arc::clone(&self.rng));
+        let validating = match &self.options.anchors {
+            Some(anchors) => Validating::with_anchors(conf, clock, rng, anchors),
+            None => Validating::new(conf, clock, rng),
+        };
+        // To look it up is not needed, but nothing else will be found if this is not.
+        if validating.lookup(&Name::root(), RecordType::Ns).await == Err(DnsError::Bogus) {
+            tracing::error!(
+                "the DNS servers do not pass on what DNSSEC needs, or somebody changes their \
+                 answers: nothing in signed zones can be looked up. Run a resolver that validates \
+                 on this machine, such as unbound, and name it in /etc/resolv.conf"
+            );
+        }
+        Box::new(validating)
     }
 
     async fn conf(&self) -> ResolvConf {
@@ -115,7 +172,8 @@ impl Lazy {
 
 impl Resolver for Lazy {
     fn lookup<'a>(&'a self, name: &'a Name, kind: RecordType) -> Pending<'a> {
-        Box::pin(async move { self.chosen().await.lookup(name, kind).await })
+        // To find out who checks may take as long as a lookup: all of it together may not.
+        Box::pin(within(LOOKUP_WAIT, self.ask(name, kind)))
     }
 }
 
@@ -128,42 +186,123 @@ fn read(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
+    use hickory_proto::op::{Message, ResponseCode};
     use hickory_proto::rr::RData;
     use hickory_proto::rr::rdata::A;
     use mox_dns::{Lookups as _, Security};
     use mox_testkit::{ManualClock, TestRng};
 
     use super::*;
-    use crate::dns::scripted::{Scripted, with};
+    use crate::dns::lab::{Lab, Signing};
+    use crate::dns::scripted::{Scripted, empty};
 
-    fn resolver(servers: Servers) -> SystemResolver {
+    fn lab(vouches: bool) -> Lab {
+        let mut lab = Lab::new();
+        for (origin, signing) in [("signed.", Signing::Good), ("expired.", Signing::Expired)] {
+            lab.zone(origin, signing);
+            lab.add(&format!("a.{origin}"), RData::A(A::new(192, 0, 2, 1)));
+        }
+        lab.vouches = vouches;
+        lab
+    }
+
+    fn resolver(server: &Scripted, checks: Checks, anchor: TrustAnchor) -> SystemResolver {
+        let conf = ResolvConf { servers: vec![server.addr], ..ResolvConf::default() };
+        let options =
+            SystemOptions { servers: Servers::Given(conf), checks, anchors: Some(vec![anchor]) };
         let (clock, rng) = (Arc::new(ManualClock::default()), Arc::new(TestRng::new(1)));
-        SystemResolver::new(SystemOptions { servers }, clock, rng)
+        SystemResolver::new(options, clock, rng)
+    }
+
+    async fn ask(resolver: &SystemResolver, name: &str) -> Result<Security, DnsError> {
+        let name = Name::parse(name).unwrap();
+        resolver.ipv4(&name).await.map(|found| found.security)
+    }
+
+    const SECURE: Result<Security, DnsError> = Ok(Security::Secure);
+    const BOGUS: Result<Security, DnsError> = Err(DnsError::Bogus);
+
+    /// Asks a server that vouches for all it says, or for nothing, for a name whose signatures are
+    /// valid and one whose are not.
+    async fn check(vouches: bool, checks: Checks, want: [Result<Security, DnsError>; 2]) {
+        let lab = lab(vouches);
+        let anchor = lab.anchor();
+        let server = lab.serve().await;
+        let resolver = resolver(&server, checks, anchor);
+        let got = [ask(&resolver, "a.signed").await, ask(&resolver, "a.expired").await];
+        assert_eq!(got, want, "{vouches} {checks:?}");
+    }
+
+    /// RFC 4035 §4.9.3.
+    #[tokio::test]
+    async fn whoever_can_check_signatures_does() {
+        check(true, Checks::Automatic, [SECURE, SECURE]).await;
+        check(false, Checks::Automatic, [SECURE, BOGUS]).await;
+        let insecure = Ok(Security::Insecure);
+        check(false, Checks::Servers, [insecure.clone(), insecure]).await;
+        check(true, Checks::Own, [SECURE, BOGUS]).await;
     }
 
     #[tokio::test]
-    async fn questions_reach_the_servers_given_once() {
-        let address = RData::A(A(Ipv4Addr::new(192, 0, 2, 1)));
-        let server = Scripted::answering(move |question| {
-            let mut answer = with(question, &[("a.example.", 60, address.clone())]);
-            answer.metadata.authentic_data = true;
-            answer
-        });
-        let server = server.await;
-        let conf = ResolvConf { servers: vec![server.addr], ..ResolvConf::default() };
-        let resolver = resolver(Servers::Given(conf));
+    async fn nothing_is_asked_before_there_is_a_question_and_that_once() {
+        let lab = lab(true);
+        let anchor = lab.anchor();
+        let server = lab.serve().await;
+        let resolver = resolver(&server, Checks::Automatic, anchor);
+        tokio::task::yield_now().await;
         assert_eq!(server.asked(), 0);
-        let name = Name::parse("a.example").unwrap();
         for _ in 0..2 {
-            let found = resolver.ipv4(&name).await.unwrap();
-            assert_eq!(found.records, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
-            assert_eq!(found.security, Security::Secure);
+            assert_eq!(ask(&resolver, "a.signed").await, SECURE);
         }
-        assert_eq!(server.asked(), 1);
+        // One to find out who checks.
+        assert_eq!(server.asked(), 2);
         let counts = resolver.counts();
         assert_eq!((counts.asked, counts.hits, counts.found), (1, 1, 1));
+    }
+
+    /// A server that starts later than we do is found out about later.
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_found_out_yet_is_not_decided() {
+        let lab = lab(true);
+        let anchor = lab.anchor();
+        let is_up = Arc::new(AtomicBool::new(false));
+        let up = Arc::clone(&is_up);
+        let meddle = move |_: &Lab, answer: &mut Message| {
+            if !up.load(Ordering::Relaxed) {
+                // With another number it is no answer at all.
+                answer.metadata.id = answer.metadata.id.wrapping_add(1);
+            }
+        };
+        let server = lab.serve_with(meddle).await;
+        let resolver = resolver(&server, Checks::Automatic, anchor);
+        let timeout = Err(DnsError::Temporary(Trouble::Timeout));
+        let started = tokio::time::Instant::now();
+        let names = ["a.signed", "b.signed", "c.signed"];
+        for got in futures_util::future::join_all(names.map(|name| ask(&resolver, name))).await {
+            assert_eq!(got, timeout);
+        }
+        assert!(started.elapsed() <= LOOKUP_WAIT, "{:?}", started.elapsed());
+        is_up.store(true, Ordering::Relaxed);
+        // What failed is kept for a moment; this was not asked.
+        assert_eq!(ask(&resolver, "a.expired").await, SECURE);
+    }
+
+    /// A server that does not know the root zone does not check.
+    #[tokio::test]
+    async fn servers_that_refuse_to_tell_are_not_trusted() {
+        let lab = lab(true);
+        let anchor = lab.anchor();
+        let meddle = |_: &Lab, answer: &mut Message| {
+            if answer.queries[0].query_type == hickory_proto::rr::RecordType::NS {
+                *answer = empty(answer, ResponseCode::Refused);
+            }
+        };
+        let server = lab.serve_with(meddle).await;
+        let resolver = resolver(&server, Checks::Automatic, anchor);
+        assert_eq!(ask(&resolver, "a.signed").await, SECURE);
+        assert_eq!(ask(&resolver, "a.expired").await, BOGUS);
     }
 
     #[tokio::test]
@@ -171,9 +310,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("resolv.conf");
         let conf = async |path: &Path| {
-            let (options, rng) = (Servers::File(path.into()), Arc::new(TestRng::new(1)));
-            let options = SystemOptions { servers: options };
-            Lazy { options, rng, chosen: OnceCell::new() }.conf().await
+            let options =
+                SystemOptions { servers: Servers::File(path.into()), ..SystemOptions::default() };
+            let (clock, rng) = (Arc::new(ManualClock::default()), Arc::new(TestRng::new(1)));
+            Lazy { options, clock, rng, chosen: OnceCell::new() }.conf().await
         };
         assert_eq!(conf(&path).await, ResolvConf::default());
         assert_eq!(conf(dir.path()).await, ResolvConf::default());

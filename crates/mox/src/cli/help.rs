@@ -156,6 +156,7 @@ mod tests {
             "mox dmarc checkreportaddrs domain",
             "mox dmarc parsereportmsg files",
             "mox tlsrpt parsereportmsg files",
+            "mox dns lookup type name",
             "mox dnsbl check zone ip",
             "mox dnsbl checkhealth zone",
             "mox verifydata datadir",

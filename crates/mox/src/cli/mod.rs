@@ -11,6 +11,7 @@ mod deliver;
 mod dkim;
 mod dkim_sign;
 mod dmarc;
+mod dns;
 mod dnsbl;
 mod flags;
 mod help;
@@ -107,6 +108,8 @@ enum Command {
     #[command(subcommand)]
     Tlsrpt(parsereportmsg::Tlsrpt),
     #[command(subcommand)]
+    Dns(dns::Dns),
+    #[command(subcommand)]
     Dnsbl(dnsbl::Dnsbl),
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
@@ -184,6 +187,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Dkim(command) => command.run(&global)?,
         Command::Dmarc(command) => command.run()?,
         Command::Tlsrpt(command) => command.run()?,
+        Command::Dns(command) => command.run()?,
         Command::Dnsbl(command) => command.run()?,
         Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Retrain(command) => command.run(&global)?,

@@ -27,6 +27,7 @@ fn results_go_to_standard_output() {
     check(&["config", "describe-domains"], 0, "Destinations:", "");
     check(&["-loglevel", "debug", "version"], 0, "mox 0.", "");
     check(&["spf", "parse", "V=spf1 MX -all"], 0, "v=spf1 mx -all\n", "");
+    check(&["help", "dns", "lookup"], 0, "with dnssec", "");
     check(&["help", "dnsbl", "checkhealth"], 0, "127.0.0.2", "");
 }
 
@@ -41,6 +42,8 @@ fn what_is_not_understood_is_two() {
     check(&["--loglevel", "loud", "version"], 2, "", "known are");
     check(&["localserve", "--port-base", "64543"], 2, "", "64543");
     check(&["spf", "check", "a.example", "localhost"], 2, "", "localhost");
+    check(&["dns", "lookup", "soa", "a.example"], 2, "", "'soa'");
+    check(&["dns", "lookup", "a", "a..b"], 2, "", "'a..b'");
     check(&["dnsbl", "check", "a b", "127.0.0.1"], 2, "", "'a b'");
     check(&["dmarc"], 2, "", "mox dmarc verify");
 }

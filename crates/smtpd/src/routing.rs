@@ -101,13 +101,17 @@ pub(crate) struct Copy {
     pub(crate) rcpt: ForwardPath,
 }
 
+/// The places of copies. Shared, since an alias has as many as members, and may be there in a thousand
+/// spellings.
+type Places = Result<Arc<[usize]>, DataRefusal>;
+
 /// All copies of a message, and which of them each recipient stands for.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Routes {
     pub(crate) copies: Vec<Copy>,
     /// For each recipient the places of its copies, or why there are none. It may stand for none, if
     /// all members of an alias have theirs anyway.
-    pub(crate) rcpts: Vec<Result<Vec<usize>, DataRefusal>>,
+    pub(crate) rcpts: Vec<Places>,
     /// Members of aliases that get no copy, though others do.
     pub(crate) left_out: Vec<LeftOut>,
 }
@@ -141,6 +145,7 @@ pub(crate) fn routes(
     let mut routes = Routes::default();
     let mut direct: HashMap<&ForwardPath, usize> = HashMap::new();
     let mut members: HashMap<Address, usize> = HashMap::new();
+    let mut expanded: HashMap<Address, Places> = HashMap::new();
     for (rcpt, target) in rcpts.iter().zip(targets) {
         let Routes { copies, left_out, .. } = &mut routes;
         let mut push = |copy: Copy| {
@@ -148,20 +153,26 @@ pub(crate) fn routes(
             copies.len() - 1
         };
         let places = match target {
-            Ok(Target::Account(target)) => Ok(vec![*direct.entry(rcpt).or_insert_with(|| {
-                let AccountTarget { account, destination, .. } = target;
-                let address = mailbox(rcpt, hostname);
-                push(Copy { account, destination, address, rcpt: rcpt.clone() })
-            })]),
-            Ok(Target::Alias(alias)) => may_post(&alias, author)
-                .and_then(|()| receivers(config, &alias, has_it, left_out))
-                .map(|receivers| {
+            Ok(Target::Account(target)) => {
+                Ok(Arc::from([*direct.entry(rcpt).or_insert_with(|| {
+                    let AccountTarget { account, destination, .. } = target;
+                    let address = mailbox(rcpt, hostname);
+                    push(Copy { account, destination, address, rcpt: rcpt.clone() })
+                })]))
+            }
+            Ok(Target::Alias(alias)) => match expanded.get(&alias.address) {
+                Some(places) => places.clone(),
+                None => {
                     let place = |member: &AliasMember| {
                         let entry = members.entry(member.address.clone());
                         *entry.or_insert_with(|| push(Copy::of_member(member, rcpt)))
                     };
-                    receivers.into_iter().map(place).collect()
-                }),
+                    let places = may_post(&alias, author)
+                        .and_then(|()| receivers(config, &alias, has_it, left_out))
+                        .map(|receivers| receivers.into_iter().map(place).collect());
+                    expanded.entry(alias.address.clone()).or_insert(places).clone()
+                }
+            },
             Err(refusal) => Err(refused(&refusal)),
         };
         routes.rcpts.push(places);

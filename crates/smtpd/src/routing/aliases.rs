@@ -9,7 +9,7 @@ use mox_config::{AliasMember, AliasTarget, Config};
 use mox_smtp::Reply;
 use mox_smtp::server::{DataRefusal, RcptRefusal};
 
-use super::{Routes, closed, refused};
+use super::{Places, Routes, closed, refused};
 
 /// Who a message is from, as far as aliases ask.
 #[derive(Clone, Copy, Debug)]
@@ -133,16 +133,11 @@ impl Routes {
         &self,
         outcomes: &[Result<(), DataRefusal>],
     ) -> Vec<Result<(), DataRefusal>> {
-        let one = |rcpt: &Result<Vec<usize>, DataRefusal>| {
+        let one = |rcpt: &Places| {
             let places = rcpt.as_ref().map_err(Clone::clone)?;
-            let mut failures = Vec::new();
-            for place in places {
-                match &outcomes[*place] {
-                    Ok(()) => return Ok(()),
-                    Err(refusal) => failures.push(refusal),
-                }
-            }
-            failures.first().map_or(Ok(()), |first| Err((*first).clone()))
+            let is_served = places.iter().any(|place| outcomes[*place].is_ok());
+            let first = places.first().filter(|_| !is_served);
+            first.map_or(Ok(()), |place| outcomes[*place].clone())
         };
         self.rcpts.iter().map(one).collect()
     }

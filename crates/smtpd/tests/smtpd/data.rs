@@ -51,6 +51,8 @@ async fn data_is_stored_as_it_was_meant() {
         ("A: b\r\n\r\nx\n.\r\nQUIT\r\n.\r\n", "500 5.5.2", None),
         ("A: b\r\n\r\nx\r\n.\nQUIT\r\n.\r\n", "500 5.5.2", None),
         ("A: b\r\rx\r\n.\r\n", "500 5.5.2", None),
+        ("A: b\r\n\r\nx\r.\r\r\n.\r\n", "500 5.5.2", None),
+        ("A: b\r\n\r\nx\n.\r\r\n.\r\n", "500 5.5.2", None),
     ];
     for (data, want, stored) in cases {
         check(&fixture, data, want, *stored).await;
@@ -64,7 +66,8 @@ async fn a_smuggled_command_is_data_and_the_connection_goes_on_slowly() {
     let mut client = start(&fixture).await;
     let smuggled = b"A: b\r\n\r\nx\n.\r\nMAIL FROM:<evil@client.example>\r\n.\r\nNOOP\r\n";
     client.send(smuggled).await;
-    assert!(client.reply().await.starts_with("500 5.5.2"));
+    let reply = client.reply().await;
+    assert!(reply.starts_with("500 5.5.2") && reply.contains("smuggling"), "{reply}");
     assert!(client.reply().await.starts_with("250 2.0.0"), "only NOOP is a command");
     let before = tokio::time::Instant::now();
     client.check("MAIL FROM:<a@client.example>", "250").await;

@@ -1,6 +1,7 @@
 //! Tables of who may write, who gets a copy, and what the sender hears.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use mox_base::Domain;
 use mox_smtp::server::Service;
@@ -260,7 +261,7 @@ fn copy(config: &Config, address: &str) -> crate::routing::Copy {
 fn check_granted(rcpts: &[&[usize]], accepted: &[usize], want: &[usize]) {
     let config = config();
     let copies = vec![copy(&config, "ann@example.org"); 4];
-    let rcpts = rcpts.iter().map(|places| Ok(places.to_vec())).collect();
+    let rcpts = rcpts.iter().map(|places| Ok(Arc::from(*places))).collect();
     let routes = Routes { copies, rcpts, left_out: Vec::new() };
     let granted = routes.granted(|place| accepted.contains(&place));
     let got: Vec<usize> = (0..4).filter(|place| granted[*place]).collect();
@@ -299,8 +300,10 @@ fn an_alias_is_served_if_a_member_is() {
     check(&[Err(DataRefusal::OverQuota), policy(451, (3, 0))], "452 4.2.2");
     check(&[policy(550, (7, 26)), Err(DataRefusal::Unavailable)], "550 5.7.26");
     // A recipient that has no copy keeps its error.
-    let routes =
-        Routes { rcpts: vec![Err(DataRefusal::UnknownAddress), Ok(vec![0])], ..Routes::default() };
+    let routes = Routes {
+        rcpts: vec![Err(DataRefusal::UnknownAddress), Ok(Arc::from([0]))],
+        ..Routes::default()
+    };
     let got = routes.results(&[Ok(())]);
     assert_eq!(got, [Err(DataRefusal::UnknownAddress), Ok(())]);
 }
@@ -319,4 +322,11 @@ fn copies_are_bounded_by_the_members() {
     let got = routes(&config, &hostname, &rcpts, author, rules);
     assert_eq!(got.copies.len(), 2);
     assert_eq!(got.rcpts.len(), rcpts.len());
+    // Nor is it told a thousand times who gets none.
+    let rcpts: Vec<ForwardPath> =
+        (0..1_000).map(|n| path(&format!("mixed+{n}@example.org"))).collect();
+    let got = routes(&config, &hostname, &rcpts, author, rules);
+    let left_out: Vec<String> = got.left_out.iter().map(|(member, _)| member.to_string()).collect();
+    assert_eq!(left_out, ["gone@example.org", "old@off.example"]);
+    assert!(got.rcpts.iter().all(|places| matches!(places, Ok(places) if **places == [0])));
 }

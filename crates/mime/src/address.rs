@@ -27,6 +27,15 @@ impl EnvelopeAddress {
     pub fn is_group_marker(&self) -> bool {
         self.host.is_none()
     }
+
+    /// The address, if it is a valid one.
+    #[must_use]
+    pub fn address(&self) -> Option<Address> {
+        let text = |bytes: Option<&[u8]>| std::str::from_utf8(bytes?).ok().map(str::to_owned);
+        let localpart = Localpart::from_decoded(&text(self.mailbox.as_deref())?).ok()?;
+        let domain = Domain::parse(&text(self.host.as_deref())?).ok()?;
+        Some(Address { localpart, domain })
+    }
 }
 
 /// An address of a header, decoded.
@@ -309,14 +318,7 @@ pub fn decode_addresses(list: &[EnvelopeAddress]) -> Vec<NamedAddress> {
 
 fn decode_address(item: &EnvelopeAddress) -> NamedAddress {
     let name = item.name.as_deref().map(decode_header).unwrap_or_default();
-    NamedAddress { name, address: address_of(item) }
-}
-
-fn address_of(item: &EnvelopeAddress) -> Option<Address> {
-    let text = |bytes: Option<&[u8]>| std::str::from_utf8(bytes?).ok().map(str::to_owned);
-    let localpart = Localpart::from_decoded(&text(item.mailbox.as_deref())?).ok()?;
-    let domain = Domain::parse(&text(item.host.as_deref())?).ok()?;
-    Some(Address { localpart, domain })
+    NamedAddress { name, address: item.address() }
 }
 
 /// Why the author of a message cannot be told from its header.
@@ -370,7 +372,7 @@ pub fn from_address(section: &[u8]) -> Result<Address, FromError> {
     if !list.is_whole || has_bare_control(field.value) {
         return Err(FromError::BadAddress);
     }
-    address_of(first).ok_or(FromError::BadAddress)
+    first.address().ok_or(FromError::BadAddress)
 }
 
 /// Whether there are control characters that neither fold a line nor indent it.

@@ -121,6 +121,8 @@ fn smtp_port(endpoint: Endpoint) -> mox_smtpd::Port {
         is_tls_immediate: endpoint.service.is_tls_immediate(),
         requires_tls,
         message_bytes_max: settings.message_bytes_max(),
+        blocklists: settings.smtp.dnsbls.iter().map(|zone| zone.0.clone()).collect(),
+        first_time_delay: settings.first_time_sender_delay(),
         hostname: endpoint.hostname,
     }
 }

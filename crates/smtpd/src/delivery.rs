@@ -3,34 +3,31 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use mox_base::{Address, DateTime, Flags, MailboxName, UnixSeconds};
+use mox_base::{Address, DateTime, UnixSeconds};
 use mox_config::{Config, LookupError};
 use mox_mime::{HEADER_BYTES_MAX, Limits};
 use mox_net::blocking;
 use mox_smtp::server::{DataRefusal, Envelope, Service};
 use mox_smtp::simulate::Stage;
 use mox_smtp::submission::{SubmissionError, check_header, missing_fields};
-use mox_smtp::trace::{Received, delivered_to_field, return_path_field};
-use mox_smtp::{DataReport, ForwardPath, ReversePath};
-use mox_store::{Added, NewMessage, Pending, Store, StoreError};
+use mox_smtp::{DataReport, ReversePath};
 
 use crate::answers::simulate;
 use crate::connection::{Connection, End};
+use crate::decision::{Case, Judgement, judge};
 use crate::facts::{Circumstances, Facts, Sender, Subject, gather};
-use crate::routing::{Author, Copy, Routes, Rules, Standing, routes};
+use crate::header;
+use crate::post::{Postmark, keep_refused, store_copies};
+use crate::routing::{Author, Rules, Standing, routes};
 use crate::spool::Spool;
-use crate::{header, refusal};
-
-/// Copies of one message that are prepared and stored at the same time: what one transaction may
-/// hold in memory, and the share that it may take of the disk.
-pub const COPIES_AT_ONCE_MAX: usize = 16;
 
 /// The account that gets everything on a server for developers.
 pub const LOCALSERVE_ACCOUNT: &str = "mox";
 
 /// The result for one recipient.
-type Outcome = Result<(), DataRefusal>;
+pub(crate) type Outcome = Result<(), DataRefusal>;
 
 /// A message that was looked into.
 struct Message {
@@ -42,23 +39,6 @@ struct Message {
     facts: Option<Facts>,
     /// Whether it needs SMTPUTF8. RFC 6531 §3.
     needs_utf8: bool,
-}
-
-/// What was decided for one copy by itself.
-struct Judgement {
-    /// Where it goes, or would go.
-    mailbox: MailboxName,
-    /// `None`: it is taken.
-    refusal: Option<DataRefusal>,
-}
-
-/// Decides for one copy.
-///
-/// The one place for judging a message: what DNS, SPF, DKIM and DMARC say, rules of the account,
-/// its history with the sender, the junk filter. Now all is accepted, and goes to the mailbox of its
-/// destination.
-fn decide(copy: &Copy) -> Judgement {
-    Judgement { mailbox: copy.destination.mailbox(), refusal: None }
 }
 
 /// Delivers the message in the spool. Returns the result for each recipient; what is said to be
@@ -105,7 +85,33 @@ pub(crate) async fn deliver(
             *rcpt = Err(DataRefusal::Simulated(code));
         }
     }
-    let outcomes = store_copies(connection, envelope, message, &routes, now).await;
+    let Message { spool, header, facts, needs_utf8, .. } = message;
+    let (mut spool, mut judgements) = match facts.as_ref().filter(|_| !is_localserve) {
+        Some(facts) => {
+            let fields_bytes = facts.fields(hostname, now, &[], needs_utf8).len() as u64;
+            let size_bytes = report.size_bytes.saturating_add(fields_bytes);
+            let case = Case { facts, envelope, header: &header, size_bytes, now };
+            Box::pin(judge(connection, &config, case, &routes.copies, spool)).await
+        }
+        None => (spool, routes.copies.iter().map(Judgement::unjudged).collect()),
+    };
+    let granted = routes.granted(|place| judgements[place].refusal.is_none());
+    let mut wait = Duration::ZERO;
+    for (judgement, _) in judgements.iter_mut().zip(&granted).filter(|(_, granted)| **granted) {
+        judgement.grant();
+        wait = wait.max(judgement.wait());
+    }
+    if !wait.is_zero() {
+        tracing::info!(cid = connection.cid, ?wait, "first message of a sender waits");
+        connection.pause(wait).await?;
+    }
+    let (connection, facts) = (&*connection, facts.as_ref());
+    let message_id = header::message_id(&header);
+    let post = Postmark { connection, envelope, facts, message_id, needs_utf8, now };
+    let copies: Vec<_> = routes.copies.iter().zip(judgements).collect();
+    let (back, outcomes) = store_copies(&post, &copies, &granted, spool).await;
+    spool = back;
+    keep_refused(&post, &config, &copies, &granted, spool).await;
     Ok(routes.results(&outcomes))
 }
 
@@ -228,164 +234,6 @@ async fn complete(
         blocking(move || spool.with_head(old_bytes, &head, &dir).map(|spool| (spool, head)));
     let (spool, header) = replaced.await.map_err(|error| unreadable(connection.cid, &error))?;
     Ok(Message { spool, header, from, facts: None, needs_utf8 })
-}
-
-/// A copy ready for its account.
-struct Parcel {
-    account: Arc<str>,
-    mailbox: MailboxName,
-    prefix: String,
-    envelope: mox_store::Envelope,
-}
-
-/// Stores all copies, some at a time, and returns what became of each.
-async fn store_copies(
-    connection: &Connection,
-    envelope: &Envelope,
-    message: Message,
-    routes: &Routes,
-    now: UnixSeconds,
-) -> Vec<Outcome> {
-    let judgements: Vec<Judgement> = routes.copies.iter().map(decide).collect();
-    let granted = routes.granted(|place| judgements[place].refusal.is_none());
-    let wanted: Vec<usize> = (0..granted.len()).filter(|place| granted[*place]).collect();
-    let refusal = |judgement: &Judgement| judgement.refusal.clone();
-    let mut outcomes: Vec<Outcome> = judgements
-        .iter()
-        .map(|judgement| Err(refusal(judgement).unwrap_or(DataRefusal::Unavailable)))
-        .collect();
-    let mut spool = message.spool;
-    let mut has_stored = false;
-    let (needs_utf8, facts) = (message.needs_utf8, message.facts.as_ref());
-    let post = Postmark { connection, envelope, facts, needs_utf8, now };
-    for group in wanted.chunks(COPIES_AT_ONCE_MAX) {
-        let parcel =
-            |place: &usize| post.parcel(&routes.copies[*place], judgements[*place].mailbox.clone());
-        let parcels: Vec<Parcel> = group.iter().map(parcel).collect();
-        let store = connection.smtpd.services.store.clone();
-        let queue = move || queue(&store, spool, parcels, now, has_stored);
-        let (back, queued) = blocking(queue).await;
-        spool = back;
-        match queued {
-            Ok(pending) => {
-                has_stored = true;
-                for (&place, pending) in group.iter().zip(pending) {
-                    let outcome = match pending {
-                        Ok(pending) => pending.await.map(|_| ()),
-                        Err(error) => Err(error),
-                    };
-                    outcomes[place] = outcome
-                        .map_err(|error| not_stored(connection.cid, &routes.copies[place], &error));
-                }
-            }
-            // Nobody has the message, so that everybody's share can be tried again.
-            Err(error) => {
-                tracing::error!(cid = connection.cid, %error, "preparing a message");
-                return vec![Err(refusal::store(&error)); routes.copies.len()];
-            }
-        }
-    }
-    outcomes
-}
-
-fn not_stored(cid: u64, copy: &Copy, error: &StoreError) -> DataRefusal {
-    tracing::error!(cid, account = %copy.account, rcpt = %copy.rcpt, %error, "storing a message");
-    refusal::store(error)
-}
-
-type Queued = Result<Vec<Result<Pending<Added>, StoreError>>, StoreError>;
-
-/// Prepares all parcels, and only then queues the first of them: what keeps one from being
-/// prepared, such as a full disk, is found before any account has the message.
-///
-/// Fails as a whole unless others have it already. Blocks.
-fn queue(
-    store: &Store,
-    mut spool: Spool,
-    parcels: Vec<Parcel>,
-    now: UnixSeconds,
-    has_stored: bool,
-) -> (Spool, Queued) {
-    let mut staged = Vec::with_capacity(parcels.len());
-    for parcel in parcels {
-        let content = store.account(&parcel.account).and_then(|account| {
-            let content = account.stage(parcel.prefix.into_bytes(), spool.reader()?)?;
-            Ok((account, content))
-        });
-        match content {
-            Ok((account, content)) => {
-                let envelope = Some(parcel.envelope);
-                let (flags, keywords, received) = (Flags::NONE, Vec::new(), Some(now));
-                let message = NewMessage { content, flags, keywords, received, envelope };
-                staged.push(Ok((account, parcel.mailbox, message)));
-            }
-            Err(error) if has_stored => staged.push(Err(error)),
-            Err(error) => return (spool, Err(error)),
-        }
-    }
-    let queued = staged.into_iter().map(|staged| {
-        staged.map(|(account, mailbox, message)| {
-            account.add(mox_store::Destination { mailbox, create: true }, vec![message])
-        })
-    });
-    (spool, Ok(queued.collect()))
-}
-
-/// What is written on each copy.
-struct Postmark<'a> {
-    connection: &'a Connection,
-    envelope: &'a Envelope,
-    facts: Option<&'a Facts>,
-    needs_utf8: bool,
-    now: UnixSeconds,
-}
-
-impl Postmark<'_> {
-    fn parcel(&self, copy: &Copy, mailbox: MailboxName) -> Parcel {
-        let reverse_path = &self.envelope.mail.reverse_path;
-        let hostname = &self.connection.port.hostname;
-        let results =
-            self.facts.map(|facts| facts.fields(hostname, self.now, &[], self.needs_utf8));
-        let prefix = [
-            delivered_to_field(&copy.address),
-            return_path_field(reverse_path),
-            results.unwrap_or_default(),
-            self.received(&copy.rcpt),
-        ]
-        .concat();
-        let client = self.envelope.client_name.as_ref();
-        let envelope = mox_store::Envelope {
-            mail_from: reverse_path.mailbox().map(ToString::to_string).unwrap_or_default(),
-            rcpt_to: copy.rcpt.mailbox().unwrap_or(&copy.address).to_string(),
-            remote_ip: self.connection.conn.peer_ip().to_string(),
-            ehlo: client.map(ToString::to_string).unwrap_or_default(),
-            incoming: None,
-        };
-        Parcel { account: Arc::clone(&copy.account), mailbox, prefix, envelope }
-    }
-
-    /// RFC 5321 §4.4. Of a delivery, each copy names its own recipient and no other, §7.2.
-    fn received(&self, rcpt: &ForwardPath) -> String {
-        let conn = &self.connection.conn;
-        let service = self.connection.port.kind;
-        let is_shared = service == Service::Submission && self.envelope.rcpts.len() > 1;
-        let tls = conn.tls().map(|tls| (tls.version.to_string(), tls.cipher_suite.as_str()));
-        let remote_name = self.facts.and_then(Facts::remote_name);
-        let received = Received {
-            service,
-            envelope: self.envelope,
-            hostname: &self.connection.port.hostname,
-            local_ip: conn.local().ip(),
-            remote_ip: conn.peer_ip(),
-            remote_name: remote_name.as_ref(),
-            is_utf8: self.needs_utf8,
-            id: &self.connection.id,
-            tls: tls.as_ref().map(|(version, cipher)| (version.as_str(), *cipher)),
-            rcpt: (!is_shared).then_some(rcpt),
-            time: DateTime::from_unix(self.now),
-        };
-        received.field()
-    }
 }
 
 /// Logs what became of a message.

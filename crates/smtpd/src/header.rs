@@ -2,7 +2,7 @@
 
 use mox_base::{Address, Domain};
 use mox_mailauth::results;
-use mox_mime::{Field, fields, from_address, select_fields};
+use mox_mime::{Field, canonical_message_id, fields, first_field, from_address, select_fields};
 use mox_smtp::submission::HeaderFacts;
 
 /// How much of a first line is waited for before it is judged, in bytes: the longest line of
@@ -25,6 +25,11 @@ pub(crate) fn starts_with_header(start: &[u8]) -> bool {
 /// The address in `From`, if there is one and no more. RFC 5322 §3.6.2.
 pub(crate) fn from(header: &[u8]) -> Option<Address> {
     from_address(header).ok()
+}
+
+/// The canonical Message-ID. RFC 5322 §3.6.4.
+pub(crate) fn message_id(header: &[u8]) -> Option<String> {
+    first_field(header, "Message-Id").and_then(canonical_message_id).map(|found| found.id)
 }
 
 /// What a submitted message has in its header. RFC 6409 §6, §8.

@@ -8,8 +8,10 @@
 //! data until every recipient's account has it on disk. Delivery (port 25) and submission share
 //! all of it; [`Port::kind`] says which.
 //!
-//! Not here: the queue for mail to others, reports of failures, DNS, and all judgement of senders.
-//! The place for the latter is one function, `delivery::decide`.
+//! Of a message from outside, who sent it is found out first ([`FACTS_WAIT`]), and then whether each
+//! recipient wants it, which `mox-policy` decides.
+//!
+//! Not here: the queue for mail to others, reports of failures, and the rules of a decision.
 //!
 //! Invariant: 250 to the data is said only after all copies are durable.
 //! Invariant: data costs at most [`SPOOL_MEMORY_BYTES`] of memory and a chunk, whatever its size.
@@ -27,6 +29,8 @@
 //!     requires_tls: false,
 //!     message_bytes_max: 100 << 20,
 //!     hostname: mox_base::Domain::parse("mail.example").unwrap(),
+//!     blocklists: Vec::new(),
+//!     first_time_delay: std::time::Duration::from_secs(15),
 //! };
 //! let options = mox_net::ListenerOptions::named("smtp");
 //! listener
@@ -38,9 +42,11 @@
 mod answers;
 mod connection;
 mod data;
+mod decision;
 mod delivery;
 mod facts;
 mod header;
+mod post;
 mod reach;
 mod received_id;
 mod refusal;
@@ -49,6 +55,7 @@ mod spool;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mox_base::{Clock, Domain, Rng};
 use mox_config::Live;
@@ -64,8 +71,10 @@ use tokio::sync::Semaphore;
 pub use answers::{SIMULATED_TIMEOUT, UNKNOWN_RCPT_DELAY};
 pub use connection::{COMMAND_WAIT, FLUSH_WAIT};
 pub use data::{DATA_DEADLINE, DATA_WAIT};
-pub use delivery::{COPIES_AT_ONCE_MAX, LOCALSERVE_ACCOUNT};
+pub use decision::{BLOCKLIST_HEALTH_SECS, BLOCKLISTS_WAIT};
+pub use delivery::LOCALSERVE_ACCOUNT;
 pub use facts::{FACTS_WAIT, LOOKUPS_AT_ONCE_MAX};
+pub use post::COPIES_AT_ONCE_MAX;
 pub use reach::{EXCHANGES_MAX, NAMES_WAIT};
 pub use received_id::ReceivedIds;
 pub use spool::{SPOOL_MEMORY_BYTES, SPOOLS_IN_MEMORY_MAX};
@@ -76,6 +85,8 @@ pub struct Smtpd {
     pub(crate) services: Arc<Services>,
     /// One permit for each message that may be held in memory.
     pub(crate) memory_spools: Arc<Semaphore>,
+    /// Which block lists work.
+    pub(crate) blocklist_health: Arc<decision::Health>,
 }
 
 /// What the driver needs of the rest of the server.
@@ -124,6 +135,10 @@ pub struct Port {
     pub message_bytes_max: u64,
     /// What the listener calls itself.
     pub hostname: Domain,
+    /// Delivery: lists of known sources of junk, which are asked about strangers (`DNSBLs`).
+    pub blocklists: Vec<Domain>,
+    /// Delivery: how long the first message of a stranger waits (`FirstTimeSenderDelay`).
+    pub first_time_delay: Duration,
 }
 
 impl Smtpd {
@@ -131,7 +146,7 @@ impl Smtpd {
     #[must_use]
     pub fn new(services: Services) -> Self {
         let memory_spools = Arc::new(Semaphore::new(SPOOLS_IN_MEMORY_MAX));
-        Self { services: Arc::new(services), memory_spools }
+        Self { services: Arc::new(services), memory_spools, blocklist_health: Arc::default() }
     }
 
     /// Serves one connection to its end.

@@ -99,6 +99,8 @@ pub(crate) struct Copy {
     pub(crate) address: Mailbox,
     /// The recipient that it came by: that address, or an alias.
     pub(crate) rcpt: ForwardPath,
+    /// Which reports are expected at the address.
+    pub(crate) reports: Reports,
 }
 
 /// The places of copies. Shared, since an alias has as many as members, and may be there in a thousand
@@ -155,9 +157,9 @@ pub(crate) fn routes(
         let places = match target {
             Ok(Target::Account(target)) => {
                 Ok(Arc::from([*direct.entry(rcpt).or_insert_with(|| {
-                    let AccountTarget { account, destination, .. } = target;
+                    let AccountTarget { account, destination, reports, .. } = target;
                     let address = mailbox(rcpt, hostname);
-                    push(Copy { account, destination, address, rcpt: rcpt.clone() })
+                    push(Copy { account, destination, address, rcpt: rcpt.clone(), reports })
                 })]))
             }
             Ok(Target::Alias(alias)) => match expanded.get(&alias.address) {
@@ -187,6 +189,8 @@ impl Copy {
             destination: Arc::clone(&member.target.destination),
             address: Mailbox::from(member.address.clone()),
             rcpt: rcpt.clone(),
+            // They go to the addresses themselves.
+            reports: Reports::default(),
         }
     }
 }

@@ -731,8 +731,8 @@ fn keys_without_effect_are_noted() {
          \t\tIMAP:\n\t\t\tEnabled: true\nPostmaster:\n",
     ) + "CheckUpdates: false\nUser: mail\n";
     write("mox.conf", &mox_conf);
-    let more = "\t\tKeepRejects: true\n\tother:\n\t\tDomain: example.org\n\t\tKeepRejects: true\n\
-                \t\tDestinations:\n\t\t\tother: nil\n";
+    let more = "\t\tMaxOutgoingMessagesPerDay: 5\n\tother:\n\t\tDomain: example.org\n\
+                \t\tMaxOutgoingMessagesPerDay: 5\n\t\tDestinations:\n\t\t\tother: nil\n";
     write("domains.conf", &format!("{DOMAINS_CONF}{more}"));
     let report = crate::test(dir.path());
     assert_eq!(report.faults, []);
@@ -748,8 +748,8 @@ fn keys_without_effect_are_noted() {
             "16: Listeners.public.IMAP: nobody can log in: add TLS to the listener, or set \
          NoRequireSTARTTLS",
             "22: User: no effect yet, planned for starting as root and giving up its rights",
-            "9: Accounts.mjl.KeepRejects: no effect yet, here and in 1 more places, planned for the \
-         decision on incoming mail",
+            "9: Accounts.mjl.MaxOutgoingMessagesPerDay: no effect yet, here and in 1 more places, \
+         planned for sending to other servers",
             "14: Accounts.other.Destinations.other: a localpart alone is deprecated: write \
          other@example.org",
         ]

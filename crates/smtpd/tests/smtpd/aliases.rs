@@ -1,6 +1,6 @@
 //! Mail to aliases, from outside and from users.
 
-use crate::support::{Fixture, PASSWORD, Setup, plain};
+use crate::support::{Fixture, PASSWORD, Setup, addressed, plain};
 
 const MESSAGE: &str = "From: a@client.example\r\n\r\nx\r\n";
 
@@ -110,6 +110,7 @@ async fn a_member_of_several_aliases_gets_one_copy() {
         [("ann", "Inbox", "team"), ("bob", "Lists/Bob", "team"), ("mjl", "Inbox", "sales")];
     for (account, mailbox, alias) in copies {
         let copy = &fixture.messages(account, mailbox)[0];
+        let copy = addressed(copy);
         assert!(copy.starts_with(&format!("Delivered-To: {account}@example.org\r\n")), "{copy}");
         assert!(copy.contains("Return-Path: <a@client.example>\r\n"), "{copy}");
         assert!(copy.contains(&format!("<{alias}@example.org>;")), "{copy}");

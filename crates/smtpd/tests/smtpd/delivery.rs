@@ -1,6 +1,6 @@
 //! Mail from other servers into accounts.
 
-use crate::support::Fixture;
+use crate::support::{Fixture, addressed};
 
 const MESSAGE: &str = "From: a@client.example\r\nSubject: hello\r\n\r\nHi there.\r\n";
 
@@ -12,7 +12,10 @@ async fn a_message_is_stored_with_the_fields_of_its_way() {
     assert_eq!(reply, "250 2.2.0 message accepted");
     // RFC 5321 §4.4; RFC 9228 §2.
     let want = format!(
-        "Delivered-To: mjl+x@example.org\r\n\
+        "X-Mox-Reason: no-bad-signals; A first message with nothing that speaks against it.;\r\n\t\
+         no earlier message in Inbox tells anything about this one;\r\n\t\
+         there is no junk filter to judge the content;\r\n\
+         Delivered-To: mjl+x@example.org\r\n\
          Return-Path: <a@client.example>\r\n\
          Authentication-Results: mail.example.org;\r\n\t\
          iprev=pass (without dnssec) policy.iprev=127.0.0.10;\r\n\t\
@@ -65,7 +68,7 @@ async fn every_recipient_gets_a_copy_that_names_only_itself() {
     assert_eq!(fixture.counts(["mjl", "other"]), [1, 1]);
     let lists = fixture.messages("mjl", "Lists");
     assert_eq!(lists.len(), 1);
-    assert!(lists[0].starts_with("Delivered-To: lists@example.org\r\n"));
+    assert!(addressed(&lists[0]).starts_with("Delivered-To: lists@example.org\r\n"));
     for (account, rcpt) in [("mjl", "<mjl@example.org>"), ("other", "<other@example.org>")] {
         let message = &fixture.messages(account, "Inbox")[0];
         assert!(message.contains(&format!("{rcpt}; ")), "{message}");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use mox_base::{Clock, Domain, MailboxName, Rng, Uid, UnixSeconds};
 use mox_config::{Live, NamedFiles};
@@ -73,6 +74,10 @@ Accounts:
 \t\tDestinations:
 \t\t\tout@example.org: nil
 ";
+
+/// How long the first message of a stranger waits, by the clock of the runtime: tests of what comes
+/// after need not wait.
+pub(crate) const FIRST_TIME_DELAY: Duration = Duration::ZERO;
 
 /// How a test's server differs from the usual.
 pub(crate) struct Setup {
@@ -202,6 +207,8 @@ impl Fixture {
             requires_tls: false,
             message_bytes_max: 1_000_000,
             hostname: Domain::parse("mail.example.org").unwrap(),
+            blocklists: Vec::new(),
+            first_time_delay: FIRST_TIME_DELAY,
         }
     }
 
@@ -260,6 +267,12 @@ impl Fixture {
             assert_eq!(found.unwrap_or_default(), Vec::<String>::new(), "{account}");
         }
     }
+}
+
+/// A copy without what it says of the decision.
+pub(crate) fn addressed(copy: &str) -> &str {
+    let at = copy.find("Delivered-To: ").expect("every copy has an address");
+    &copy[at..]
 }
 
 pub(crate) struct Client<S> {

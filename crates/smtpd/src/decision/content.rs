@@ -1,0 +1,84 @@
+//! The message itself, read only if a decision asks, and once for all recipients.
+
+use mox_junk::{Kinds, ScoredWord, Words};
+use mox_mime::{Limits, Message};
+use mox_policy::{Content, ContentError, DmarcReport, Score, TlsReport};
+use mox_store::{JunkFilter, Reader};
+
+use crate::spool::Spool;
+
+/// A message whose words are read when they are asked for.
+pub(super) struct Text {
+    spool: Spool,
+    structure: Option<Message>,
+    /// Words as the accounts want them; there are only so many kinds.
+    words: Vec<(Kinds, Words)>,
+}
+
+impl Text {
+    pub(super) fn new(spool: Spool) -> Self {
+        Self { spool, structure: None, words: Vec::new() }
+    }
+
+    pub(super) fn into_spool(self) -> Spool {
+        self.spool
+    }
+
+    fn words(&mut self, kinds: Kinds) -> std::io::Result<&Words> {
+        let place = match self.words.iter().position(|(known, _)| *known == kinds) {
+            Some(place) => place,
+            None => {
+                let structure = match self.structure.take() {
+                    Some(structure) => structure,
+                    None => mox_mime::parse(self.spool.reader()?, &Limits::default())?,
+                };
+                let words = Words::of_message(self.spool.reader()?, &structure, kinds)?;
+                self.structure = Some(structure);
+                self.words.push((kinds, words));
+                self.words.len() - 1
+            }
+        };
+        Ok(&self.words[place].1)
+    }
+}
+
+/// A message as one account reads it.
+pub(super) struct AccountText<'a> {
+    pub(super) text: &'a mut Text,
+    pub(super) reader: &'a Reader,
+    pub(super) filter: Option<JunkFilter>,
+    pub(super) cid: u64,
+}
+
+impl Content for AccountText<'_> {
+    fn score(&mut self) -> Result<Score, ContentError> {
+        let Some(filter) = &self.filter else { return Err(ContentError::Filter) };
+        let cid = self.cid;
+        let words = self.text.words(filter.kinds).map_err(|error| {
+            tracing::error!(cid, %error, "reading the words of a message");
+            ContentError::Classify
+        })?;
+        let score = self.reader.classify(words, &filter.params).map_err(|error| {
+            tracing::error!(cid, %error, "reading what was learnt of words");
+            ContentError::Filter
+        })?;
+        let pairs = |words: Vec<ScoredWord>| -> Vec<(String, f64)> {
+            words.into_iter().map(|word| (word.text, word.probability)).collect()
+        };
+        Ok(Score {
+            probability: score.probability,
+            is_significant: score.is_significant,
+            ham_words: pairs(score.ham_words),
+            spam_words: pairs(score.spam_words),
+        })
+    }
+
+    // The place for reading reports: until then they are mail like other mail.
+    fn dmarc_report(&mut self) -> Option<DmarcReport<'_>> {
+        None
+    }
+
+    fn tls_report(&mut self) -> Option<TlsReport> {
+        None
+    }
+}

@@ -1,0 +1,253 @@
+//! Whether a message is wanted, for each of its copies: what was found out about its sender and what
+//! the recipient has configured goes to [`mox_policy::decide`], which asks the account for its history
+//! and its junk filter.
+//!
+//! Not here: the procedure itself; and what becomes of the message then.
+
+mod blocklists;
+mod content;
+mod message;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mox_base::{Address, MailboxName, Rng, UnixSeconds};
+use mox_config::Config;
+use mox_mailauth::dmarc::OverrideReason;
+use mox_net::blocking;
+use mox_policy::{Facts as PolicyFacts, PassKey, Pending, Reason, Step, Verdict, decide};
+use mox_smtp::Reply;
+use mox_smtp::server::{DataRefusal, Envelope};
+use mox_store::{Decision, Incoming, Store, StoreError};
+
+use crate::connection::Connection;
+use crate::facts::Facts;
+use crate::refusal;
+use crate::routing::Copy;
+use crate::spool::Spool;
+
+pub(crate) use blocklists::Health;
+use blocklists::first_listing;
+pub use blocklists::{BLOCKLIST_HEALTH_SECS, BLOCKLISTS_WAIT};
+use content::{AccountText, Text};
+pub(crate) use message::mail_from_text;
+use message::{overrides, pass_address, recipient};
+
+/// What a copy is told that was refused by itself.
+const TAKEN_FOR_ALL: &str = "delivered, since another member of the list takes the message";
+
+/// What was decided for one copy by itself.
+pub(crate) struct Judgement {
+    /// Where it goes, or would go.
+    pub(crate) mailbox: MailboxName,
+    /// `None`: it is taken.
+    pub(crate) refusal: Option<DataRefusal>,
+    /// How it came about; `None` where nothing had to be decided, or nothing could.
+    pub(crate) decided: Option<Box<Decided>>,
+}
+
+/// A decision with what it was made from.
+pub(crate) struct Decided {
+    pub(crate) verdict: Verdict,
+    facts: PolicyFacts,
+}
+
+impl Judgement {
+    /// For mail of our own users, which is not judged: it goes to the mailbox of its destination.
+    pub(crate) fn unjudged(copy: &Copy) -> Self {
+        Self { mailbox: copy.destination.mailbox(), refusal: None, decided: None }
+    }
+
+    fn failed(copy: &Copy, cid: u64, error: &StoreError) -> Self {
+        let account = &copy.account;
+        tracing::error!(cid, %account, %error, "reading an account for a decision");
+        Self { refusal: Some(refusal::store(error)), ..Self::unjudged(copy) }
+    }
+
+    fn new(verdict: Verdict, facts: PolicyFacts) -> Self {
+        let refusal = verdict.refusal.as_ref().map(|refused| {
+            if is_our_failure(verdict.reason) {
+                return DataRefusal::Unavailable;
+            }
+            DataRefusal::Policy(Reply::new(refused.code, refused.enhanced, refused.text.clone()))
+        });
+        let mailbox = verdict.mailbox.clone();
+        Self { mailbox, refusal, decided: Some(Box::new(Decided { verdict, facts })) }
+    }
+
+    /// How long it waits before it is stored: first messages of strangers do.
+    pub(crate) fn wait(&self) -> Duration {
+        self.decided.as_ref().map_or(Duration::ZERO, |decided| decided.verdict.delay)
+    }
+
+    /// Takes the copy all the same, since another member of the alias does.
+    pub(crate) fn grant(&mut self) {
+        self.refusal = None;
+        if let Some(decided) = &mut self.decided
+            && decided.verdict.refusal.take().is_some()
+        {
+            decided.verdict.explanation.push(TAKEN_FOR_ALL.to_owned());
+        }
+    }
+}
+
+/// The sender has nothing to do with it.
+fn is_our_failure(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ReputationError
+            | Reason::JunkFilterError
+            | Reason::JunkClassifyError
+            | Reason::SubjectPassError
+    )
+}
+
+impl Decided {
+    /// The fields on top of the copy: why it is here, and what was wrong with a report.
+    pub(crate) fn fields(&self, is_utf8: bool) -> String {
+        let mut fields = self.verdict.reason_field(is_utf8);
+        for (name, value) in &self.verdict.fields {
+            fields.push_str(&format!("{name}: {value}\r\n"));
+        }
+        fields
+    }
+
+    /// Why DMARC's outcome was not followed.
+    pub(crate) fn overrides(&self, facts: &Facts) -> Vec<OverrideReason> {
+        overrides(&self.verdict.dmarc_overrides, facts)
+    }
+
+    /// For the table of recent decisions.
+    pub(crate) fn row(&self, message_id: Option<String>) -> Decision {
+        Decision::new(&self.verdict, &self.facts, message_id)
+    }
+
+    /// What the account remembers.
+    pub(crate) fn incoming(&self, message_id: Option<String>) -> Incoming {
+        Incoming::new(&self.verdict, self.row(message_id))
+    }
+
+    fn log(&self, cid: u64, copy: &Copy) {
+        let Verdict { refusal, reason, mailbox, .. } = &self.verdict;
+        let code = refusal.as_ref().map(|refusal| refusal.code);
+        let (account, rcpt) = (&copy.account, &copy.rcpt);
+        tracing::info!(cid, %account, %rcpt, code, %reason, %mailbox, "message judged");
+    }
+}
+
+/// A message to be decided upon.
+pub(crate) struct Case<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) header: &'a [u8],
+    pub(crate) size_bytes: u64,
+    pub(crate) now: UnixSeconds,
+}
+
+/// Decides for all copies, each by itself. Gives the spool back.
+pub(crate) async fn judge(
+    connection: &Connection,
+    config: &Config,
+    case: Case<'_>,
+    copies: &[Copy],
+    spool: Spool,
+) -> (Spool, Vec<Judgement>) {
+    let services = &connection.smtpd.services;
+    let Case { facts, envelope, header, size_bytes, now } = case;
+    let message = Arc::new(message::message(facts, envelope, header, size_bytes));
+    let briefs = copies.iter().map(|copy| {
+        let account = config.account(&copy.account)?;
+        let recipient = recipient(copy, account, &connection.port);
+        let pass_address = recipient.pass.is_some().then(|| pass_address(config, &recipient));
+        let mut chance = [0; 4];
+        services.rng.fill(&mut chance);
+        let (chance, message) = (u32::from_ne_bytes(chance), Arc::clone(&message));
+        let facts = PolicyFacts { now, chance, message, recipient: Arc::new(recipient) };
+        Some(Brief { account: Arc::clone(&copy.account), facts, pass_address })
+    });
+    let briefs: Vec<_> = briefs.collect();
+    let (store, rng, cid) = (services.store.clone(), Arc::clone(&services.rng), connection.cid);
+    let (spool, steps) = blocking(move || {
+        let mut text = Text::new(spool);
+        let mut step = |brief: Option<Brief>| {
+            brief.ok_or(StoreError::NoAccount)?.decide(&store, &*rng, &mut text, cid)
+        };
+        let steps: Vec<_> = briefs.into_iter().map(&mut step).collect();
+        (text.into_spool(), steps)
+    })
+    .await;
+    let judgements = finish(connection, &message, steps, copies, now).await;
+    (spool, judgements)
+}
+
+/// Asks the block lists, if a decision waits for them, and ends all decisions.
+async fn finish(
+    connection: &Connection,
+    message: &mox_policy::Message,
+    steps: Vec<Result<(PolicyFacts, Step), StoreError>>,
+    copies: &[Copy],
+    now: UnixSeconds,
+) -> Vec<Judgement> {
+    let waits = |step: &Result<(_, Step), _>| matches!(step, Ok((_, Step::NeedsBlocklists(_))));
+    let listing = if steps.iter().any(waits) {
+        let (zones, health) = (&connection.port.blocklists, &connection.smtpd.blocklist_health);
+        let resolver = Arc::clone(&connection.smtpd.services.resolver);
+        Box::pin(first_listing(resolver, health, zones, message.remote_ip, now)).await
+    } else {
+        None
+    };
+    let end = |step| match step {
+        Step::Done(verdict) => *verdict,
+        Step::NeedsBlocklists(pending) => Pending::finish(pending, listing.as_ref()),
+    };
+    let judged = steps.into_iter().zip(copies).map(|(step, copy)| match step {
+        Ok((facts, step)) => {
+            let judgement = Judgement::new(end(step), facts);
+            if let Some(decided) = &judgement.decided {
+                decided.log(connection.cid, copy);
+            }
+            judgement
+        }
+        Err(error) => Judgement::failed(copy, connection.cid, &error),
+    });
+    judged.collect()
+}
+
+/// What is needed to decide for one copy.
+struct Brief {
+    account: Arc<str>,
+    facts: PolicyFacts,
+    /// The address whose passes count, if the account gives any.
+    pass_address: Option<Address>,
+}
+
+impl Brief {
+    /// Blocks.
+    fn decide(
+        self,
+        store: &Store,
+        rng: &dyn Rng,
+        text: &mut Text,
+        cid: u64,
+    ) -> Result<(PolicyFacts, Step), StoreError> {
+        let Self { account, mut facts, pass_address } = self;
+        let account = store.account(&account)?;
+        let reader = account.read()?;
+        if let Some(address) = pass_address {
+            let recipient = Arc::make_mut(&mut facts.recipient);
+            let key = match reader.pass_key(&address) {
+                Ok(Some(key)) => Ok(key),
+                Ok(None) => account.pass_key(address, PassKey::generate(rng)).wait(),
+                Err(error) => Err(error),
+            };
+            if let Some(pass) = &mut recipient.pass {
+                let failed = |error| tracing::error!(cid, %error, "key of passes");
+                pass.key = key.map_err(failed).ok();
+            }
+        }
+        let filter = account.policy()?.junk_filter;
+        let mut content = AccountText { text, reader: &reader, filter, cid };
+        let step = decide(facts.clone(), &reader, &mut content);
+        Ok((facts, step))
+    }
+}

@@ -1,0 +1,273 @@
+//! Copies of a message on their way into accounts: what is written on them, and how they are stored.
+
+use std::io::{self, Read as _};
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use mox_base::{DateTime, Flags, MailboxName, UnixSeconds};
+use mox_config::Config;
+use mox_net::blocking;
+use mox_smtp::ForwardPath;
+use mox_smtp::server::{DataRefusal, Envelope, Service};
+use mox_smtp::trace::{Received, delivered_to_field, return_path_field};
+use mox_store::{Account, Added, CONTENT_HASH_BYTES, NewMessage, Pending, Store, StoreError};
+
+use crate::connection::Connection;
+use crate::decision::{Decided, Judgement, mail_from_text};
+use crate::delivery::Outcome;
+use crate::facts::Facts;
+use crate::refusal;
+use crate::routing::Copy;
+use crate::spool::Spool;
+
+/// How much of a message is hashed at a time.
+const HASH_CHUNK_BYTES: usize = 64 << 10;
+
+/// Copies of one message that are prepared and stored at the same time: what one transaction may
+/// hold in memory, and the share that it may take of the disk.
+pub const COPIES_AT_ONCE_MAX: usize = 16;
+
+/// A copy ready for its account.
+struct Parcel {
+    account: Arc<str>,
+    mailbox: MailboxName,
+    prefix: String,
+    envelope: mox_store::Envelope,
+}
+
+/// A copy with what was decided for it.
+pub(crate) type Judged<'a> = (&'a Copy, Judgement);
+
+/// Stores all copies that are granted, some at a time, and returns what became of each.
+pub(crate) async fn store_copies(
+    post: &Postmark<'_>,
+    copies: &[Judged<'_>],
+    granted: &[bool],
+    mut spool: Spool,
+) -> (Spool, Vec<Outcome>) {
+    let (connection, now) = (post.connection, post.now);
+    let wanted: Vec<usize> = (0..granted.len()).filter(|place| granted[*place]).collect();
+    let refused = |(_, judgement): &Judged<'_>| {
+        Err(judgement.refusal.clone().unwrap_or(DataRefusal::Unavailable))
+    };
+    let mut outcomes: Vec<Outcome> = copies.iter().map(refused).collect();
+    let mut has_stored = false;
+    for group in wanted.chunks(COPIES_AT_ONCE_MAX) {
+        let parcels: Vec<Parcel> = group.iter().map(|place| post.parcel(&copies[*place])).collect();
+        let store = connection.smtpd.services.store.clone();
+        let queue = move || queue(&store, spool, parcels, now, has_stored);
+        let (back, queued) = blocking(queue).await;
+        spool = back;
+        match queued {
+            Ok(pending) => {
+                has_stored = true;
+                for (&place, pending) in group.iter().zip(pending) {
+                    let outcome = match pending {
+                        Ok(pending) => pending.await.map(|_| ()),
+                        Err(error) => Err(error),
+                    };
+                    outcomes[place] = outcome
+                        .map_err(|error| not_stored(connection.cid, copies[place].0, &error));
+                }
+            }
+            // Nobody has the message, so that everybody's share can be tried again.
+            Err(error) => {
+                tracing::error!(cid = connection.cid, %error, "preparing a message");
+                return (spool, vec![Err(refusal::store(&error)); copies.len()]);
+            }
+        }
+    }
+    (spool, outcomes)
+}
+
+/// Keeps what was refused for the users to find: in the Rejects mailbox, if the account has one, and
+/// in the table of decisions. That this fails is no business of the sender.
+pub(crate) async fn keep_refused(
+    post: &Postmark<'_>,
+    config: &Config,
+    copies: &[Judged<'_>],
+    granted: &[bool],
+    mut spool: Spool,
+) {
+    let cid = post.connection.cid;
+    for (judged, _) in copies.iter().zip(granted).filter(|(_, granted)| !**granted) {
+        let (copy, Judgement { decided: Some(decided), .. }) = judged else { continue };
+        let settings = config.account(&copy.account);
+        let rejects = settings.and_then(|settings| {
+            let name =
+                settings.rejects_mailbox.as_ref().filter(|_| decided.verdict.may_keep_reject)?;
+            Some(Rejects { mailbox: name.0.clone(), keeps_all: settings.keep_rejects })
+        });
+        let parcel = post.parcel(judged);
+        let row = decided.row(post.message_id.clone());
+        let store = post.connection.smtpd.services.store.clone();
+        let (account, now) = (Arc::clone(&copy.account), post.now);
+        let keep = move || {
+            let kept = store.account(&account).and_then(|account| match rejects {
+                None => account.record_decision(row).wait(),
+                Some(rejects) => {
+                    let kept = rejects.keep(&account, &mut spool, parcel, now);
+                    // The reason is told all the same.
+                    if kept.is_err() { account.record_decision(row).wait().and(kept) } else { kept }
+                }
+            });
+            (spool, kept)
+        };
+        let (back, kept) = blocking(keep).await;
+        spool = back;
+        if let Err(error) = kept {
+            tracing::error!(cid, account = %copy.account, %error, "keeping a refused message");
+        }
+    }
+}
+
+/// The Rejects mailbox of an account.
+struct Rejects {
+    mailbox: MailboxName,
+    keeps_all: bool,
+}
+
+impl Rejects {
+    /// Blocks.
+    fn keep(
+        self,
+        account: &Account,
+        spool: &mut Spool,
+        mut parcel: Parcel,
+        now: UnixSeconds,
+    ) -> Result<(), StoreError> {
+        if let Some(incoming) = &mut parcel.envelope.incoming {
+            incoming.content_hash = Some(hash(spool)?);
+        }
+        let content = account.stage(parcel.prefix.into_bytes(), spool.reader()?)?;
+        let envelope = Some(parcel.envelope);
+        let (flags, keywords, received) = (Flags::NONE, Vec::new(), Some(now));
+        let message = NewMessage { content, flags, keywords, received, envelope };
+        account.keep_reject(self.mailbox, self.keeps_all, message).wait().map(|_| ())
+    }
+}
+
+/// SHA-256 of the message without what we write on it.
+fn hash(spool: &mut Spool) -> io::Result<[u8; CONTENT_HASH_BYTES]> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut chunk = vec![0; HASH_CHUNK_BYTES];
+    let reader = spool.reader()?;
+    loop {
+        match reader.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => context.update(chunk.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut hash = [0; CONTENT_HASH_BYTES];
+    hash.copy_from_slice(context.finish().as_ref());
+    Ok(hash)
+}
+
+fn not_stored(cid: u64, copy: &Copy, error: &StoreError) -> DataRefusal {
+    tracing::error!(cid, account = %copy.account, rcpt = %copy.rcpt, %error, "storing a message");
+    refusal::store(error)
+}
+
+type Queued = Result<Vec<Result<Pending<Added>, StoreError>>, StoreError>;
+
+/// Prepares all parcels, and only then queues the first of them: what keeps one from being
+/// prepared, such as a full disk, is found before any account has the message.
+///
+/// Fails as a whole unless others have it already. Blocks.
+fn queue(
+    store: &Store,
+    mut spool: Spool,
+    parcels: Vec<Parcel>,
+    now: UnixSeconds,
+    has_stored: bool,
+) -> (Spool, Queued) {
+    let mut staged = Vec::with_capacity(parcels.len());
+    for parcel in parcels {
+        let content = store.account(&parcel.account).and_then(|account| {
+            let content = account.stage(parcel.prefix.into_bytes(), spool.reader()?)?;
+            Ok((account, content))
+        });
+        match content {
+            Ok((account, content)) => {
+                let envelope = Some(parcel.envelope);
+                let (flags, keywords, received) = (Flags::NONE, Vec::new(), Some(now));
+                let message = NewMessage { content, flags, keywords, received, envelope };
+                staged.push(Ok((account, parcel.mailbox, message)));
+            }
+            Err(error) if has_stored => staged.push(Err(error)),
+            Err(error) => return (spool, Err(error)),
+        }
+    }
+    let queued = staged.into_iter().map(|staged| {
+        staged.map(|(account, mailbox, message)| {
+            account.add(mox_store::Destination { mailbox, create: true }, vec![message])
+        })
+    });
+    (spool, Ok(queued.collect()))
+}
+
+/// What is written on each copy.
+pub(crate) struct Postmark<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) facts: Option<&'a Facts>,
+    pub(crate) message_id: Option<String>,
+    pub(crate) needs_utf8: bool,
+    pub(crate) now: UnixSeconds,
+}
+
+impl Postmark<'_> {
+    fn parcel(&self, (copy, judgement): &Judged<'_>) -> Parcel {
+        let reverse_path = &self.envelope.mail.reverse_path;
+        let hostname = &self.connection.port.hostname;
+        let decided = judgement.decided.as_deref();
+        let results = self.facts.map(|facts| {
+            let overrides = decided.map(|decided| decided.overrides(facts)).unwrap_or_default();
+            facts.fields(hostname, self.now, &overrides, self.needs_utf8)
+        });
+        let prefix = [
+            decided.map(|decided| decided.fields(self.needs_utf8)).unwrap_or_default(),
+            delivered_to_field(&copy.address),
+            return_path_field(reverse_path),
+            results.unwrap_or_default(),
+            self.received(&copy.rcpt),
+        ]
+        .concat();
+        let client = self.envelope.client_name.as_ref();
+        let incoming = |decided: &Decided| decided.incoming(self.message_id.clone());
+        let envelope = mox_store::Envelope {
+            mail_from: mail_from_text(reverse_path),
+            rcpt_to: copy.rcpt.mailbox().unwrap_or(&copy.address).to_string(),
+            remote_ip: self.connection.conn.peer_ip().to_string(),
+            ehlo: client.map(ToString::to_string).unwrap_or_default(),
+            incoming: decided.map(incoming),
+        };
+        let mailbox = judgement.mailbox.clone();
+        Parcel { account: Arc::clone(&copy.account), mailbox, prefix, envelope }
+    }
+
+    /// RFC 5321 §4.4. Of a delivery, each copy names its own recipient and no other, §7.2.
+    fn received(&self, rcpt: &ForwardPath) -> String {
+        let conn = &self.connection.conn;
+        let service = self.connection.port.kind;
+        let is_shared = service == Service::Submission && self.envelope.rcpts.len() > 1;
+        let tls = conn.tls().map(|tls| (tls.version.to_string(), tls.cipher_suite.as_str()));
+        let remote_name = self.facts.and_then(Facts::remote_name);
+        let received = Received {
+            service,
+            envelope: self.envelope,
+            hostname: &self.connection.port.hostname,
+            local_ip: conn.local().ip(),
+            remote_ip: conn.peer_ip(),
+            remote_name: remote_name.as_ref(),
+            is_utf8: self.needs_utf8,
+            id: &self.connection.id,
+            tls: tls.as_ref().map(|(version, cipher)| (version.as_str(), *cipher)),
+            rcpt: (!is_shared).then_some(rcpt),
+            time: DateTime::from_unix(self.now),
+        };
+        received.field()
+    }
+}

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod alias_decisions;
+#[cfg(test)]
 mod aliases;
 #[cfg(test)]
 mod catchall;

@@ -116,6 +116,7 @@ pub(crate) fn dns() -> FakeDns {
     dns.add_ptr(&peer, "client.example").add_ips("client.example", &[&peer]);
     dns.add_txt("client.example", "v=spf1 a -all").add_ips("old.example", &["192.0.2.2"]);
     dns.add_txt("example.org", "v=spf1 a:client.example -all");
+    dns.add_mx("forged.example", 10, "client.example").add_txt("forged.example", "v=spf1 -all");
     for domain in ["b.example", "elsewhere.example", "x.example"] {
         dns.add_mx(domain, 10, "client.example");
     }
@@ -128,9 +129,11 @@ struct Quotas(Arc<Live>);
 impl Policies for Quotas {
     fn policy(&self, account: &str) -> Option<Arc<Policy>> {
         let config = self.0.snapshot();
-        config.account(account)?;
+        let settings = config.account(account)?;
         let quota_bytes = config.quota_bytes(account);
-        Some(Arc::new(Policy { quota_bytes, ..Policy::default() }))
+        let rejects_mailbox = settings.rejects_mailbox.as_ref().map(|name| name.0.clone());
+        let introbox = settings.introbox.as_ref().map(|name| name.0.clone());
+        Some(Arc::new(Policy { quota_bytes, introbox, rejects_mailbox, ..Policy::default() }))
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) enum Dns {
 /// are followed. That there are none, or that signatures are wrong, is an error.
 ///
 /// Signatures are checked by the DNS server of this machine, if /etc/resolv.conf names one that does,
-/// else here.
+/// else here, or nowhere if the servers pass none on.
 #[derive(Debug, Args)]
 pub(super) struct Lookup {
     /// Type of the records.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hickory_proto::rr::{Name as WireName, RecordType as WireType};
 use mox_base::Rng;
 use mox_dns::{Answer, DnsError, Name, Pending, RecordType, Resolver, Security, Trouble};
 use tokio::time::timeout;
@@ -26,6 +27,16 @@ impl StubAd {
     #[must_use]
     pub fn new(conf: ResolvConf, rng: Arc<dyn Rng>) -> Self {
         Self { upstream: Upstream::new(conf, rng) }
+    }
+
+    /// Whether the servers give signatures to who wants them, as of the root zone, or do not answer
+    /// at all. RFC 4035 §3.2.1.
+    pub(super) async fn may_pass_signatures_on(&self) -> bool {
+        let question = Question { name: WireName::root(), kind: WireType::NS, unchecked: true };
+        let asked = timeout(LOOKUP_WAIT, self.upstream.ask(&question)).await;
+        let Ok(Ok(reply)) = asked else { return true };
+        let mut records = reply.message.answers.iter().chain(&reply.message.authorities);
+        records.any(|record| record.record_type() == WireType::RRSIG)
     }
 
     async fn ask(&self, name: &Name, kind: RecordType) -> Result<Answer, DnsError> {

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mox_base::{Clock, Rng};
 use mox_dns::{Answer, DnsError, Name, Pending, RecordType, Resolver, Trouble};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::stub::within;
 use super::{CacheCounts, Cached, LOOKUP_WAIT, ResolvConf, StubAd, TrustAnchor, Validating};
@@ -19,6 +20,9 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Bytes of that file that are read.
 const RESOLV_CONF_BYTES_MAX: u64 = 65_536;
+
+/// How long it holds that nobody can check signatures. Then it is found out again.
+pub const UNCHECKED_WAIT: Duration = Duration::from_secs(3600);
 
 /// How a [`SystemResolver`] asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +38,8 @@ pub struct SystemOptions {
 /// Who checks the signatures of DNSSEC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Checks {
-    /// The servers that are trusted, if the first question shows that they do it, else we.
+    /// The servers that are trusted, if the first question shows that they do it, else we, else
+    /// nobody: then nothing is secure.
     #[default]
     Automatic,
     /// The servers, as far as they are trusted: [`StubAd`]. If they do not, nothing is secure.
@@ -79,8 +84,7 @@ impl SystemResolver {
     /// One that has not read its settings yet.
     #[must_use]
     pub fn new(options: SystemOptions, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
-        let lazy = Lazy { options, clock: Arc::clone(&clock), rng, chosen: OnceCell::new() };
-        Self { cached: Cached::new(lazy, clock) }
+        Self { cached: Cached::new(Lazy::new(options, Arc::clone(&clock), rng), clock) }
     }
 
     /// What was asked and found.
@@ -101,56 +105,101 @@ struct Lazy {
     options: SystemOptions,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    chosen: OnceCell<Box<dyn Resolver>>,
+    /// Whoever finds out holds it, and the others wait.
+    chosen: Mutex<Option<Chosen>>,
+}
+
+#[derive(Clone)]
+struct Chosen {
+    resolver: Arc<dyn Resolver>,
+    /// When to choose again, by the monotonic clock.
+    until: Option<Duration>,
+}
+
+impl Chosen {
+    fn for_good(resolver: impl Resolver + 'static) -> Self {
+        Self { resolver: Arc::new(resolver), until: None }
+    }
 }
 
 impl Lazy {
+    fn new(options: SystemOptions, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+        Self { options, clock, rng, chosen: Mutex::new(None) }
+    }
+
     async fn ask(&self, name: &Name, kind: RecordType) -> Result<Answer, DnsError> {
-        self.chosen.get_or_try_init(|| self.choose()).await?.lookup(name, kind).await
+        self.chosen().await?.lookup(name, kind).await
+    }
+
+    async fn chosen(&self) -> Result<Arc<dyn Resolver>, DnsError> {
+        let mut chosen = self.chosen.lock().await;
+        let now = self.clock.monotonic();
+        if let Some(Chosen { resolver, until }) = &*chosen
+            && until.is_none_or(|until| now < until)
+        {
+            return Ok(Arc::clone(resolver));
+        }
+        let found = self.choose().await?;
+        let resolver = Arc::clone(&found.resolver);
+        *chosen = Some(found);
+        Ok(resolver)
     }
 
     /// Finds out who can check signatures.
     ///
     /// Fails if a server that may be trusted cannot be asked now: what it can do is not known, and
     /// the next question finds out.
-    async fn choose(&self) -> Result<Box<dyn Resolver>, DnsError> {
+    async fn choose(&self) -> Result<Chosen, DnsError> {
         let conf = self.conf().await;
         match self.options.checks {
-            Checks::Servers => return Ok(self.stub(conf)),
-            Checks::Own => return Ok(self.validating(conf).await),
+            Checks::Servers => return Ok(Chosen::for_good(self.stub(conf))),
+            Checks::Own => return Ok(Chosen::for_good(self.validating(conf))),
             Checks::Automatic => {}
         }
-        let Some(trusted) = conf.clone().trusted() else { return Ok(self.validating(conf).await) };
-        let stub = StubAd::new(trusted.clone(), Arc::clone(&self.rng));
+        let Some(trusted) = conf.clone().trusted() else { return Ok(self.own_or_none(conf).await) };
+        let stub = self.stub(trusted);
         // The root zone is signed, so whoever checks says so. RFC 4035 §3.2.3.
         match stub.lookup(&Name::root(), RecordType::Ns).await {
-            Ok(answer) if answer.security.is_secure() => Ok(self.stub(trusted)),
+            Ok(answer) if answer.security.is_secure() => {
+                tracing::info!(resolver = ?stub, "DNSSEC is checked by DNS servers that are trusted");
+                Ok(Chosen::for_good(stub))
+            }
             Err(error @ DnsError::Temporary(Trouble::Timeout | Trouble::Unreachable)) => Err(error),
-            _ => Ok(self.validating(conf).await),
+            _ => Ok(self.own_or_none(conf).await),
         }
     }
 
-    fn stub(&self, conf: ResolvConf) -> Box<dyn Resolver> {
-        tracing::info!(servers = ?conf.servers, "DNS servers; those that are trusted check DNSSEC");
-        Box::new(StubAd::new(conf, Arc::clone(&self.rng)))
+    /// Checks here, unless the servers pass no signatures on: then nobody can.
+    ///
+    /// Attack: whoever can change what such servers say can make it look so. Mail then goes on as it
+    /// does where there is no DNSSEC, which is better than not at all, and that is not for good. With
+    /// a server that checks on this machine it cannot happen.
+    async fn own_or_none(&self, conf: ResolvConf) -> Chosen {
+        let (validating, stub) = (self.validating(conf.clone()), self.stub(conf));
+        let root = validating.lookup(&Name::root(), RecordType::Ns).await;
+        if root != Err(DnsError::Bogus) || stub.may_pass_signatures_on().await {
+            tracing::info!(resolver = ?validating, "DNSSEC is checked here");
+            return Chosen::for_good(validating);
+        }
+        tracing::error!(
+            resolver = ?stub,
+            "the DNS servers pass no signatures on: nothing is checked by DNSSEC. Run a resolver \
+             that checks on this machine, such as unbound, and name it in /etc/resolv.conf"
+        );
+        let until = self.clock.monotonic().saturating_add(UNCHECKED_WAIT);
+        Chosen { resolver: Arc::new(stub), until: Some(until) }
     }
 
-    async fn validating(&self, conf: ResolvConf) -> Box<dyn Resolver> {
-        tracing::info!(servers = ?conf.servers, "DNS servers; DNSSEC is checked here");
+    fn stub(&self, conf: ResolvConf) -> StubAd {
+        StubAd::new(conf, Arc::clone(&self.rng))
+    }
+
+    fn validating(&self, conf: ResolvConf) -> Validating {
         let (clock, rng) = (Arc::clone(&self.clock), Arc::clone(&self.rng));
-        let validating = match &self.options.anchors {
+        match &self.options.anchors {
             Some(anchors) => Validating::with_anchors(conf, clock, rng, anchors),
             None => Validating::new(conf, clock, rng),
-        };
-        // To look it up is not needed, but nothing else will be found if this is not.
-        if validating.lookup(&Name::root(), RecordType::Ns).await == Err(DnsError::Bogus) {
-            tracing::error!(
-                "the DNS servers do not pass on what DNSSEC needs, or somebody changes their \
-                 answers: nothing in signed zones can be looked up. Run a resolver that validates \
-                 on this machine, such as unbound, and name it in /etc/resolv.conf"
-            );
         }
-        Box::new(validating)
     }
 
     async fn conf(&self) -> ResolvConf {
@@ -209,11 +258,19 @@ mod tests {
     }
 
     fn resolver(server: &Scripted, checks: Checks, anchor: TrustAnchor) -> SystemResolver {
+        resolver_at(server, checks, anchor, Arc::new(ManualClock::default()))
+    }
+
+    fn resolver_at(
+        server: &Scripted,
+        checks: Checks,
+        anchor: TrustAnchor,
+        clock: Arc<ManualClock>,
+    ) -> SystemResolver {
         let conf = ResolvConf { servers: vec![server.addr], ..ResolvConf::default() };
         let options =
             SystemOptions { servers: Servers::Given(conf), checks, anchors: Some(vec![anchor]) };
-        let (clock, rng) = (Arc::new(ManualClock::default()), Arc::new(TestRng::new(1)));
-        SystemResolver::new(options, clock, rng)
+        SystemResolver::new(options, clock, Arc::new(TestRng::new(1)))
     }
 
     async fn ask(resolver: &SystemResolver, name: &str) -> Result<Security, DnsError> {
@@ -305,6 +362,37 @@ mod tests {
         assert_eq!(ask(&resolver, "a.expired").await, BOGUS);
     }
 
+    /// Servers that pass no signatures on, in small routers for example, do for mail without DNSSEC
+    /// until they do.
+    #[tokio::test]
+    async fn without_any_signatures_nothing_is_secure_for_a_while() {
+        let mut lab = lab(false);
+        lab.add("b.signed.", RData::A(A::new(192, 0, 2, 2)));
+        let anchor = lab.anchor();
+        let is_stripped = Arc::new(AtomicBool::new(true));
+        let stripped = Arc::clone(&is_stripped);
+        let meddle = move |_: &Lab, answer: &mut Message| {
+            if stripped.load(Ordering::Relaxed) {
+                answer.answers.retain(|one| !one.record_type().is_dnssec());
+                answer.authorities.retain(|one| !one.record_type().is_dnssec());
+            }
+        };
+        let server = lab.serve_with(meddle).await;
+        let clock = Arc::new(ManualClock::default());
+        let at = |checks| resolver_at(&server, checks, anchor.clone(), Arc::clone(&clock));
+        let (resolver, own) = (at(Checks::Automatic), at(Checks::Own));
+        let insecure = Ok(Security::Insecure);
+        assert_eq!(ask(&resolver, "a.signed").await, insecure);
+        assert_eq!(ask(&own, "a.signed").await, BOGUS);
+        is_stripped.store(false, Ordering::Relaxed);
+        clock.advance(UNCHECKED_WAIT - Duration::from_secs(1));
+        assert_eq!(ask(&resolver, "a.expired").await, insecure);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(ask(&resolver, "b.signed").await, SECURE);
+        clock.advance(UNCHECKED_WAIT);
+        assert_eq!(ask(&resolver, "a.expired").await, BOGUS);
+    }
+
     #[tokio::test]
     async fn settings_come_from_the_file_or_are_the_usual_ones() {
         let dir = tempfile::tempdir().unwrap();
@@ -313,7 +401,7 @@ mod tests {
             let options =
                 SystemOptions { servers: Servers::File(path.into()), ..SystemOptions::default() };
             let (clock, rng) = (Arc::new(ManualClock::default()), Arc::new(TestRng::new(1)));
-            Lazy { options, clock, rng, chosen: OnceCell::new() }.conf().await
+            Lazy::new(options, clock, rng).conf().await
         };
         assert_eq!(conf(&path).await, ResolvConf::default());
         assert_eq!(conf(dir.path()).await, ResolvConf::default());

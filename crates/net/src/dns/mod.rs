@@ -10,6 +10,8 @@ mod exchange;
 mod flights;
 mod generations;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod lab;
 mod reading;
 mod resolv_conf;

@@ -52,6 +52,46 @@ pub(crate) enum Task {
     Crash(CrashArgs),
     /// Lets many sessions do random commands on the same mailboxes, each checking all it is told.
     Soak(SoakArgs),
+    /// Tries the junk filter on messages whose class is known, by content alone.
+    Junk(JunkArgs),
+}
+
+/// What the junk filter is tried on.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct JunkArgs {
+    /// A folder, an mbox or a message of ham; may be given more than once.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ham: Vec<PathBuf>,
+    /// A folder, an mbox or a message of spam; may be given more than once.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) spam: Vec<PathBuf>,
+    /// How many messages are made up besides.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) synthetic: u64,
+    /// Chooses the messages that are made up, and the halves of the split.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Scores above it are taken for spam.
+    #[arg(long, default_value_t = 0.95)]
+    pub(crate) threshold: f64,
+    /// How long after it came a message is read and marked.
+    #[arg(long, value_name = "HOURS", default_value_t = 12)]
+    pub(crate) delay_hours: i64,
+    /// Learn pairs of words too.
+    #[arg(long)]
+    pub(crate) twograms: bool,
+    /// Whether a missed target is a failure.
+    #[arg(long, value_enum, default_value_t = Target::Shown)]
+    pub(crate) target: Target,
+}
+
+/// What becomes of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Target {
+    /// It is shown beside the figures.
+    Shown,
+    /// The program fails if it is missed.
+    Checked,
 }
 
 /// How the soak is run.

@@ -15,6 +15,7 @@ mod deliver;
 mod fill;
 mod idle;
 mod imap;
+mod junk;
 mod login;
 mod mailbox;
 mod model;
@@ -63,6 +64,7 @@ fn bench(args: &Args) -> Result<bool> {
     match &args.task {
         Some(Task::Crash(options)) => crash::run(args, options),
         Some(Task::Soak(options)) => soak::run(args, options),
+        Some(Task::Junk(options)) => junk::run(options),
         None => run::run(args).map(|()| true),
     }
 }

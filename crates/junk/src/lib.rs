@@ -6,6 +6,9 @@
 //! [`classify`] turns the counts of a message's words into a probability and the words that
 //! speak for it. Why it is done in this way stands in `docs/decisions/009-junk-classifier.md`.
 //!
+//! For those who try a filter out, [`visit_messages`] reads messages from files, and [`Tally`] counts
+//! how often it was right.
+//!
 //! It keeps nothing: counts are the caller's, in a database or in memory ([`Model`]). It does not
 //! decide what becomes of a message, and knows nothing of senders' reputations.
 //!
@@ -25,17 +28,21 @@
 
 mod address;
 mod classify;
+mod corpus;
 mod html;
 mod links;
 mod message;
 mod model;
+mod tally;
 mod text;
 mod words;
 
 pub use classify::{
     Class, Count, Params, SIGNIFICANT_HAM, Score, ScoredWord, TOP_WORDS_MAX, Totals, classify,
 };
+pub use corpus::{FOLDER_DEPTH_MAX, MESSAGE_BYTES_MAX, arrival, visit_messages};
 pub use message::{RECEIVED_FIELDS_MAX, TEXT_BYTES_MAX};
 pub use model::{MODEL_WORDS_MAX, Model, ModelError};
+pub use tally::{CURVE, Outcome, Tally};
 pub use text::WORD_BYTES_MAX;
 pub use words::{HEADER_WORDS_MAX, Kinds, TEXT_WORDS_MAX, TOKENS_VERSION, Word, Words};

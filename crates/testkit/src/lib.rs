@@ -1,4 +1,4 @@
-//! Test doubles and fixtures: a clock moved by hand, a seeded random source, transcripts, mail.
+//! Test doubles and fixtures: a clock moved by hand, a seeded random source, transcripts, mail and junk.
 //!
 //! Only ever a dev-dependency, so it may panic: a panic here is a failed test. It knows nothing of
 //! any protocol; a transcript is bytes from the client, bytes from the server, and questions and
@@ -16,6 +16,7 @@
 
 mod clock;
 mod counting;
+pub mod junk;
 pub mod mail;
 mod rng;
 pub mod transcript;

@@ -14,8 +14,17 @@ const COMBINED_PER_TOP_WORD: usize = 15;
 /// No word is quite certain, whatever [`Params::max_power`] says.
 const MAX_POWER_MIN: f64 = 1e-9;
 
-/// What one sighting weighs against not knowing, for each of [`Params::rare_words`].
-const DOUBT_PER_RARE_WORD: f64 = 0.225;
+/// What not knowing a word weighs against one sighting, for each of [`Params::rare_words`].
+const DOUBT_PER_RARE_WORD: f64 = 0.45;
+
+/// Words that say nothing weigh so much in every message: what about one word weighs that was in
+/// spam alone, a hundred times. So a message of few words must be quite clear.
+const NEUTRAL_WEIGHT: f64 = 20.0;
+
+/// Words that agree say so many times more than one of them: the log odds of a message are so
+/// many times the mean of its words'. Chosen so that 0.95 is where about the typical telling word
+/// is twice as likely in spam; see `docs/decisions/009-junk-classifier.md`.
+const AGREEMENT: f64 = 4.0;
 
 /// What a message is learnt as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +97,9 @@ pub struct Score {
 
 /// Weighs the words of a message, of which each must be given once.
 ///
-/// Of the words that tell ham from spam the most telling are taken; how likely would they be, so
-/// many and so telling, if words came by chance? That is asked of the side of spam and of that of
-/// ham (R. A. Fisher's way to combine probabilities), and the answers are set off against each
-/// other. So a few telling words on a background of others say little, and strong words on both
-/// sides give about 0.5. Costs n log n.
+/// Of the words that tell ham from spam the most telling are taken, and what they say is averaged.
+/// So the length of a message does not count, a few telling words on a background of others say
+/// little, and strong words on both sides give about 0.5. Costs n log n.
 #[must_use]
 pub fn classify<'w>(
     words: impl IntoIterator<Item = (&'w str, Count)>,
@@ -155,33 +162,19 @@ fn word_probability(count: Count, totals: Totals, params: &Params) -> Option<f64
 }
 
 /// Sets what speaks for spam off against what speaks for ham. 0.5 if nothing does.
-fn combine(probabilities: impl Iterator<Item = f64>) -> f64 {
-    let (mut pairs, mut ham_log, mut spam_log) = (0_u32, 0.0, 0.0);
-    for probability in probabilities {
-        pairs += 1;
-        ham_log -= probability.ln();
-        spam_log -= (1.0 - probability).ln();
-    }
-    // Each is the probability that chance alone gives words as telling.
-    let (ham_chance, spam_chance) = (chance(ham_log, pairs), chance(spam_log, pairs));
-    (1.0 + ham_chance - spam_chance) / 2.0
-}
-
-/// The probability that a chi-square variable with `2 × pairs` degrees of freedom is at least
-/// `2 × half`: e^-h × Σ h^i / i! for i below `pairs`.
 ///
-/// Summed by logarithms, as e^-h of many telling words is less than a float can hold.
-fn chance(half: f64, pairs: u32) -> f64 {
-    if half <= 0.0 {
-        return 1.0;
+/// The words of a message do not come independently of each other, so their evidence must not add
+/// up: the mean of their log odds counts, strong ones by the square of their strength, as if a
+/// few words that say nothing were there too.
+fn combine(probabilities: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut weights) = (0.0, NEUTRAL_WEIGHT);
+    for probability in probabilities {
+        let log_odds = (probability / (1.0 - probability)).ln();
+        let weight = log_odds * log_odds;
+        sum += weight * log_odds;
+        weights += weight;
     }
-    let mut log_term = -half;
-    let mut sum = log_term.exp();
-    for i in 1..pairs {
-        log_term += (half / f64::from(i)).ln();
-        sum += log_term.exp();
-    }
-    if pairs == 0 { 1.0 } else { sum.min(1.0) }
+    1.0 / (1.0 + (-AGREEMENT * sum / weights).exp())
 }
 
 #[cfg(test)]
@@ -204,38 +197,18 @@ mod tests {
     #[test]
     fn the_probability_of_a_word_follows_its_counts() {
         check_word(50, 50, (100, 100), Some(0.5));
-        check_word(10, 90, (100, 100), Some(0.898));
-        check_word(0, 100, (100, 100), Some(0.988));
+        check_word(10, 90, (100, 100), Some(0.896));
+        check_word(0, 100, (100, 100), Some(0.986));
         // Messages count by their share of their class, and the larger class for less.
-        check_word(10, 9, (1_000, 100), Some(0.883));
+        check_word(10, 9, (1_000, 100), Some(0.867));
         // Rare.
-        check_word(0, 1, (100, 100), Some(0.838));
-        check_word(1, 0, (100, 100), Some(0.162));
-        check_word(0, 2, (100, 100), Some(0.900));
+        check_word(0, 1, (100, 100), Some(0.758));
+        check_word(1, 0, (100, 100), Some(0.242));
+        check_word(0, 2, (100, 100), Some(0.838));
         // Of one class alone.
-        check_word(1, 0, (1, 0), Some(0.162));
+        check_word(1, 0, (1, 0), Some(0.242));
         check_word(0, 0, (100, 100), None);
         check_word(0, 0, (0, 0), None);
-    }
-
-    /// Values from tables of the chi-square distribution.
-    #[test]
-    fn chance_is_the_chi_square_distribution() {
-        for (half, pairs, want) in [
-            (0.0, 1, 1.0),
-            (2.995_732, 1, 0.05),
-            (9.154_7, 5, 0.05),
-            (15.705_2, 10, 0.05),
-            (18.783_1, 10, 0.01),
-            (62.171, 50, 0.05),
-        ] {
-            assert!((chance(half, pairs) - want).abs() < 0.000_5, "{half} {pairs}");
-        }
-        assert_eq!(chance(5.0, 0), 1.0);
-        // Beyond what a float holds, and far beyond it.
-        assert!(chance(2_000.0, 150) < 1e-100);
-        assert!(chance(2_000.0, 2_000) > 0.4);
-        assert!(chance(1e300, 10) >= 0.0);
     }
 
     fn score(words: &[(&str, u32, u32)]) -> Score {
@@ -253,6 +226,14 @@ mod tests {
         assert!(probability(&[ham, ham, ham]) < 0.01);
         assert!((probability(&[ham, spam, ham, spam]) - 0.5).abs() < 0.01);
         assert!(probability(&[("e", 0, 1)]) < 0.9, "one sighting is no proof");
+        let once: Vec<_> = (0..20).map(|_| ("e", 0, 1)).collect();
+        assert!(probability(&once) < 0.95, "nor are many of one message");
+        // The attack: ham words by the hundred, to hide a few strong ones.
+        let mild: Vec<_> = (0..100).map(|_| ("m", 55, 30)).chain([spam; 8]).collect();
+        assert!(probability(&mild) > 0.95, "{}", probability(&mild));
+        // And a newsletter: spam words by the hundred in what is known to be wanted.
+        let mild: Vec<_> = (0..100).map(|_| ("m", 30, 55)).chain([ham; 8]).collect();
+        assert!(probability(&mild) < 0.25, "{}", probability(&mild));
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn letter(corpus: &Corpus, number: u64, dice: &mut Dice) -> Mail {
     let mut mail = Mail::default();
     let top = dice.pick(&["org", "net", "com"]);
     // Half of them are at one of a few large providers.
-    let domain = if key % 2 == 0 { host(key % 5, "com") } else { host(key, top) };
+    let domain = if key.is_multiple_of(2) { host(key % 5, "com") } else { host(key, top) };
     let signature = sign(&mut mail, key, domain);
     let words = 8 + dice.skewed(350);
     let recipe = Recipe { general: 35, special: &[(matter, 12), (Vocabulary::Sales, 1)] };
@@ -59,7 +59,7 @@ fn letter(corpus: &Corpus, number: u64, dice: &mut Dice) -> Mail {
         String::new()
     };
     mail.plain = Some(format!("{body}{link}\r\n-- \r\n{signature}\r\n"));
-    if key % 3 == 0 {
+    if key.is_multiple_of(3) {
         mail.html = Some(format!("<p>{body}</p><font>{signature}</font>"));
     }
     if dice.percent(8) {
@@ -124,7 +124,7 @@ fn newsletter(corpus: &Corpus, dice: &mut Dice) -> Mail {
     mail.fields = format!("List-Unsubscribe: <https://{domain}/u/{:x}>\r\n", dice.bits());
     let words = 60 + dice.skewed(400);
     let body = text(corpus, dice, words, recipe);
-    if key % 3 == 0 {
+    if key.is_multiple_of(3) {
         mail.plain = Some(body.clone());
     }
     mail.html = Some(format!(

@@ -35,6 +35,8 @@ pub(crate) enum Group {
     Mailbox,
     /// SEARCH, SORT, THREAD and reading all of a mailbox of 100,000 messages.
     Search,
+    /// What a decision on incoming mail asks of an account with 200,000 messages.
+    History,
     /// Logins.
     Login,
     /// Start to greeting.

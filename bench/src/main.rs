@@ -13,6 +13,7 @@ mod child;
 mod crash;
 mod deliver;
 mod fill;
+mod history;
 mod idle;
 mod imap;
 mod junk;

@@ -156,7 +156,8 @@ impl Known {
     pub(super) fn rows(&self, is_junk: Option<bool>) -> Vec<ReputationRow> {
         let Some(is_junk) = is_junk else { return Vec::new() };
         let author = self.origin.author.as_ref();
-        let localpart = author.map(|author| author.address.localpart.as_str());
+        // In lower case, as in keys: written otherwise it is still the same author.
+        let localpart = author.map(|author| author.address.localpart.as_str().to_lowercase());
         let row = |key: keys::Key| ReputationRow {
             mailbox: self.mailbox.0,
             kind: key.kind as u8,
@@ -164,7 +165,7 @@ impl Known {
             received: self.received.0,
             id: self.id.0,
             is_junk,
-            localpart: localpart.filter(|_| key.kind.keeps_localpart()).map(str::to_owned),
+            localpart: localpart.clone().filter(|_| key.kind.keeps_localpart()),
         };
         keys::of_origin(&self.origin).into_iter().map(row).collect()
     }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod annotations;
 #[cfg(test)]
+mod deciding;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod history;

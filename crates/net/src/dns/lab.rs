@@ -6,8 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hickory_proto::dnssec::crypto::Ed25519SigningKey;
 use hickory_proto::dnssec::rdata::sig::SigInput;
-use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, NSEC, RRSIG};
-use hickory_proto::dnssec::{Algorithm, DigestType, PublicKey as _, SigningKey as _, TBS};
+use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, NSEC, NSEC3, RRSIG};
+use hickory_proto::dnssec::{
+    Algorithm, DigestType, Nsec3HashAlgorithm, PublicKey as _, SigningKey as _, TBS,
+};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, NS, SOA};
 use hickory_proto::rr::{
@@ -38,6 +40,13 @@ pub(super) enum Signing {
     None,
     /// As it should be.
     Good,
+    /// As it should be, with names hashed in what says that there is nothing. RFC 5155.
+    Hashed {
+        /// Zones below that are not signed may be left out, as in large zones. RFC 5155 §6.
+        opt_out: bool,
+        /// How often names are hashed again.
+        iterations: u16,
+    },
     /// As it should be, but the zone above does not know of it.
     Island,
     /// With signatures that are no longer valid.
@@ -240,7 +249,9 @@ impl Zone {
         answer.add_authorities(soa);
         self.deny(answer, name);
         if !exists {
-            self.deny(answer, &wildcard);
+            if !matches!(self.signing, Signing::Hashed { .. }) {
+                self.deny(answer, &wildcard);
+            }
             if !self.records.contains_key(&wildcard) {
                 answer.metadata.response_code = ResponseCode::NXDomain;
             }
@@ -255,8 +266,14 @@ impl Zone {
 
     /// Adds the record that says what is not at a name. RFC 4035 §3.1.3.
     fn deny(&self, answer: &mut Message, name: &WireName) {
-        if matches!(self.signing, Signing::None | Signing::Stripped) {
-            return;
+        match self.signing {
+            Signing::None | Signing::Stripped => return,
+            Signing::Hashed { opt_out, iterations } => {
+                let records = Hashed::new(self, opt_out, iterations).denial(name);
+                answer.add_authorities(records);
+                return;
+            }
+            _ => {}
         }
         let (owner, data) = self.records.range(..=name).next_back().unwrap();
         let mut after = self.records.range(owner..).skip(1);
@@ -309,6 +326,86 @@ impl Zone {
         let signature = self.key.sign(&signed).unwrap();
         RRSIG::from_sig(input, signature)
     }
+}
+
+/// The names of a zone by their hash. RFC 5155 §7.1.
+struct Hashed<'a> {
+    zone: &'a Zone,
+    opt_out: bool,
+    iterations: u16,
+    kinds: BTreeMap<Vec<u8>, Vec<WireType>>,
+}
+
+impl<'a> Hashed<'a> {
+    fn new(zone: &'a Zone, opt_out: bool, iterations: u16) -> Self {
+        let mut hashed = Self { zone, opt_out, iterations, kinds: BTreeMap::new() };
+        for (name, data) in &zone.records {
+            let mut kinds: Vec<_> = data.iter().map(RData::record_type).collect();
+            let is_signed = *name == zone.origin || kinds != [WireType::NS];
+            if !is_signed && opt_out {
+                continue;
+            }
+            if is_signed {
+                kinds.push(WireType::RRSIG);
+            }
+            hashed.kinds.insert(hashed.hash(name), kinds);
+            let mut above = name.base_name();
+            while zone.origin.zone_of(&above) && above != zone.origin {
+                let hash = hashed.hash(&above);
+                hashed.kinds.entry(hash).or_default();
+                above = above.base_name();
+            }
+        }
+        hashed
+    }
+
+    fn hash(&self, name: &WireName) -> Vec<u8> {
+        let hash = Nsec3HashAlgorithm::SHA1.hash(&[], name, self.iterations).unwrap();
+        hash.as_ref().to_vec()
+    }
+
+    /// What proves that there is nothing at a name: its own record, or those of the closest name that
+    /// there is, of the one below that, and of the wildcard. RFC 5155 §7.2.
+    fn denial(&self, name: &WireName) -> Vec<Record> {
+        let (mut encloser, mut closer) = (name.clone(), name.clone());
+        while !self.kinds.contains_key(&self.hash(&encloser)) {
+            closer = encloser.clone();
+            encloser = encloser.base_name();
+        }
+        let mut names = vec![encloser.clone()];
+        if encloser != *name {
+            names.extend([closer, encloser.prepend_label("*").unwrap()]);
+        }
+        let mut hashes: Vec<_> = names.iter().map(|name| self.at_or_before(name)).collect();
+        hashes.sort();
+        hashes.dedup();
+        hashes.into_iter().flat_map(|hash| self.record(hash)).collect()
+    }
+
+    fn at_or_before(&self, name: &WireName) -> &Vec<u8> {
+        let mut before = self.kinds.range(..=self.hash(name));
+        let last = self.kinds.last_key_value();
+        before.next_back().or(last).unwrap().0
+    }
+
+    fn record(&self, hash: &Vec<u8>) -> Vec<Record> {
+        let mut after = self.kinds.range(hash.clone()..).skip(1);
+        let next = after.next().or_else(|| self.kinds.first_key_value()).unwrap().0.clone();
+        let kinds = self.kinds[hash].iter().copied();
+        let algorithm = Nsec3HashAlgorithm::SHA1;
+        let data = NSEC3::new(algorithm, self.opt_out, self.iterations, Vec::new(), next, kinds);
+        let owner = self.zone.origin.prepend_label(base32(hash)).unwrap();
+        self.zone.signed(&owner, &owner, vec![RData::DNSSEC(DNSSECRData::NSEC3(data))])
+    }
+}
+
+/// RFC 4648 §7, without padding.
+fn base32(bytes: &[u8]) -> String {
+    let bits: Vec<u8> =
+        bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
+    let values =
+        bits.chunks(5).map(|bits| bits.iter().fold(0, |sum, bit| sum << 1 | u32::from(*bit)));
+    values.map(|value| char::from_digit(value, 32).unwrap()).collect()
 }
 
 /// A key that signs a zone and itself.

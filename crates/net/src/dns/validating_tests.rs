@@ -143,6 +143,62 @@ async fn answers_are_worth_what_their_proofs_are() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// RFC 5155 §8, §9.2; RFC 9276 §3.2.
+#[tokio::test]
+async fn names_may_be_hashed_in_proofs() {
+    use RecordType::{A, Aaaa, Txt};
+    let mut lab = Lab::new();
+    for (origin, opt_out, iterations) in
+        [("all.", false, 0), ("some.", true, 0), ("often.", false, 150), ("toooften.", false, 501)]
+    {
+        lab.zone(origin, Signing::Hashed { opt_out, iterations });
+        lab.add(&format!("a.{origin}"), ip(1)).add(&format!("a.b.c.{origin}"), ip(1));
+        lab.add(&format!("*.wild.{origin}"), txt("wild"));
+        lab.zone(&format!("plain.{origin}"), Signing::None);
+        lab.zone(&format!("signed.{origin}"), Signing::Good);
+        lab.add(&format!("a.plain.{origin}"), ip(1)).add(&format!("a.signed.{origin}"), ip(1));
+    }
+    let anchor = lab.anchor();
+    let server = lab.serve().await;
+    let dns = validating(&server, anchor);
+    let cases: &[(&str, RecordType, Brief<'_>)] = &[
+        ("a.all", A, Ok(("a.all", SECURE))),
+        ("a.all", Aaaa, Err(NOT_THERE(true, SECURE))),
+        ("b.all", A, Err(NOT_THERE(false, SECURE))),
+        ("x.y.b.all", A, Err(NOT_THERE(false, SECURE))),
+        ("b.c.all", A, Err(NOT_THERE(true, SECURE))),
+        ("x.wild.all", Txt, Ok(("x.wild.all", SECURE))),
+        ("x.y.wild.all", Txt, Ok(("x.y.wild.all", SECURE))),
+        ("x.wild.all", A, Err(NOT_THERE(true, SECURE))),
+        ("a.plain.all", A, Ok(("a.plain.all", INSECURE))),
+        ("b.plain.all", A, Err(NOT_THERE(false, INSECURE))),
+        ("a.signed.all", A, Ok(("a.signed.all", SECURE))),
+        // What may be left out may exist.
+        ("a.some", A, Ok(("a.some", SECURE))),
+        ("b.some", A, Err(NOT_THERE(false, INSECURE))),
+        ("a.plain.some", A, Ok(("a.plain.some", INSECURE))),
+        ("b.plain.some", A, Err(NOT_THERE(false, INSECURE))),
+        ("a.signed.some", A, Ok(("a.signed.some", SECURE))),
+        ("x.wild.some", Txt, Ok(("x.wild.some", SECURE))),
+        // What costs much to check is not checked.
+        ("a.often", A, Ok(("a.often", SECURE))),
+        ("b.often", A, Err(NOT_THERE(false, INSECURE))),
+        ("x.wild.often", Txt, Ok(("x.wild.often", INSECURE))),
+        // So it is not known that the zone below is not signed.
+        ("a.plain.often", A, Err(DnsError::Bogus)),
+        ("a.toooften", A, Ok(("a.toooften", SECURE))),
+        ("b.toooften", A, Err(DnsError::Bogus)),
+    ];
+    let mut wrong = Vec::new();
+    for (name, kind, want) in cases {
+        let got = dns.lookup(&Name::parse(name).unwrap(), *kind).await;
+        if brief(&got) != *want {
+            wrong.push(format!("{name} {kind}: {:?}, not {want:?}", brief(&got)));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
 async fn ask(dns: &Validating, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
     dns.lookup(&Name::parse(name).unwrap(), kind).await
 }

@@ -73,7 +73,8 @@ fn junk_flags(settings: &Account) -> JunkFlags {
     }
 }
 
-fn junk_filter(settings: &mox_config::JunkFilter) -> JunkFilter {
+/// The filter of an account, of its settings.
+pub(crate) fn junk_filter(settings: &mox_config::JunkFilter) -> JunkFilter {
     // Numbers below 0 were refused when the configuration was checked.
     let count = |number: i32| u32::try_from(number).unwrap_or_default();
     JunkFilter {

@@ -15,6 +15,7 @@ mod dns;
 mod dnsbl;
 mod flags;
 mod help;
+mod junk;
 mod localserve;
 mod loglevels;
 mod lookups;
@@ -114,6 +115,8 @@ enum Command {
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
     Retrain(retrain::Retrain),
+    #[command(subcommand)]
+    Junk(junk::Junk),
     Decisions(decisions::Decisions),
     Deliver(deliver::Deliver),
     #[command(subcommand)]
@@ -191,6 +194,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Dnsbl(command) => command.run()?,
         Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Retrain(command) => command.run(&global)?,
+        Command::Junk(command) => command.run(&global)?,
         Command::Decisions(command) => command.run(&global)?,
         Command::Deliver(command) => command.run(&global)?,
         Command::Admin(AdminCommand::Imapserve(command)) => command.run(&global)?,

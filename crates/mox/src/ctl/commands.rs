@@ -13,7 +13,7 @@ use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
 use crate::services::Services;
 
 /// All commands, as [`Handler::command`] knows them.
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "stop",
     "setaccountpassword",
     "loglevels",
@@ -27,6 +27,7 @@ const COMMANDS: [&str; 15] = [
     "searchprogress",
     "retrain",
     "junkprogress",
+    "junkcheck",
     "decisions",
     "imapserve",
 ];
@@ -148,6 +149,7 @@ impl Handler {
             "searchprogress" => self.search_progress(wire).await?,
             "retrain" => self.retrain(wire).await?,
             "junkprogress" => self.junk_progress(wire).await?,
+            "junkcheck" => self.junk_check(wire).await?,
             "decisions" => self.decisions(wire).await?,
             _ => return Err(CommandError::Refused("unrecognized command".to_owned())),
         }

@@ -15,7 +15,7 @@ use super::wire::{DATA_BYTES_MAX, Wire};
 use crate::data_dir::TEMPORARY;
 
 /// Messages up to this size are received into memory, larger ones into a file.
-const SPOOL_BYTES: usize = 1 << 20;
+pub(super) const SPOOL_BYTES: usize = 1 << 20;
 
 impl Handler {
     /// Parameter: address, then the message as data. Bare line feeds become CRLF; none of the

@@ -8,7 +8,7 @@
 //!
 //! Known commands: `stop`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
 //! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`,
-//! `retrain`, `junkprogress`, `decisions`, `imapserve`, after which the socket speaks IMAP and no more
+//! `retrain`, `junkprogress`, `junkcheck`, `decisions`, `imapserve`, after which the socket speaks IMAP and no more
 //! commands are taken.
 
 mod client;
@@ -25,6 +25,7 @@ mod tests;
 mod wire;
 
 pub use client::Client;
+pub(crate) use junk::score_text;
 pub use socket::{CONNECTIONS_MAX, Control, SOCKET};
 pub use wire::{
     COMMANDS_MAX, DATA_BYTES_MAX, GREETING, LINE_BYTES_MAX, LINE_WAIT, PIECE_BYTES_MAX, Wire,

@@ -152,6 +152,13 @@ async fn a_filter_learns_anew() {
             tokio::task::yield_now().await;
         }
     }
+    control.run("junkcheck", &["mox"]).await.unwrap();
+    control.send_data(&b"Subject: hello\n\n"[..]).await.unwrap();
+    let text = String::from_utf8(control.data().await.unwrap()).unwrap();
+    assert!(text.starts_with("not junk: probability 0."), "{text}");
+    assert!(text.contains("no junk  subject:hello\n"), "{text}");
+    check_refused(control.run("junkcheck", &["other"]).await, "no such account");
+    let mut control = client(&server).await;
     check_refused(control.run("retrain", &["other"]).await, "no such account");
     server.shutdown().await;
 }

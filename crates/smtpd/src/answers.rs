@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mox_base::{Domain, Host};
-use mox_config::{LookupError, Target};
+use mox_config::{Config, LookupError, Target};
 use mox_mailauth::spf;
 use mox_net::blocking;
 use mox_smtp::server::{
@@ -156,6 +156,7 @@ async fn rcpt(
     let verdict = match resolve(&config, path, Rules::of(connection)) {
         // Whoever may not speak without TLS is told nothing of who exists.
         resolved if needs_tls(connection, &resolved) => Err(RcptRefusal::NeedsTls),
+        _ if let Some(refusal) = switched_off(connection, &config) => Err(refusal),
         Ok(Target::Account(target)) => match config.quota_bytes(&target.account) {
             Some(quota_bytes) => {
                 let transaction = connection.session.transaction();
@@ -177,6 +178,14 @@ async fn rcpt(
         tracing::info!(cid = connection.cid, rcpt = %path, ?refusal, "recipient refused");
     }
     Ok(verdict)
+}
+
+/// Why a user who is logged in may send no more, if the account was switched off since: whoever has
+/// its password may be why. Asked for each recipient, as there is no message without one.
+fn switched_off(connection: &Connection, config: &Config) -> Option<RcptRefusal> {
+    let account = config.account(connection.account.as_deref()?)?;
+    let text = Some(&account.login_disabled).filter(|text| !text.is_empty())?;
+    Some(RcptRefusal::AccountDisabled(text.clone()))
 }
 
 /// Whether mail for this recipient takes TLS that is not there. Reports of failing TLS come without.

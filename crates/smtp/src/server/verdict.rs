@@ -58,6 +58,9 @@ pub enum RcptRefusal {
     },
     /// Delivery: this recipient takes no mail without TLS. RFC 3207 §4.
     NeedsTls,
+    /// Submission: the account was switched off since its user logged in, with a text of the
+    /// administrator's; must be printable ASCII.
+    AccountDisabled(String),
     /// Submission: mail for others is not sent from here.
     NoSending,
     /// The recipient's quota is used up, or would be by what the client announced.
@@ -80,6 +83,9 @@ impl From<&RcptRefusal> for Reply {
                 Self::new(code, enhanced, text)
             }
             RcptRefusal::NeedsTls => Self::new(530, (7, 0), "say starttls first"),
+            RcptRefusal::AccountDisabled(text) => {
+                Self::new(550, (7, 13), format!("account disabled: {text}"))
+            }
             RcptRefusal::NoSending => {
                 Self::new(550, (7, 1), "this server does not send mail to other servers")
             }
@@ -167,6 +173,8 @@ mod tests {
         check(&RcptRefusal::NotOurs, "550 5.1.1");
         check(&RcptRefusal::UnknownAddress, "550 5.1.1");
         check(&RcptRefusal::DomainDisabled, "450 4.2.1");
+        check(&RcptRefusal::AccountDisabled("on leave".to_owned()), "550 5.7.13");
+        check(&RcptRefusal::NeedsTls, "530 5.7.0");
         let configured = |is_permanent| RcptRefusal::Configured { is_permanent, text: None };
         check(&configured(true), "550 5.1.1");
         check(&configured(false), "451 4.3.0");

@@ -256,3 +256,45 @@ async fn a_domain_that_is_switched_off_still_logs_in() {
     assert!(reply.starts_with("250"), "{reply}");
     check_members(&fixture, [0, 0, 1]);
 }
+
+/// Who switches an account off whose password is known to others must not wait until they hang up.
+#[tokio::test]
+async fn an_account_that_is_switched_off_sends_no_more() {
+    let fixture = fixture();
+    let mut client = fixture.submitter("mjl@example.org").await;
+    client.check("MAIL FROM:<mjl@example.org>", "250").await;
+    client.check("RCPT TO:<ann@example.org>", "250").await;
+    fixture.configure("\tmjl:\n", "\tmjl:\n\t\tLoginDisabled: call us\n");
+    client.check("RCPT TO:<ann@example.org>", "550 5.7.13 account disabled: call us").await;
+    client
+        .dialogue(
+            "RSET => 250
+             MAIL FROM:<> => 250
+             RCPT TO:<ann@example.org> => 550 5.7.13
+             DATA => 503",
+        )
+        .await;
+    // It still gets mail, and others send.
+    let mut client = fixture.submitter("ann@example.org").await;
+    client.check("MAIL FROM:<ann@example.org>", "250").await;
+    client.check("RCPT TO:<mjl@example.org>", "250").await;
+    assert!(client.data("From: ann@example.org\r\n\r\nx\r\n").await.starts_with("250"));
+    check_members(&fixture, [0, 0, 1]);
+}
+
+/// What is true when the data has come counts.
+#[tokio::test(start_paused = true)]
+async fn a_recipient_may_go_away_before_the_data() {
+    let fixture = fixture();
+    let mut client = fixture.deliverer().await;
+    client.check("MAIL FROM:<a@client.example>", "250").await;
+    client.check("RCPT TO:<ann@example.org>", "250").await;
+    client.check("RCPT TO:<staff@example.org>", "250").await;
+    fixture.configure(
+        "\t\t\tann@example.org: nil\n",
+        "\t\t\tann@example.org:\n\t\t\t\tSMTPError: 421\n",
+    );
+    let reply = client.data(MESSAGE).await;
+    assert!(reply.starts_with("554 5.3.0"), "{reply}");
+    check_members(&fixture, [0, 0, 0]);
+}

@@ -142,6 +142,7 @@ pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) keys: Arc<ClientKeys>,
     pub(crate) stopping: CancellationToken,
+    config: Arc<Live>,
     next_cid: AtomicU64,
     dir: TempDir,
 }
@@ -165,6 +166,7 @@ impl Fixture {
         });
         let config = Arc::new(config.0);
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(start));
+        let live = Arc::clone(&config);
         let policies = Arc::new(Quotas(Arc::clone(&config)));
         let store = Store::with_disk(dir.path(), Arc::clone(&clock), policies, setup.disk);
         let rng: Arc<dyn Rng> = Arc::new(TestRng::new(1));
@@ -193,7 +195,17 @@ impl Fixture {
             is_localserve: setup.is_localserve,
         });
         let stopping = CancellationToken::new();
-        Self { smtpd, store, keys, stopping, next_cid: AtomicU64::new(1), dir }
+        let next_cid = AtomicU64::new(1);
+        Self { smtpd, store, keys, stopping, config: live, next_cid, dir }
+    }
+
+    /// Changes domains.conf while the server runs.
+    pub(crate) fn configure(&self, from: &str, to: &str) {
+        let path = self.dir.path().join("domains.conf");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} is not in\n{text}");
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        assert!(self.config.reload(UnixSeconds(1_795_164_933)).unwrap());
     }
 
     pub(crate) fn set_password(&self, account: &str) {

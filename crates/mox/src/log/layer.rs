@@ -32,11 +32,21 @@ pub const PACKAGES: &[(&str, &str)] = &[
     ("mox_store", "store"),
 ];
 
+/// Libraries whose warnings and errors are about what others send: to us they are details.
+///
+/// Attack: whoever has a domain with wrong signatures could fill the log with whole DNS answers, by
+/// sending mail from it.
+const DETAILED: &[&str] = &["hickory_net", "hickory_proto"];
+
 /// The package that an event belongs to: by the crate in its target, else that crate itself.
 #[must_use]
 pub fn package_of(target: &str) -> &str {
-    let (name, _) = target.split_once("::").unwrap_or((target, ""));
+    let name = crate_of(target);
     PACKAGES.iter().find(|(one, _)| *one == name).map_or(name, |(_, package)| package)
+}
+
+fn crate_of(target: &str) -> &str {
+    target.split_once("::").map_or(target, |(name, _)| name)
 }
 
 /// Prints the events that the levels let through.
@@ -68,6 +78,11 @@ fn level_of(metadata: &Metadata<'_>) -> LogLevel {
         return LogLevel::Print;
     }
     match *metadata.level() {
+        Level::ERROR | Level::WARN | Level::INFO
+            if DETAILED.contains(&crate_of(metadata.target())) =>
+        {
+            LogLevel::Debug
+        }
         Level::ERROR => LogLevel::Error,
         Level::WARN => LogLevel::Warn,
         Level::INFO => LogLevel::Info,
@@ -246,6 +261,21 @@ mod tests {
         let (smtp, imap) = ("l=debug m=\"smtp detail\" pkg=smtpserver", "l=info m=\"imap news\"");
         let (imap, always) = (format!("{imap} pkg=imapserver"), "l=print m=always pkg=mox");
         check(&levels, log, &[smtp, always, always, &imap, always]);
+    }
+
+    #[test]
+    fn what_a_library_says_of_others_is_a_detail() {
+        let levels = Levels::new(LogLevel::Info);
+        let log = || {
+            tracing::error!(target: "hickory_net::dnssec", "bogus");
+            levels.set_default(LogLevel::Debug);
+            tracing::warn!(target: "hickory_net::dnssec", "bogus");
+            tracing::trace!(target: "hickory_net::dnssec", "more");
+            tracing::warn!(target: "hickory_network", "no such library");
+        };
+        let want =
+            ["l=debug m=bogus pkg=hickory_net", "l=warn m=\"no such library\" pkg=hickory_network"];
+        check(&levels, log, &want);
     }
 
     #[test]

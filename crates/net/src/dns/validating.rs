@@ -76,8 +76,9 @@ impl fmt::Debug for Inner {
 }
 
 impl Validating {
-    /// One that asks these servers, and trusts the keys of the root zone. RFC 5011 is not followed:
-    /// new keys come with new versions of this program.
+    /// One that asks these servers, and trusts the keys of the root zone.
+    // Deviation: RFC 5011 has new keys learnt while running; ours come with new versions of this
+    // program, because there is one every few years, and nothing on disk can go wrong.
     #[must_use]
     pub fn new(conf: ResolvConf, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
         Self::build(conf, clock, rng, TrustAnchors::default())

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mox_base::UnixSeconds;
 use mox_net::blocking;
+use mox_reportdb::{Removed, ReportDb};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -19,12 +21,17 @@ pub(crate) const STORE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the files with certificates are looked at.
 pub(crate) const CERTS_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often old reports and evaluations are removed.
+pub(crate) const REPORTS_INTERVAL: Duration = Duration::from_secs(3600);
+
 /// Starts all of it, to end with the supervisor.
 pub(crate) fn start(services: &Services, certs: ListenerCerts) {
     let following = services.clone();
     every(services, "config", CONFIG_INTERVAL, move || reload_config(&following));
     let store = services.store.clone();
     every(services, "store", STORE_INTERVAL, move || store.tick());
+    let (reports, clock) = (services.reports.clone(), Arc::clone(&services.clock));
+    every(services, "reports", REPORTS_INTERVAL, move || remove_old_reports(&reports, clock.now()));
     let clock = Arc::clone(&services.clock);
     let certs = Mutex::new(certs);
     every(services, "certs", CERTS_INTERVAL, move || certs.lock().refresh(clock.now()));
@@ -50,6 +57,14 @@ fn every(
             blocking(move || work()).await;
         }
     });
+}
+
+fn remove_old_reports(reports: &ReportDb, now: UnixSeconds) {
+    match reports.remove_old(now) {
+        Ok(removed) if removed == Removed::default() => {}
+        Ok(removed) => tracing::info!(?removed, "old reports removed"),
+        Err(error) => tracing::error!(%error, "removing old reports"),
+    }
 }
 
 fn reload_config(services: &Services) {

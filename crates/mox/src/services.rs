@@ -9,10 +9,11 @@ use mox_dns::Resolver;
 use mox_login::Logins;
 use mox_net::dns::{SystemOptions, SystemResolver};
 use mox_net::{AuthFailures, ConnectionLimits, Supervisor, SystemClock, SystemRng};
+use mox_reportdb::ReportDb;
 use mox_smtpd::ReceivedIds;
 use mox_store::{ClientKeys, Disk, Store};
 
-use crate::data_dir::{DECOY_SECRET, DataDir, RECEIVED_ID_SECRET};
+use crate::data_dir::{DECOY_SECRET, DataDir, RECEIVED_ID_SECRET, REPORTS_DB};
 use crate::localserve::LocalDns;
 use crate::log::Levels;
 use crate::policies::ConfigPolicies;
@@ -38,6 +39,8 @@ pub struct Services {
     pub resolver: Arc<dyn Resolver>,
     /// The accounts.
     pub store: Store,
+    /// Reports of others, and evaluations for ours.
+    pub reports: ReportDb,
     /// The keys registered for logging in.
     pub client_keys: Arc<ClientKeys>,
     /// Who a client is.
@@ -63,7 +66,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Builds them. Opens the database of client keys; accounts are opened when they are used.
+    /// Builds them. Opens the databases of client keys and reports; accounts are opened when they are used.
     /// Blocks.
     ///
     /// - `pedantic`: asked for on the command line; the configuration may ask too.
@@ -89,6 +92,8 @@ impl Services {
         let store = Store::with_disk(data.path(), Arc::clone(&clock), policies, disk);
         let client_keys = ClientKeys::open(data.path()).context("open database of client keys")?;
         let client_keys = Arc::new(client_keys);
+        let reports = ReportDb::open(&data.path().join(REPORTS_DB));
+        let reports = reports.context("open database of reports")?;
         let decoy_secret: [u8; 32] = data.secret(DECOY_SECRET, &*rng)?;
         let logins = Logins::new(
             Arc::clone(&config),
@@ -117,6 +122,7 @@ impl Services {
         let received_ids = received_ids(data, &*rng)?;
         Ok(Self {
             mode,
+            reports,
             pedantic: pedantic || config.snapshot().statics.pedantic,
             resolver,
             store,

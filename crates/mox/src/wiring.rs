@@ -29,6 +29,7 @@ impl Drivers {
         let smtpd = Smtpd::new(mox_smtpd::Services {
             logins: services.logins.clone(),
             store: services.store.clone(),
+            reports: services.reports.clone(),
             config: services.config.clone(),
             resolver: services.resolver.clone(),
             clock: services.clock.clone(),

@@ -178,7 +178,9 @@ impl Case {
             && !self.marks.is_forward
             && !self.marks.is_mailing_list
             && self.found.report.is_none();
-        let marks = Marks { is_seen: is_reject, is_reject, ..self.marks };
+        // Reports are read by programs: nobody needs to be told of them.
+        let is_report = refusal.is_none() && self.found.report.is_some();
+        let marks = Marks { is_seen: is_reject || is_report, is_reject, ..self.marks };
         Verdict {
             may_keep_reject: refusal.is_some() && reason != Reason::HighRate,
             refusal,

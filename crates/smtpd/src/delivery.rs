@@ -18,10 +18,11 @@ use crate::answers::simulate;
 use crate::connection::{Connection, End};
 use crate::decision::{Case, Judgement, judge};
 use crate::facts::{Circumstances, Facts, Sender, Subject, gather};
-use crate::header;
-use crate::post::{Postmark, keep_refused, store_copies};
+use crate::post::{Judged, Postmark, keep_refused, store_copies};
+use crate::reports::Reports;
 use crate::routing::{Author, Rules, Standing, routes};
 use crate::spool::Spool;
+use crate::{evaluations, header};
 
 /// The account that gets everything on a server for developers.
 pub const LOCALSERVE_ACCOUNT: &str = "mox";
@@ -86,14 +87,17 @@ pub(crate) async fn deliver(
         }
     }
     let Message { spool, header, facts, needs_utf8, .. } = message;
-    let (mut spool, mut judgements) = match facts.as_ref().filter(|_| !is_localserve) {
+    let (mut spool, mut judgements, reports) = match facts.as_ref().filter(|_| !is_localserve) {
         Some(facts) => {
             let fields_bytes = facts.fields(hostname, now, &[], needs_utf8).len() as u64;
             let size_bytes = report.size_bytes.saturating_add(fields_bytes);
             let case = Case { facts, envelope, header: &header, size_bytes, now };
             Box::pin(judge(connection, &config, case, &routes.copies, spool)).await
         }
-        None => (spool, routes.copies.iter().map(Judgement::unjudged).collect()),
+        None => {
+            let unjudged = routes.copies.iter().map(Judgement::unjudged);
+            (spool, unjudged.collect(), Reports::new(Arc::clone(&config)))
+        }
     };
     let granted = routes.granted(|place| judgements[place].refusal.is_none());
     let mut wait = Duration::ZERO;
@@ -112,7 +116,20 @@ pub(crate) async fn deliver(
     let (back, outcomes) = store_copies(&post, &copies, &granted, spool).await;
     spool = back;
     keep_refused(&post, &config, &copies, &granted, spool).await;
+    follow_up(&post, &config, &copies, (&granted, &outcomes), reports).await;
     Ok(routes.results(&outcomes))
+}
+
+/// What others reported with the message, and what our own reports will tell of it.
+async fn follow_up(
+    post: &Postmark<'_>,
+    config: &Config,
+    copies: &[Judged<'_>],
+    fates: (&[bool], &[Outcome]),
+    reports: Reports,
+) {
+    reports.keep_accepted(post, copies, fates.1).await;
+    evaluations::record(post, config, copies, fates).await;
 }
 
 /// Reads what must be known of the message.

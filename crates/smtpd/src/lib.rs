@@ -44,12 +44,14 @@ mod connection;
 mod data;
 mod decision;
 mod delivery;
+mod evaluations;
 mod facts;
 mod header;
 mod post;
 mod reach;
 mod received_id;
 mod refusal;
+mod reports;
 mod routing;
 mod spool;
 
@@ -64,6 +66,7 @@ use mox_login::Logins;
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::TraceSwitch;
 use mox_net::{ConnectionLimits, Incoming};
+use mox_reportdb::ReportDb;
 pub use mox_smtp::server::Service;
 use mox_store::Store;
 use tokio::sync::Semaphore;
@@ -95,6 +98,8 @@ pub struct Services {
     pub logins: Logins,
     /// Where messages go.
     pub store: Store,
+    /// Where reports of others go, and evaluations for ours.
+    pub reports: ReportDb,
     /// Whose addresses are whose.
     pub config: Arc<Live>,
     /// Who is asked about senders.

@@ -5,6 +5,7 @@ use mox_mime::{Limits, Message};
 use mox_policy::{Content, ContentError, DmarcReport, Score, TlsReport};
 use mox_store::{JunkFilter, Reader};
 
+use crate::reports::Reports;
 use crate::spool::Spool;
 
 /// A message whose words are read when they are asked for.
@@ -13,15 +14,16 @@ pub(super) struct Text {
     structure: Option<Message>,
     /// Words as the accounts want them; there are only so many kinds.
     words: Vec<(Kinds, Words)>,
+    reports: Reports,
 }
 
 impl Text {
-    pub(super) fn new(spool: Spool) -> Self {
-        Self { spool, structure: None, words: Vec::new() }
+    pub(super) fn new(spool: Spool, reports: Reports) -> Self {
+        Self { spool, structure: None, words: Vec::new(), reports }
     }
 
-    pub(super) fn into_spool(self) -> Spool {
-        self.spool
+    pub(super) fn into_parts(self) -> (Spool, Reports) {
+        (self.spool, self.reports)
     }
 
     fn words(&mut self, kinds: Kinds) -> std::io::Result<&Words> {
@@ -73,12 +75,13 @@ impl Content for AccountText<'_> {
         })
     }
 
-    // The place for reading reports: until then they are mail like other mail.
     fn dmarc_report(&mut self) -> Option<DmarcReport<'_>> {
-        None
+        let Text { spool, reports, .. } = &mut *self.text;
+        reports.dmarc(spool, self.cid)
     }
 
     fn tls_report(&mut self) -> Option<TlsReport> {
-        None
+        let Text { spool, reports, .. } = &mut *self.text;
+        reports.tls(spool, self.cid)
     }
 }

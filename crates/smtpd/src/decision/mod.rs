@@ -15,7 +15,10 @@ use mox_base::{Address, MailboxName, Rng, UnixSeconds};
 use mox_config::Config;
 use mox_mailauth::dmarc::OverrideReason;
 use mox_net::blocking;
-use mox_policy::{Facts as PolicyFacts, PassKey, Pending, Reason, Step, Verdict, decide};
+use mox_policy::{
+    Evaluation, Facts as PolicyFacts, History, HistoryError, PassKey, Pending, Reason, Step,
+    Verdict, decide, evaluation,
+};
 use mox_smtp::Reply;
 use mox_smtp::server::{DataRefusal, Envelope};
 use mox_store::{Decision, Incoming, Store, StoreError};
@@ -23,6 +26,7 @@ use mox_store::{Decision, Incoming, Store, StoreError};
 use crate::connection::Connection;
 use crate::facts::Facts;
 use crate::refusal;
+use crate::reports::Reports;
 use crate::routing::Copy;
 use crate::spool::Spool;
 
@@ -47,6 +51,7 @@ pub(crate) struct Judgement {
 }
 
 /// A decision with what it was made from.
+#[derive(Clone)]
 pub(crate) struct Decided {
     pub(crate) verdict: Verdict,
     facts: PolicyFacts,
@@ -117,6 +122,14 @@ impl Decided {
         overrides(&self.verdict.dmarc_overrides, facts)
     }
 
+    /// What is told to the author's domain of DMARC, if anything is.
+    pub(crate) fn evaluation(
+        &self,
+        history: &dyn History,
+    ) -> Result<Option<Evaluation>, HistoryError> {
+        evaluation(&self.verdict, &self.facts, history)
+    }
+
     /// For the table of recent decisions.
     pub(crate) fn row(&self, message_id: Option<String>) -> Decision {
         Decision::new(&self.verdict, &self.facts, message_id)
@@ -144,14 +157,14 @@ pub(crate) struct Case<'a> {
     pub(crate) now: UnixSeconds,
 }
 
-/// Decides for all copies, each by itself. Gives the spool back.
+/// Decides for all copies, each by itself. Gives the spool back, and the reports that were found.
 pub(crate) async fn judge(
     connection: &Connection,
-    config: &Config,
+    config: &Arc<Config>,
     case: Case<'_>,
     copies: &[Copy],
     spool: Spool,
-) -> (Spool, Vec<Judgement>) {
+) -> (Spool, Vec<Judgement>, Reports) {
     let services = &connection.smtpd.services;
     let Case { facts, envelope, header, size_bytes, now } = case;
     let message = Arc::new(message::message(facts, envelope, header, size_bytes));
@@ -167,17 +180,18 @@ pub(crate) async fn judge(
     });
     let briefs: Vec<_> = briefs.collect();
     let (store, rng, cid) = (services.store.clone(), Arc::clone(&services.rng), connection.cid);
-    let (spool, steps) = blocking(move || {
-        let mut text = Text::new(spool);
+    let reports = Reports::new(Arc::clone(config));
+    let ((spool, reports), steps) = blocking(move || {
+        let mut text = Text::new(spool, reports);
         let mut step = |brief: Option<Brief>| {
             brief.ok_or(StoreError::NoAccount)?.decide(&store, &*rng, &mut text, cid)
         };
         let steps: Vec<_> = briefs.into_iter().map(&mut step).collect();
-        (text.into_spool(), steps)
+        (text.into_parts(), steps)
     })
     .await;
     let judgements = finish(connection, &message, steps, copies, now).await;
-    (spool, judgements)
+    (spool, judgements, reports)
 }
 
 /// Asks the block lists, if a decision waits for them, and ends all decisions.

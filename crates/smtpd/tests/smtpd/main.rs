@@ -21,6 +21,8 @@ mod limits;
 #[cfg(test)]
 mod localserve;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod senders;
 #[cfg(test)]
 mod submission;

@@ -10,6 +10,7 @@ use mox_dns::{FakeDns, Resolver};
 use mox_login::{Logins, set_password};
 use mox_net::trace::{TraceLevel, TraceSwitch};
 use mox_net::{AuthFailures, Conn, ConnectionLimits, Incoming};
+use mox_reportdb::ReportDb;
 use mox_sasl::Password;
 use mox_smtpd::{Port, ReceivedIds, Service, Services, Smtpd};
 use mox_store::{ClientKeys, Disk, Policies, Policy, RealDisk, Store};
@@ -140,6 +141,7 @@ impl Policies for Quotas {
 pub(crate) struct Fixture {
     pub(crate) smtpd: Smtpd,
     pub(crate) store: Store,
+    pub(crate) reports: ReportDb,
     pub(crate) keys: Arc<ClientKeys>,
     pub(crate) stopping: CancellationToken,
     config: Arc<Live>,
@@ -180,9 +182,11 @@ impl Fixture {
             [9; 32],
             setup.failures,
         );
+        let reports = ReportDb::open(&dir.path().join("reports.db")).unwrap();
         let smtpd = Smtpd::new(Services {
             logins,
             store: store.clone(),
+            reports: reports.clone(),
             config,
             resolver: setup.resolver,
             clock,
@@ -196,7 +200,7 @@ impl Fixture {
         });
         let stopping = CancellationToken::new();
         let next_cid = AtomicU64::new(1);
-        Self { smtpd, store, keys, stopping, config: live, next_cid, dir }
+        Self { smtpd, store, reports, keys, stopping, config: live, next_cid, dir }
     }
 
     /// Changes domains.conf while the server runs.

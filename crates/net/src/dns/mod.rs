@@ -36,7 +36,7 @@ pub use exchange::{QUESTIONS_MAX, STRAYS_MAX};
 pub use reading::ALIASES_MAX;
 pub use resolv_conf::{ATTEMPTS_MAX, ResolvConf, SERVERS_MAX, TIMEOUT_MAX};
 pub use stub::StubAd;
-pub use system::{Checks, Servers, SystemOptions, SystemResolver, UNCHECKED_WAIT};
+pub use system::{Checks, SETTINGS_WAIT, Servers, SystemOptions, SystemResolver, UNCHECKED_WAIT};
 pub use validating::{QUESTIONS_PER_LOOKUP_MAX, TrustAnchor, Validating};
 
 /// How long a lookup takes at most, with all attempts, aliases and proofs. RFC 5321 §4.5.3.2 leaves

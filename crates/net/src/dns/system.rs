@@ -21,6 +21,10 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Bytes of that file that are read.
 const RESOLV_CONF_BYTES_MAX: u64 = 65_536;
 
+/// How often it is looked whether the settings have changed, as they do when the machine comes to
+/// another network.
+pub const SETTINGS_WAIT: Duration = Duration::from_secs(30);
+
 /// How long it holds that nobody can check signatures. Then it is found out again.
 pub const UNCHECKED_WAIT: Duration = Duration::from_secs(3600);
 
@@ -51,8 +55,7 @@ pub enum Checks {
 /// Which servers are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Servers {
-    /// Those of a file like resolv.conf, read when the first question is asked. If there is none, a
-    /// server on this machine.
+    /// Those of a file like resolv.conf. If there is none, a server on this machine.
     File(PathBuf),
     /// These.
     Given(ResolvConf),
@@ -68,8 +71,8 @@ impl Default for SystemOptions {
 
 /// Asks the DNS servers of the system and keeps what they answer.
 ///
-/// To make one costs nothing: the settings are read when the first question is asked. Changes to them
-/// later have no effect.
+/// To make one costs nothing: the settings are read when the first question is asked, and then every
+/// [`SETTINGS_WAIT`] when there are questions.
 pub struct SystemResolver {
     cached: Cached<Lazy>,
 }
@@ -106,42 +109,62 @@ struct Lazy {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     /// Whoever finds out holds it, and the others wait.
-    chosen: Mutex<Option<Chosen>>,
+    current: Mutex<Option<Current>>,
 }
 
-#[derive(Clone)]
 struct Chosen {
     resolver: Arc<dyn Resolver>,
-    /// When to choose again, by the monotonic clock.
+    /// When to choose again, by the monotonic clock, even if the settings are the same.
     until: Option<Duration>,
+}
+
+/// What was chosen for which settings, and when to look whether they still hold.
+struct Current {
+    chosen: Chosen,
+    conf: ResolvConf,
+    look_again: Duration,
 }
 
 impl Chosen {
     fn for_good(resolver: impl Resolver + 'static) -> Self {
         Self { resolver: Arc::new(resolver), until: None }
     }
+
+    fn holds(&self, now: Duration) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 impl Lazy {
     fn new(options: SystemOptions, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
-        Self { options, clock, rng, chosen: Mutex::new(None) }
+        Self { options, clock, rng, current: Mutex::new(None) }
     }
 
     async fn ask(&self, name: &Name, kind: RecordType) -> Result<Answer, DnsError> {
-        self.chosen().await?.lookup(name, kind).await
+        self.resolver().await?.lookup(name, kind).await
     }
 
-    async fn chosen(&self) -> Result<Arc<dyn Resolver>, DnsError> {
-        let mut chosen = self.chosen.lock().await;
+    async fn resolver(&self) -> Result<Arc<dyn Resolver>, DnsError> {
+        let mut current = self.current.lock().await;
         let now = self.clock.monotonic();
-        if let Some(Chosen { resolver, until }) = &*chosen
-            && until.is_none_or(|until| now < until)
+        if let Some(current) = &*current
+            && now < current.look_again
+            && current.chosen.holds(now)
         {
-            return Ok(Arc::clone(resolver));
+            return Ok(Arc::clone(&current.chosen.resolver));
         }
-        let found = self.choose().await?;
-        let resolver = Arc::clone(&found.resolver);
-        *chosen = Some(found);
+        let conf = self.conf().await;
+        let look_again = now.saturating_add(SETTINGS_WAIT);
+        if let Some(current) = &mut *current
+            && current.conf == conf
+            && current.chosen.holds(now)
+        {
+            current.look_again = look_again;
+            return Ok(Arc::clone(&current.chosen.resolver));
+        }
+        let chosen = self.choose(conf.clone()).await?;
+        let resolver = Arc::clone(&chosen.resolver);
+        *current = Some(Current { chosen, conf, look_again });
         Ok(resolver)
     }
 
@@ -149,8 +172,7 @@ impl Lazy {
     ///
     /// Fails if a server that may be trusted cannot be asked now: what it can do is not known, and
     /// the next question finds out.
-    async fn choose(&self) -> Result<Chosen, DnsError> {
-        let conf = self.conf().await;
+    async fn choose(&self, conf: ResolvConf) -> Result<Chosen, DnsError> {
         match self.options.checks {
             Checks::Servers => return Ok(Chosen::for_good(self.stub(conf))),
             Checks::Own => return Ok(Chosen::for_good(self.validating(conf))),
@@ -360,6 +382,29 @@ mod tests {
         let resolver = resolver(&server, Checks::Automatic, anchor);
         assert_eq!(ask(&resolver, "a.signed").await, SECURE);
         assert_eq!(ask(&resolver, "a.expired").await, BOGUS);
+    }
+
+    #[tokio::test]
+    async fn changed_settings_are_noticed_after_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("resolv.conf");
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        write("nameserver 192.0.2.1");
+        let (servers, checks) = (Servers::File(path.clone()), Checks::Servers);
+        let options = SystemOptions { servers, checks, anchors: None };
+        let clock = Arc::new(ManualClock::default());
+        let lazy = Lazy::new(options, Arc::clone(&clock) as _, Arc::new(TestRng::new(1)));
+        let resolver = async || lazy.resolver().await.unwrap();
+        let first = resolver().await;
+        clock.advance(SETTINGS_WAIT);
+        assert!(Arc::ptr_eq(&first, &resolver().await));
+        write("nameserver 192.0.2.2");
+        clock.advance(SETTINGS_WAIT - Duration::from_secs(1));
+        assert!(Arc::ptr_eq(&first, &resolver().await));
+        clock.advance(Duration::from_secs(1));
+        let second = resolver().await;
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&second, &resolver().await));
     }
 
     /// Servers that pass no signatures on, in small routers for example, do for mail without DNSSEC

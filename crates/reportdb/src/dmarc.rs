@@ -48,6 +48,8 @@ const COLUMNS: &str = "id, domain, from_domain, received, begins, ends, org_name
 impl ReportDb {
     /// Adds a report, unless the sender sent it before. RFC 7489 §7.2, RFC 9990 §3.5.4.
     ///
+    /// Deviation: the original keeps it as often as it comes, and counts it so.
+    ///
     /// # Errors
     ///
     /// If there is no room, or the sender sent too many.

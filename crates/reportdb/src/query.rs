@@ -5,6 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{ReportDbError, Result};
 
+// Deviation: the original keeps any number; anybody with a domain can send some.
+
 /// Reports that the domain of one sender may add within [`SENDER_SECS`]. A large reporter sends one a
 /// day for each of our domains.
 pub const REPORTS_PER_SENDER_MAX: u32 = 1_000;

@@ -58,6 +58,9 @@ impl ReportDb {
     /// Adds a report: a row for each domain for which `is_ours`, with the policies of that domain and
     /// no others. Rows that are there already are left as they are. RFC 8460 §4.4.
     ///
+    /// Deviation: the original keeps the whole report for each policy, which may be many times its
+    /// size.
+    ///
     /// Returns what became of each of those domains.
     ///
     /// # Errors

@@ -51,7 +51,8 @@ pub(crate) async fn record(
         let mut overrides = decided.overrides(facts);
         let mut is_refused = told.is_refused;
         if is_refused && is_stored && !decided.verdict.marks.is_reject {
-            // Another member of an alias takes it.
+            // Deviation: the original reports a refusal. Another member of an alias takes it, so
+            // that this one gets it too.
             is_refused = false;
             overrides.push(OverrideReason::LocalPolicy);
         }

@@ -16,9 +16,7 @@ const STATICS: &[Planned] = &[
     ("TLS.CA", "connections to other servers"),
     ("ACME", "certificates by ACME"),
     ("AdminPasswordFile", "the admin pages"),
-    ("HostTLSRPT", "evaluation of TLS reports, which are delivered as messages until then"),
     ("Transports", "sending to other servers"),
-    ("NoOutgoingDMARCReports", "DMARC reports"),
     ("NoOutgoingTLSReports", "TLS reports"),
     ("OutgoingTLSReportsForAllSuccess", "TLS reports"),
     ("Listeners.*.NATIPs", "checks of DNS"),
@@ -44,8 +42,6 @@ const STATICS: &[Planned] = &[
 const DYNAMIC: &[Planned] = &[
     ("Domains.*.ClientSettingsDomain", "set-up of mail programs"),
     ("Domains.*.DKIM", "DKIM signing"),
-    ("Domains.*.DMARC", "evaluation of reports, which are delivered as messages until then"),
-    ("Domains.*.TLSRPT", "evaluation of reports, which are delivered as messages until then"),
     ("Domains.*.MTASTS", "MTA-STS"),
     ("Domains.*.Routes", "sending to other servers"),
     ("WebDomainRedirects", "the web server"),

@@ -12,6 +12,9 @@ use crate::unpack::{REPORT_BYTES_MAX, unpack};
 /// `message` is the message from its start. Parts with one of the two types of reports are tried in
 /// their order. All of them together may unpack to [`REPORT_BYTES_MAX`].
 ///
+/// Deviation: RFC 8460 §5.3 wants them in a `multipart/report`; we take them from any multipart but
+/// a report of another type, because gateways wrap messages.
+///
 /// # Errors
 ///
 /// If there is none: the error of the first part that should have been one. A `multipart/report` of

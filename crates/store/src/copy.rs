@@ -5,7 +5,7 @@ use rusqlite::params;
 
 use crate::feed::{ChangeKind, MessageState};
 use crate::flag::rows_of;
-use crate::history;
+use crate::history::{self, Passage};
 use crate::junk;
 use crate::mailbox::{self, Mailbox};
 use crate::message::next_uid;
@@ -52,7 +52,9 @@ pub(crate) fn copy(
         insert.execute([row.id.0, id.0])?;
         history::copied(tx, row.id, id)?;
         let flags = policy.junk_flags.apply(row.flags, &target.name, target.special_use);
-        let flags = history::arrived(tx, &policy, id, (&source, &target), (Flags::NONE, flags))?;
+        let (source, before) = (&source, None);
+        let passage = Passage { id, source, target: &target, before, flags };
+        let flags = history::arrived(tx, &policy, &passage)?;
         let mut insert = tx.db().prepare_cached(
             "INSERT INTO msg VALUES \
              (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -117,9 +119,10 @@ fn move_rows(
     for row in rows {
         bury(tx, &mut source, row, Content::Keep)?;
         let (uid, modseq) = (next_uid(&mut target)?, tx.modseq()?);
-        let flags = history::leaving(tx, row.id, row.flags)?;
-        let flags = policy.junk_flags.apply(flags, &target.name, target.special_use);
-        let flags = history::arrived(tx, &policy, row.id, (&source, &target), (row.flags, flags))?;
+        let flags = policy.junk_flags.apply(row.flags, &target.name, target.special_use);
+        let (id, source, before) = (row.id, &source, Some(row.flags));
+        let passage = Passage { id, source, target: &target, before, flags };
+        let flags = history::arrived(tx, &policy, &passage)?;
         update.execute(params![
             row.id.0,
             target.id.0,

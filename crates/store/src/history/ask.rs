@@ -108,6 +108,9 @@ mod tests {
             "SEARCH reputation USING PRIMARY KEY (mailbox=? AND kind=? AND key=? AND received>?)",
         );
         check(HAS_SENT_TO, "SEARCH recipient USING PRIMARY KEY (kind=? AND key=? AND sent>?)");
-        check(traffic::SINCE, "SEARCH traffic USING PRIMARY KEY (kind=? AND key=? AND second>?)");
+        check(
+            traffic::BETWEEN,
+            "SEARCH traffic USING PRIMARY KEY (kind=? AND key=? AND width=? AND start>? AND start<?)",
+        );
     }
 }

@@ -58,7 +58,7 @@ fn references(reader: &Reader, tell: &mut dyn FnMut(String)) -> Result<()> {
             "recipient of no message",
             "SELECT id FROM recipient WHERE id NOT IN (SELECT id FROM msg)",
         ),
-        ("traffic without messages", "SELECT second FROM traffic WHERE messages <= 0 OR bytes < 0"),
+        ("traffic without messages", "SELECT start FROM traffic WHERE messages <= 0 OR bytes < 0"),
     ];
     for (what, sql) in rules {
         let mut statement = reader.db()?.prepare(sql)?;

@@ -73,12 +73,13 @@ CREATE INDEX recipient_id ON recipient(id);
 CREATE TABLE traffic(
     kind INTEGER NOT NULL,
     key TEXT NOT NULL,
-    second INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    start INTEGER NOT NULL,
     messages INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
-    PRIMARY KEY(kind, key, second)
+    PRIMARY KEY(kind, key, width, start)
 ) WITHOUT ROWID;
-CREATE INDEX traffic_second ON traffic(second);
+CREATE INDEX traffic_start ON traffic(start);
 ";
 
 /// What the decision on a message hands over with it, to be remembered.
@@ -164,51 +165,52 @@ pub(crate) fn copied(tx: &Tx<'_>, from: MsgId, to: MsgId) -> Result<()> {
     sent::copy(tx.db(), from, to)
 }
 
-/// The flags of a message that leaves a mailbox for another, before that one has its say: what was
-/// refused and is taken out of the rejects is new to the user.
-pub(crate) fn leaving(tx: &Tx<'_>, id: MsgId, flags: Flags) -> Result<Flags> {
-    let put_aside = origin::put_aside(tx.db(), id)?;
-    let is_reject = put_aside.is_some_and(|aside| aside.is_reject);
-    Ok(if is_reject { flags & !Flags::SEEN } else { flags })
+/// A message, or a copy of it, that comes from one mailbox into another.
+pub(crate) struct Passage<'a> {
+    pub(crate) id: MsgId,
+    pub(crate) source: &'a Mailbox,
+    pub(crate) target: &'a Mailbox,
+    /// By what it counts so far; `None` for a copy.
+    pub(crate) before: Option<Flags>,
+    /// What it gets by the mailbox it comes to.
+    pub(crate) flags: Flags,
 }
 
-/// Takes note that a message, or a copy of it, came from one mailbox into another. What was put aside
-/// goes where it was destined for once its user has had a say.
+/// Takes note of a message that came into another mailbox, and returns the flags it gets. Its row in
+/// `meta` is there.
 ///
-/// `flags` are those it gets by the mailbox it comes to. Returns them, with `$NotJunk` if the user took
-/// the message out of the Introbox to where it was destined for. The history is up to date afterwards,
-/// if `before` is what it counts as so far.
-pub(crate) fn arrived(
-    tx: &Tx<'_>,
-    policy: &Policy,
-    id: MsgId,
-    (source, target): (&Mailbox, &Mailbox),
-    (before, flags): (Flags, Flags),
-) -> Result<Flags> {
+/// What was put aside goes where it was destined for once its user has had a say: what is taken out of
+/// the rejects is new to the user, and what is taken out of the Introbox to where it was destined for
+/// is no junk.
+pub(crate) fn arrived(tx: &Tx<'_>, policy: &Policy, passage: &Passage<'_>) -> Result<Flags> {
+    let Passage { id, source, target, before, mut flags } = *passage;
     let db = tx.db();
     if target.special_use.contains(SpecialUse::SENT) {
         sent::record_stored(db, id)?;
     }
+    let counted = before.unwrap_or(Flags::NONE);
     let Some(aside) = origin::put_aside(db, id)? else {
-        judge(tx, id, before, flags)?;
+        judge(tx, id, counted, flags)?;
         return Ok(flags);
     };
-    let mut flags = flags;
+    if aside.is_reject && before.is_some() {
+        flags = flags & !Flags::SEEN;
+    }
     let is_there = target.id == aside.destined;
     let is_judged = |flags: Flags| !(flags & (Flags::JUNK | Flags::NOT_JUNK)).is_empty();
     let from_introbox = policy.introbox.as_ref() == Some(&source.name);
     if from_introbox && is_there && !is_judged(flags) {
         flags |= Flags::NOT_JUNK;
     }
-    if aside.is_reject || (from_introbox && (is_there || is_judged(flags))) {
-        let Some(known) = origin::load(db, id)? else { return Ok(flags) };
-        known.forget(db, is_junk(before))?;
-        origin::settle(db, id, aside.destined)?;
-        if let Some(known) = origin::load(db, id)? {
-            known.insert(db, is_junk(flags))?;
-        }
-    } else {
-        judge(tx, id, before, flags)?;
+    if !(aside.is_reject || (from_introbox && (is_there || is_judged(flags)))) {
+        judge(tx, id, counted, flags)?;
+        return Ok(flags);
+    }
+    let Some(known) = origin::load(db, id)? else { return Ok(flags) };
+    known.forget(db, is_junk(counted))?;
+    origin::settle(db, id, aside.destined)?;
+    if let Some(known) = origin::load(db, id)? {
+        known.insert(db, is_junk(flags))?;
     }
     Ok(flags)
 }

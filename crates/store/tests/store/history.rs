@@ -362,6 +362,18 @@ fn traffic_counts_what_came_for_a_day() {
     let counts = NetworkClass::ALL.map(|class| traffic(class, START));
     assert_eq!(counts, [3, 4, 5]);
     assert_eq!(traffic(NetworkClass::Wide, START.plus_secs(1)), 0);
+    // To the second, in each place of a wide span.
+    let more = [1, 150, 299, 300, 301, 899, 900];
+    let ages = more.map(|secs| START.plus_secs(-secs));
+    for received in ages {
+        let from = incoming(origin("ann@example.org", Validation::None, "192.0.2.1"));
+        let message = message_of(&fixture, from, Flags::NONE);
+        fixture.add("Inbox", vec![NewMessage { received: Some(received), ..message }]).unwrap();
+    }
+    for age in 0..1_000 {
+        let want = 3 + more.iter().filter(|secs| **secs <= age).count() as u64;
+        assert_eq!(traffic(NetworkClass::Host, START.plus_secs(-age)), want, "{age}");
+    }
     // What is too old is forgotten when more comes.
     fixture.clock.advance(std::time::Duration::from_secs(26 * 3600));
     deliver(&fixture, "Inbox", "ann@example.org", Flags::NONE);

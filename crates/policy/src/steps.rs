@@ -29,7 +29,7 @@ impl Case {
                         traffic.messages, traffic.bytes, limit.window_secs
                     ));
                     let text = "too much mail from your network, try again later";
-                    return Some(refuse(Reason::HighRate, Refusal::new(452, (4, 2), text)));
+                    return Some(refuse(Reason::HighRate, Refusal::new(452, (2, 2), text)));
                 }
             }
         }

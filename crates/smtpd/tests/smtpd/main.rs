@@ -11,6 +11,8 @@ mod catchall;
 #[cfg(test)]
 mod data;
 #[cfg(test)]
+mod decision;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod facts;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mox_base::{Clock, Domain, MailboxName, Rng, Uid, UnixSeconds};
+use mox_base::{Clock, Domain, Flags, MailboxName, NumSet, Rng, Uid, UnixSeconds};
 use mox_config::{Live, NamedFiles};
 use mox_dns::{FakeDns, Resolver};
 use mox_login::{Logins, set_password};
@@ -13,7 +13,9 @@ use mox_net::{AuthFailures, Conn, ConnectionLimits, Incoming};
 use mox_reportdb::ReportDb;
 use mox_sasl::Password;
 use mox_smtpd::{Port, ReceivedIds, Service, Services, Smtpd};
-use mox_store::{ClientKeys, Disk, Policies, Policy, RealDisk, Store};
+use mox_store::{
+    Account, ClientKeys, Disk, FlagChange, FlagOp, JunkFilter, Policies, Policy, RealDisk, Store,
+};
 use mox_testkit::{ManualClock, TestRng};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -125,16 +127,26 @@ pub(crate) fn dns() -> FakeDns {
 }
 
 /// The policies of the configuration, as far as the tests need them.
-struct Quotas(Arc<Live>);
+struct ConfigPolicies(Arc<Live>);
 
-impl Policies for Quotas {
+impl Policies for ConfigPolicies {
     fn policy(&self, account: &str) -> Option<Arc<Policy>> {
         let config = self.0.snapshot();
         let settings = config.account(account)?;
-        let quota_bytes = config.quota_bytes(account);
-        let rejects_mailbox = settings.rejects_mailbox.as_ref().map(|name| name.0.clone());
-        let introbox = settings.introbox.as_ref().map(|name| name.0.clone());
-        Some(Arc::new(Policy { quota_bytes, introbox, rejects_mailbox, ..Policy::default() }))
+        let name = |name: &Option<mox_config::Text<MailboxName>>| Some(name.as_ref()?.0.clone());
+        let junk_filter = settings.junk_filter.as_ref().map(|filter| JunkFilter {
+            kinds: mox_junk::Kinds::default(),
+            params: mox_junk::Params::default(),
+            threshold: filter.threshold,
+        });
+        Some(Arc::new(Policy {
+            quota_bytes: config.quota_bytes(account),
+            junk_filter,
+            introbox: name(&settings.introbox),
+            rejects_mailbox: name(&settings.rejects_mailbox),
+            initial_mailboxes: Policy::default_mailboxes(),
+            ..Policy::default()
+        }))
     }
 }
 
@@ -145,6 +157,7 @@ pub(crate) struct Fixture {
     pub(crate) keys: Arc<ClientKeys>,
     pub(crate) stopping: CancellationToken,
     config: Arc<Live>,
+    pub(crate) clock: ManualClock,
     next_cid: AtomicU64,
     dir: TempDir,
 }
@@ -167,9 +180,10 @@ impl Fixture {
             panic!("{faults:?}");
         });
         let config = Arc::new(config.0);
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(start));
+        let manual = ManualClock::at(start);
+        let clock: Arc<dyn Clock> = Arc::new(manual.clone());
         let live = Arc::clone(&config);
-        let policies = Arc::new(Quotas(Arc::clone(&config)));
+        let policies = Arc::new(ConfigPolicies(Arc::clone(&config)));
         let store = Store::with_disk(dir.path(), Arc::clone(&clock), policies, setup.disk);
         let rng: Arc<dyn Rng> = Arc::new(TestRng::new(1));
         let keys = Arc::new(ClientKeys::open(dir.path()).unwrap());
@@ -200,7 +214,7 @@ impl Fixture {
         });
         let stopping = CancellationToken::new();
         let next_cid = AtomicU64::new(1);
-        Self { smtpd, store, reports, keys, stopping, config: live, next_cid, dir }
+        Self { smtpd, store, reports, keys, stopping, config: live, clock: manual, next_cid, dir }
     }
 
     /// Changes domains.conf while the server runs.
@@ -269,6 +283,37 @@ impl Fixture {
         let uids = reader.uids(mailbox.id).unwrap();
         let read = |uid| reader.content(mailbox.id, Uid::new(uid).unwrap()).unwrap().to_vec();
         uids.into_iter().map(|uid| String::from_utf8_lossy(&read(uid).unwrap()).into()).collect()
+    }
+
+    pub(crate) fn account(&self, name: &str) -> Account {
+        self.store.account(name).unwrap()
+    }
+
+    /// Marks all messages of a mailbox, with these flags and no others.
+    pub(crate) fn mark(&self, account: &str, mailbox: &str, flags: Flags) {
+        let account = self.account(account);
+        let reader = account.read().unwrap();
+        let mailbox = reader.mailbox(&MailboxName::parse(mailbox).unwrap()).unwrap();
+        let change =
+            FlagChange { op: FlagOp::Replace, flags, keywords: Vec::new(), unchanged_since: None };
+        account.change_flags(mailbox.id, NumSet::range(1, u32::MAX), change).wait().unwrap();
+    }
+
+    /// Moves all messages of a mailbox.
+    pub(crate) fn move_all(&self, account: &str, from: &str, to: &str) {
+        let account = self.account(account);
+        let reader = account.read().unwrap();
+        let source = reader.mailbox(&MailboxName::parse(from).unwrap()).unwrap();
+        let target = MailboxName::parse(to).unwrap();
+        account.move_to(source.id, NumSet::range(1, u32::MAX), target).wait().unwrap();
+    }
+
+    /// Waits until the junk filter has learnt what there is to learn.
+    pub(crate) async fn learn(&self, account: &str) {
+        while !self.account(account).is_tidy().unwrap() {
+            self.store.tick();
+            tokio::task::yield_now().await;
+        }
     }
 
     /// How many messages the Inboxes of these accounts have.

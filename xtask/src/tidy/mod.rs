@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 mod layers;
+mod promises;
 mod sizes;
 mod words;
 
@@ -17,6 +18,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     let mut faults = layers::check(&packages);
     faults.extend(layers::check_manifests(root, &packages)?);
     faults.extend(layers::check_architecture(root, &packages));
+    faults.extend(promises::check(root, &sources)?);
     faults.extend(sizes::check(root, &sources)?);
     faults.extend(sources.iter().flat_map(words::check_source));
     faults.extend(words::check_files(root)?);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mox_base::UnixSeconds;
 use parking_lot::Mutex;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use crate::error::{ReportDbError, Result};
 use crate::schema;
@@ -75,8 +75,9 @@ impl ReportDb {
         let tx = shared.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let written = write(&tx)?;
         if let Err(error) = tx.commit() {
-            // What is on disk is not known any more.
-            shared.is_poisoned = true;
+            // What is on disk is not known any more, unless there was just no room.
+            let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+            shared.is_poisoned = !is_full;
             return Err(error.into());
         }
         Ok(written)
@@ -122,5 +123,49 @@ impl ReportDb {
                 return Ok(removed);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Fixture, dmarc};
+
+    #[test]
+    fn nothing_is_written_after_a_commit_that_failed() {
+        let Fixture { db, path, .. } = &Fixture::new();
+        let tables = "CREATE TABLE parent(id INTEGER PRIMARY KEY); CREATE TABLE child(id \
+            REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED);";
+        db.write(|db| Ok(db.execute_batch(tables)?)).unwrap();
+        db.read(|db| Ok(db.execute_batch("PRAGMA foreign_keys = ON")?)).unwrap();
+        let orphan = db.write(|db| Ok(db.execute_batch("INSERT INTO child VALUES(1)")?));
+        assert!(matches!(orphan, Err(ReportDbError::Sqlite(_))));
+        let report = dmarc("example.org", 86_400, "a");
+        assert!(matches!(db.add_dmarc(&report), Err(ReportDbError::Poisoned)));
+        // Reading goes on, and so does writing once it is opened anew.
+        assert_eq!(db.check().unwrap(), Vec::<String>::new());
+        ReportDb::open(path).unwrap().add_dmarc(&report).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_does_no_lasting_harm() {
+        let Fixture { db, .. } = &Fixture::new();
+        let limit = |pages: u32| {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            db.read(|db| Ok(db.query_row(&sql, [], |row| row.get::<_, u32>(0))?)).unwrap()
+        };
+        limit(1);
+        let mut number = 0;
+        let full = loop {
+            number += 1;
+            if let Err(error) = db.add_dmarc(&dmarc("example.org", 86_400, &number.to_string())) {
+                break error;
+            }
+        };
+        let ReportDbError::Sqlite(error) = full else { panic!("{full}") };
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DiskFull));
+        assert_eq!(db.check().unwrap(), Vec::<String>::new());
+        limit(1_000_000);
+        db.add_dmarc(&dmarc("example.org", 86_400, "after")).unwrap();
     }
 }

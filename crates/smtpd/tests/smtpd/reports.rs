@@ -97,7 +97,7 @@ async fn check(dns: FakeDns, rcpt: &str, message: &str, kept: &str, place: &str,
 }
 
 /// RFC 7489 §7.2.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn dmarc_reports_are_kept_where_they_are_expected() {
     let report = dmarc_report("example.org", NOW - 10);
     let kept = "dmarc example.org of client.example";
@@ -113,7 +113,7 @@ async fn dmarc_reports_are_kept_where_they_are_expected() {
     check(reporter(), "mjl@example.org", &report, "", "Inbox", "").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_no_good_dmarc_report_says_why() {
     let to = "dmarcreports@example.org";
     let good = dmarc_report("example.org", NOW);
@@ -149,7 +149,7 @@ fn signed(message: &str, signing: Signing) -> String {
 }
 
 /// RFC 8460 §3: the signature is what vouches for a report.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tls_reports_are_kept_if_they_are_signed() {
     let why = |why: &str| format!("X-Mox-TLSReport-Error: {why}");
     let to = "tls-reports@example.org";
@@ -182,7 +182,7 @@ async fn tls_reports_are_kept_if_they_are_signed() {
 }
 
 /// A report that comes again, or cannot be kept, is no reason to refuse its message.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_report_that_is_not_kept_is_still_mail() {
     let fixture = Fixture::with(setup(reporter()));
     let message = dmarc_report("example.org", NOW);
@@ -205,7 +205,7 @@ fn evaluations(fixture: &Fixture) -> Vec<Evaluation> {
 const MESSAGE: &str = "From: <a@client.example>\r\nSubject: hello\r\n\r\nHi there.\r\n";
 
 /// RFC 9990 §3.1.1.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_dmarc_said_is_recorded_for_each_recipient() {
     let fixture = Fixture::with(setup(reporter()));
     let mut client = fixture.deliverer().await;
@@ -233,7 +233,7 @@ async fn what_dmarc_said_is_recorded_for_each_recipient() {
 }
 
 /// Two servers shall not report on each other's reports for ever.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn reports_alone_cause_no_reports() {
     let fixture = Fixture::with(setup(reporter()));
     delivered(&fixture, "dmarcreports@example.org", &dmarc_report("example.org", NOW)).await;
@@ -241,7 +241,7 @@ async fn reports_alone_cause_no_reports() {
     assert_eq!(optional, [true]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn refusals_are_recorded_too_and_signatures_of_the_organisation() {
     let (mut dns, signing) = signing_dns("");
     dns.add_txt("_dmarc.client.example", "v=DMARC1; p=reject; rua=mailto:a@client.example");
@@ -268,7 +268,50 @@ async fn refusals_are_recorded_too_and_signatures_of_the_organisation() {
     assert_eq!(rows, ["reject true []", "none false [\"client.example pass\"]"]);
 }
 
-#[tokio::test]
+/// What each recipient decides is told; what one gets because others take it, is not told as refused.
+#[tokio::test(start_paused = true)]
+async fn forwarded_mail_and_copies_for_others_are_not_refused() {
+    let mut dns = dns();
+    dns.add_txt("_dmarc.author.example", "v=DMARC1; p=reject; rua=mailto:a@author.example");
+    let mut setup = setup(dns);
+    let rule = "\t\t\tmjl@example.org:\n\t\t\t\tRulesets:\n\t\t\t\t\t-\n\
+        \t\t\t\t\t\tSMTPMailFromRegexp: ^a@client.example$\n\
+        \t\t\t\t\t\tVerifiedDomain: client.example\n\t\t\t\t\t\tIsForward: true\n\
+        \t\t\t\t\t\tMailbox: Inbox\n";
+    setup.domains_conf = setup.domains_conf.replacen("\t\t\tmjl@example.org: nil\n", rule, 1);
+    let fixture = Fixture::with(setup);
+    let message = "From: <x@author.example>\r\nSubject: hello\r\n\r\nHi there.\r\n";
+    for (rcpt, want) in [("team@example.org", "250 "), ("other@example.org", "550 5.7.26")] {
+        let mut client = fixture.deliverer().await;
+        let reply = client.transact("a@client.example", &[rcpt], message).await;
+        assert!(reply.starts_with(want), "{rcpt}: {reply}");
+    }
+    let author = Domain::parse("author.example").unwrap();
+    let found = fixture.reports.evaluations(&author, UnixSeconds(i64::MAX), None).unwrap();
+    let rows = found.iter().map(|found| {
+        let evaluated = &found.evaluation.record.row.policy_evaluated;
+        let reasons = evaluated.reasons.iter().map(|reason| reason.kind.as_str());
+        let disposition = evaluated.disposition.as_ref().unwrap();
+        format!("{disposition} {}", reasons.collect::<Vec<_>>().join(" "))
+    });
+    assert_eq!(rows.collect::<Vec<_>>(), ["none forwarded", "none local_policy", "reject "]);
+}
+
+/// What is refused for another reason is not told: no stranger learns what the junk filter thinks.
+#[tokio::test(start_paused = true)]
+async fn other_refusals_are_not_recorded() {
+    let mut setup = setup(reporter());
+    let error = "\t\t\tother@example.org:\n\t\t\t\tMessageAuthRequiredSMTPError: no\n";
+    setup.domains_conf = setup.domains_conf.replacen("\t\t\tother@example.org: nil\n", error, 1);
+    let fixture = Fixture::with(setup);
+    let mut client = fixture.deliverer().await;
+    // The record asks for nothing, and this recipient wants authors proven.
+    let reply = client.transact("b@b.example", &["other@example.org"], MESSAGE).await;
+    assert!(reply.starts_with("550 5.7.26 no"), "{reply}");
+    assert_eq!(evaluations(&fixture), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_recorded_where_no_report_would_go() {
     let mut silent = dns();
     silent.add_txt("_dmarc.client.example", "v=DMARC1; p=none");

@@ -194,7 +194,7 @@ pub(crate) fn arrived(tx: &Tx<'_>, policy: &Policy, passage: &Passage<'_>) -> Re
         return Ok(flags);
     };
     if aside.is_reject && before.is_some() {
-        flags = flags & !Flags::SEEN;
+        flags = flags.with(Flags::SEEN, false);
     }
     let is_there = target.id == aside.destined;
     let is_judged = |flags: Flags| !(flags & (Flags::JUNK | Flags::NOT_JUNK)).is_empty();

@@ -1,14 +1,17 @@
 //! The Rejects mailbox, the table of recent decisions, and the keys of passes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mox_base::{Flags, UnixSeconds, Validation};
 use mox_policy::{PASS_KEY_CHARS, PassKey, REJECTS_MAX, Reason};
 use mox_store::{
     DECISION_KEEP_SECS, DECISION_TEXT_BYTES_MAX, DECISIONS_MAX, Decision, DecisionFilter, Envelope,
-    Incoming, NewMessage, Outcome, PASS_KEYS_MAX, Policy, RealDisk,
+    Incoming, NewMessage, Outcome, PASS_KEYS_MAX, Policy, RealDisk, Store,
 };
 
+use crate::faults::{Copying, CopyingDisk, reopen};
 use crate::history::{address, incoming, origin};
 use crate::support::{Fixture, START, name};
 
@@ -284,4 +287,46 @@ fn each_address_has_a_key_of_its_own() {
     }
     assert_eq!(stored("me@local.example"), None);
     assert_eq!(stored("you@local.example"), Some(key(2)));
+}
+
+/// Copy, decision, and what leaves the rejects stand in one commit.
+#[test]
+fn a_crash_leaves_copies_and_decisions_together() {
+    let (work, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let disk = Arc::new(CopyingDisk {
+        from: work.path().join("accounts/mjl"),
+        to: copies.path().to_owned(),
+        copies: AtomicUsize::new(0),
+    });
+    let mut fixture = fixture();
+    let policy = Policy { rejects_mailbox: Some(name("Rejects")), ..Policy::default() };
+    let (clock, copying) = (Arc::clone(&fixture.clock), Arc::new(Copying(Arc::clone(&disk))));
+    fixture.store = Store::with_disk(work.path(), clock, Arc::new(policy), copying);
+    fixture.account = fixture.store.account("mjl").unwrap();
+    let with = |number, outcome| {
+        let mut message = reject(&fixture, "1@x", "one");
+        message.flags = Flags::JUNK;
+        let incoming = message.envelope.as_mut().unwrap().incoming.as_mut().unwrap();
+        incoming.decision = Some(decision(number, outcome));
+        message
+    };
+    let refused = with(1, Outcome::Refused);
+    fixture.account.keep_reject(name("Rejects"), false, refused).wait().unwrap();
+    fixture.add("Inbox", vec![with(2, Outcome::Accepted)]).unwrap();
+    let is_final = (fixture.uids("Rejects").len(), fixture.uids("Inbox").len());
+    assert_eq!(is_final, (0, 1));
+    drop(fixture);
+    let mut seen = Vec::new();
+    for number in 0..disk.copies.load(Ordering::SeqCst) {
+        let account = reopen(&copies.path().join(number.to_string())).account("mjl").unwrap();
+        assert_eq!(account.check().unwrap(), Vec::<String>::new(), "copy {number}");
+        let reader = account.read().unwrap();
+        let count = |text| reader.mailbox(&name(text)).map_or(0, |one| one.counts.messages());
+        let decisions = reader.decisions(&DecisionFilter::default(), 9).unwrap().len();
+        seen.push((count("Rejects"), count("Inbox"), decisions));
+    }
+    seen.dedup();
+    // The last one, without a copy after it, may or may not be among them.
+    let want = [(0, 0, 0), (1, 0, 1), (0, 1, 2)];
+    assert!(seen.len() >= 2 && want.starts_with(&seen), "{seen:?}");
 }

@@ -225,8 +225,11 @@ that ends in temperror, permerror, timeout, or a code of 400 to 599; with mailfr
 The certificate is made here and nobody vouches for it: {cert}
 Everything said is logged, passwords too: for less, set LogLevel in mox.conf or give --loglevel.
 
+What a server would have refused is in mailbox Rejects; mox decisions shows why. Mail from names
+below localhost, such as ann@home.localhost, counts as proven by SPF.
+
 Not there yet: web pages (webmail, account, admin), the HTTP API, metrics, the queue (nothing is
-sent to other servers), DKIM signing, the junk filter. Their settings have no effect yet.
+sent to other servers), DKIM signing. Their settings have no effect yet.
 
 {age} configuration in {dir}
 ",

@@ -73,9 +73,8 @@ pub(crate) async fn deliver(
     };
     let hostname = &connection.port.hostname;
     // Of a submission it was checked that From is the user's; a localserve has nobody to prove it.
-    let is_localserve = connection.smtpd.services.is_localserve;
-    let facts = message.facts.as_ref().filter(|_| !is_localserve);
-    let standing = facts.map_or(Standing::Proven, Facts::standing);
+    let proof = message.facts.as_ref().filter(|_| !connection.smtpd.services.is_localserve);
+    let standing = proof.map_or(Standing::Proven, Facts::standing);
     let author = Author { address: message.from.as_ref(), standing };
     let mut routes = routes(&config, hostname, &envelope.rcpts, author, Rules::of(connection));
     for (member, refusal) in &routes.left_out {
@@ -87,7 +86,7 @@ pub(crate) async fn deliver(
         }
     }
     let Message { spool, header, facts, needs_utf8, .. } = message;
-    let (mut spool, mut judgements, reports) = match facts.as_ref().filter(|_| !is_localserve) {
+    let (mut spool, mut judgements, reports) = match facts.as_ref() {
         Some(facts) => {
             let fields_bytes = facts.fields(hostname, now, &[], needs_utf8).len() as u64;
             let size_bytes = report.size_bytes.saturating_add(fields_bytes);

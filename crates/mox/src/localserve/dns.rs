@@ -19,7 +19,9 @@ const MX_PREFERENCE: u16 = 10;
 
 /// Answers without a network: the domains of the configuration are on this machine, and mail from
 /// there passes SPF; their DKIM keys are those of the configuration; addresses of this machine are
-/// called `localhost`. Nothing else exists.
+/// called `localhost`. All names below that are this machine too (RFC 6761 §6.3), so that mail from
+/// `ann@home.localhost` is from a proven sender: of a name of one label SPF says nothing (RFC 7208
+/// §4.3). Nothing else exists.
 ///
 /// Answers follow the configuration, so they may not be kept.
 #[derive(Clone)]
@@ -62,7 +64,7 @@ fn records(config: &Config, name: &Name) -> Vec<Data> {
         return Name::parse("localhost").into_iter().map(Data::Ptr).collect();
     }
     let is_domain = name.to_domain().is_some_and(|domain| config.is_configured_domain(&domain));
-    let is_host = name.as_str() == "localhost" || *name == Name::from(config.hostname());
+    let is_host = is_localhost(name) || *name == Name::from(config.hostname());
     if !is_domain && !is_host {
         return Vec::new();
     }
@@ -78,6 +80,13 @@ fn records(config: &Config, name: &Name) -> Vec<Data> {
         records.push(Data::Mx { preference: MX_PREFERENCE, exchange: name.clone() });
     }
     records
+}
+
+/// Whether it is `localhost` or a name of hosts below it; those of records, with their underscores,
+/// are none.
+fn is_localhost(name: &Name) -> bool {
+    let text = name.as_str();
+    (text == "localhost" || text.ends_with(".localhost")) && !text.contains('_')
 }
 
 /// Where this machine is: loopback, and what is listened on.
@@ -155,12 +164,14 @@ mod tests {
             assert_eq!(dns.ptr(ip).await.unwrap().records, [name("localhost")]);
         }
         assert_eq!(dns.tlsa(&name("localhost")).await, Err(not_found(true)));
+        assert_eq!(dns.txt(&name("home.localhost")).await.unwrap().records, [SPF.as_bytes()]);
+        assert_eq!(dns.ips(&name("a.home.localhost")).await.unwrap().records, want);
     }
 
     #[tokio::test]
     async fn nothing_else_exists() {
         let (_dir, dns) = made(&InitOptions::default());
-        for other in ["example.org", "_dmarc.localhost", "x.localhost", "s._domainkey.localhost"] {
+        for other in ["example.org", "_dmarc.localhost", "xlocalhost", "s._domainkey.localhost"] {
             assert_eq!(dns.txt(&name(other)).await, Err(not_found(false)), "{other}");
         }
         let elsewhere = "192.0.2.1".parse().unwrap();

@@ -16,7 +16,7 @@ use mox_config::Config;
 use mox_mailauth::dmarc::OverrideReason;
 use mox_net::blocking;
 use mox_policy::{
-    Evaluation, Facts as PolicyFacts, History, HistoryError, PassKey, Pending, Reason, Step,
+    Evaluation, Facts as PolicyFacts, History, HistoryError, PassKey, Pending, Reason, Refusal, Step,
     Verdict, decide, evaluation,
 };
 use mox_smtp::Reply;
@@ -83,6 +83,27 @@ impl Judgement {
     /// How long it waits before it is stored: first messages of strangers do.
     pub(crate) fn wait(&self) -> Duration {
         self.decided.as_ref().map_or(Duration::ZERO, |decided| decided.verdict.delay)
+    }
+
+    /// Takes the copy all the same, since this is a localserve: for its Rejects mailbox, where it
+    /// can be seen what a server would have done.
+    pub(crate) fn tolerate(&mut self, config: &Config, account: &str) {
+        let Some(decided) = &mut self.decided else { return };
+        let verdict = &mut decided.verdict;
+        if is_our_failure(verdict.reason) {
+            return;
+        }
+        let Some(Refusal { code, .. }) = verdict.refusal.take() else { return };
+        self.refusal = None;
+        verdict.explanation.push(format!("a server would refuse this with {code}"));
+        let rejects = config.account(account).and_then(|one| one.rejects_mailbox.as_ref());
+        if let Some(rejects) = rejects.filter(|_| verdict.may_keep_reject) {
+            let normal = std::mem::replace(&mut verdict.mailbox, rejects.0.clone());
+            verdict.destined.get_or_insert(normal);
+            (verdict.marks.is_seen, verdict.marks.is_reject) = (true, true);
+            self.mailbox = rejects.0.clone();
+        }
+        verdict.may_keep_reject = false;
     }
 
     /// Takes the copy all the same, since another member of the alias does.
@@ -190,7 +211,12 @@ pub(crate) async fn judge(
         (text.into_parts(), steps)
     })
     .await;
-    let judgements = finish(connection, &message, steps, copies, now).await;
+    let mut judgements = finish(connection, &message, steps, copies, now).await;
+    if services.is_localserve {
+        for (judgement, copy) in judgements.iter_mut().zip(copies) {
+            judgement.tolerate(config, &copy.account);
+        }
+    }
     (spool, judgements, reports)
 }
 

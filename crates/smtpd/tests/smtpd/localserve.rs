@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use mox_base::Flags;
 use tokio::time::Instant;
 
 use crate::support::{Fixture, Setup};
 
 const DOMAINS_CONF: &str = "Domains:\n\tlocalhost:\n\t\tLocalpartCatchallSeparator: +\n\
-    Accounts:\n\tmox:\n\t\tDomain: localhost\n\t\tDestinations:\n\t\t\tmox@localhost: nil\n";
+    Accounts:\n\tmox:\n\t\tDomain: localhost\n\t\tDestinations:\n\t\t\tmox@localhost: nil\n\t\tRejectsMailbox: Rejects\n";
 
 const MESSAGE: &str = "From: mox@localhost\r\n\r\nx\r\n";
 
@@ -34,6 +35,27 @@ async fn everything_goes_to_its_account() {
     let rcpts = ["x@elsewhere.example", "x@[192.0.2.1]"];
     assert!(client.transact("mox@localhost", &rcpts, MESSAGE).await.starts_with("250"));
     assert_eq!(fixture.counts(["mox"]), [6]);
+}
+
+/// What a server would have refused can be seen, and nothing is lost.
+#[tokio::test(start_paused = true)]
+async fn what_a_server_refuses_goes_to_rejects() {
+    let fixture = fixture();
+    let message = "From: x@client.example\r\n\r\nx\r\n";
+    let mut client = fixture.deliverer().await;
+    for _ in 0..2 {
+        let reply = client.transact("x@client.example", &["mox@localhost"], message).await;
+        assert!(reply.starts_with("250"), "{reply}");
+        fixture.mark("mox", "Inbox", Flags::JUNK);
+    }
+    assert!(client.transact("x@client.example", &["mox@localhost"], message).await.starts_with("250"));
+    assert_eq!(fixture.counts(["mox"]), [2]);
+    let rejects = fixture.messages("mox", "Rejects");
+    assert_eq!(rejects.len(), 1);
+    let lines = rejects[0].lines().take_while(|line| !line.starts_with("Delivered-To"));
+    let reason: Vec<&str> = lines.collect();
+    assert!(reason[0].starts_with("X-Mox-Reason: msgfromfull;"), "{reason:?}");
+    assert!(reason.contains(&"\ta server would refuse this with 451;"), "{reason:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -543,7 +543,7 @@ fn the_field_has_token_text_and_lines() {
     let got = verdict(message("carol@one.example"), recipient(), &nobody(), 0.5);
     assert_eq!(
         got.reason_field(false),
-        "X-Mox-Reason: no-bad-signals; A first message with nothing that speaks against it.;\r\n\
+        "X-Mox-Reason: no-bad-signals; Nothing speaks against the message.;\r\n\
          \tno earlier message in Inbox tells anything about this one;\r\n\
          \tcontent: probability of junk 0.50, threshold 0.95;\r\n\
          \twords of wanted mail: \"minutes\" 0.010;\r\n\

@@ -92,7 +92,7 @@ reasons! {
     /// The server is on a list.
     DnsBlocklisted, "dns-blocklisted", "The sending server is on a list of known sources of junk.";
     /// Nothing against it.
-    NoBadSignals, "no-bad-signals", "A first message with nothing that speaks against it.";
+    NoBadSignals, "no-bad-signals", "Nothing speaks against the message.";
     /// The sender was given a code by which to get through.
     GiveSubjectPass, "give-subjectpass", "Refused with a code: the sender gets through by putting it into the subject.";
 }

@@ -12,7 +12,7 @@ async fn a_message_is_stored_with_the_fields_of_its_way() {
     assert_eq!(reply, "250 2.2.0 message accepted");
     // RFC 5321 §4.4; RFC 9228 §2.
     let want = format!(
-        "X-Mox-Reason: no-bad-signals; A first message with nothing that speaks against it.;\r\n\t\
+        "X-Mox-Reason: no-bad-signals; Nothing speaks against the message.;\r\n\t\
          no earlier message in Inbox tells anything about this one;\r\n\t\
          there is no junk filter to judge the content;\r\n\
          Delivered-To: mjl+x@example.org\r\n\

@@ -69,7 +69,8 @@ fn check_author(from: &str, want: Result<&str, FromError>) {
     let header = Header::parse(message.as_bytes()).unwrap();
     if let Ok(author) = &author {
         let shown: Vec<_> = shown.into_iter().filter_map(|one| one.address).collect();
-        assert_eq!(shown.iter().map(ToString::to_string).collect::<Vec<_>>(), [author.clone()]);
+        let shown: Vec<_> = shown.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, std::slice::from_ref(author));
         assert_eq!(header.count("From"), 1);
     }
     let (_, outcome) = outcome(&dns(), &message);

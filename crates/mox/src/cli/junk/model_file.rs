@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path, kinds: Kinds) -> Result<Model> {
 pub(super) fn write(path: &Path, kinds: Kinds, model: &Model) -> Result<()> {
     let write = || {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let file = tempfile::NamedTempFile::new_in(dir.unwrap_or(Path::new(".")))?;
+        let file = tempfile::NamedTempFile::new_in(dir.unwrap_or_else(|| Path::new(".")))?;
         let mut writer = BufWriter::new(&file);
         model.write_to(kinds, &mut writer)?;
         writer.flush()?;

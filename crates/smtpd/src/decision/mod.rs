@@ -16,8 +16,8 @@ use mox_config::Config;
 use mox_mailauth::dmarc::OverrideReason;
 use mox_net::blocking;
 use mox_policy::{
-    Evaluation, Facts as PolicyFacts, History, HistoryError, PassKey, Pending, Reason, Refusal, Step,
-    Verdict, decide, evaluation,
+    Evaluation, Facts as PolicyFacts, History, HistoryError, PassKey, Pending, Reason, Refusal,
+    Step, Verdict, decide, evaluation,
 };
 use mox_smtp::Reply;
 use mox_smtp::server::{DataRefusal, Envelope};

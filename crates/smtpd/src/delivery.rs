@@ -95,7 +95,7 @@ pub(crate) async fn deliver(
         }
         None => {
             let unjudged = routes.copies.iter().map(Judgement::unjudged);
-            (spool, unjudged.collect(), Reports::new(Arc::clone(&config)))
+            (spool, unjudged.collect(), Reports::unexpected(Arc::clone(&config)))
         }
     };
     let granted = routes.granted(|place| judgements[place].refusal.is_none());

@@ -80,6 +80,7 @@ pub use facts::{FACTS_WAIT, LOOKUPS_AT_ONCE_MAX};
 pub use post::COPIES_AT_ONCE_MAX;
 pub use reach::{EXCHANGES_MAX, NAMES_WAIT};
 pub use received_id::ReceivedIds;
+pub use reports::REPORTS_AT_ONCE_MAX;
 pub use spool::{SPOOL_MEMORY_BYTES, SPOOLS_IN_MEMORY_MAX};
 
 /// SMTP for all listeners. Cheap to clone.
@@ -88,6 +89,8 @@ pub struct Smtpd {
     pub(crate) services: Arc<Services>,
     /// One permit for each message that may be held in memory.
     pub(crate) memory_spools: Arc<Semaphore>,
+    /// One permit for each message that reports are looked for in.
+    pub(crate) report_permits: Arc<Semaphore>,
     /// Which block lists work.
     pub(crate) blocklist_health: Arc<decision::Health>,
 }
@@ -151,7 +154,9 @@ impl Smtpd {
     #[must_use]
     pub fn new(services: Services) -> Self {
         let memory_spools = Arc::new(Semaphore::new(SPOOLS_IN_MEMORY_MAX));
-        Self { services: Arc::new(services), memory_spools, blocklist_health: Arc::default() }
+        let report_permits = Arc::new(Semaphore::new(REPORTS_AT_ONCE_MAX));
+        let (services, blocklist_health) = (Arc::new(services), Arc::default());
+        Self { services, memory_spools, report_permits, blocklist_health }
     }
 
     /// Serves one connection to its end.

@@ -13,17 +13,29 @@ use mox_net::blocking;
 use mox_policy::{DmarcReport, Report, TlsReport};
 use mox_reportdb::{NewDmarcReport, NewTlsReport, ReportDb, ReportDbError};
 use mox_reports::{ReportError, dmarc, tls};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::decision::mail_from_text;
 use crate::delivery::Outcome;
 use crate::post::{Judged, Postmark};
+use crate::routing::Copy;
 use crate::spool::Spool;
+
+/// Messages that reports are looked for in at the same time, and large reports that are held; others
+/// wait. A report of the largest size takes some 80 MB.
+pub const REPORTS_AT_ONCE_MAX: usize = 2;
+
+/// Records, or policies with their lines and failures, of a report that others need not wait for: some
+/// 2 MB.
+const SMALL_REPORT_ENTRIES: usize = 1_000;
 
 /// The reports in a message, each looked for once, and only if somebody asks.
 pub(crate) struct Reports {
     config: Arc<Config>,
     dmarc: Option<Option<FoundDmarc>>,
     tls: Option<Option<FoundTls>>,
+    /// To look for reports, and to hold large ones.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 struct FoundDmarc {
@@ -38,9 +50,23 @@ struct FoundTls {
 }
 
 impl Reports {
+    /// Of a message that nobody looks for reports in.
+    pub(crate) fn unexpected(config: Arc<Config>) -> Self {
+        Self { config, dmarc: None, tls: None, permit: None }
+    }
+
+    /// Waits until reports may be looked for, if a copy goes to an address for some.
+    ///
     /// - `config`: which domains are ours.
-    pub(crate) fn new(config: Arc<Config>) -> Self {
-        Self { config, dmarc: None, tls: None }
+    pub(crate) async fn of(copies: &[Copy], config: Arc<Config>, permits: Arc<Semaphore>) -> Self {
+        let expects = |copy: &Copy| copy.reports != mox_config::Reports::default();
+        let permit = if copies.iter().any(expects) {
+            // Never closed.
+            permits.acquire_owned().await.ok()
+        } else {
+            None
+        };
+        Self { permit, ..Self::unexpected(config) }
     }
 
     /// The DMARC report in the message, `None` if none can be read. Blocks.
@@ -71,6 +97,20 @@ impl Reports {
             Some(FoundTls { report, is_ours })
         });
         found.as_ref().map(|found| TlsReport { is_ours: found.is_ours })
+    }
+
+    /// Lets others look for reports, unless a large one was found: what is still to come for the
+    /// message may take a while.
+    pub(crate) fn looked(&mut self) {
+        let dmarc = self.dmarc.iter().flatten().map(|found| found.feedback.records.len());
+        let policies = self.tls.iter().flatten().flat_map(|found| &found.report.policies);
+        let tls = policies.map(|result| {
+            let policy = &result.policy;
+            1 + policy.policy_string.len() + policy.mx_host.len() + result.failure_details.len()
+        });
+        if dmarc.chain(tls).sum::<usize>() <= SMALL_REPORT_ENTRIES {
+            self.permit = None;
+        }
     }
 
     /// Keeps a report that was found. Blocks.

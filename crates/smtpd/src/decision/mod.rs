@@ -201,14 +201,17 @@ pub(crate) async fn judge(
     });
     let briefs: Vec<_> = briefs.collect();
     let (store, rng, cid) = (services.store.clone(), Arc::clone(&services.rng), connection.cid);
-    let reports = Reports::new(Arc::clone(config));
+    let permits = Arc::clone(&connection.smtpd.report_permits);
+    let reports = Reports::of(copies, Arc::clone(config), permits).await;
     let ((spool, reports), steps) = blocking(move || {
         let mut text = Text::new(spool, reports);
         let mut step = |brief: Option<Brief>| {
             brief.ok_or(StoreError::NoAccount)?.decide(&store, &*rng, &mut text, cid)
         };
         let steps: Vec<_> = briefs.into_iter().map(&mut step).collect();
-        (text.into_parts(), steps)
+        let (spool, mut reports) = text.into_parts();
+        reports.looked();
+        ((spool, reports), steps)
     })
     .await;
     let mut judgements = finish(connection, &message, steps, copies, now).await;

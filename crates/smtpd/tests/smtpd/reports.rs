@@ -7,6 +7,7 @@ use mox_dns::FakeDns;
 use mox_mailauth::dkim::{PrivateKey, Selector, Signing, sign};
 use mox_reportdb::{Evaluation, ReportQuery};
 use mox_reports::dmarc::{Disposition, DmarcResult, SpfResult};
+use mox_smtpd::REPORTS_AT_ONCE_MAX;
 
 use crate::support::{Fixture, Setup, dns};
 
@@ -179,6 +180,26 @@ async fn tls_reports_are_kept_if_they_are_signed() {
     let (dns, signing) = signing_dns("");
     let message = signed(&dmarc_report("example.org", NOW), signing);
     check(dns, to, &message, "", "TLSRPT", &why("could not parse TLS report")).await;
+}
+
+/// More reports than may be looked for at once: each waits for its turn, also behind large ones.
+#[tokio::test(start_paused = true)]
+async fn many_reports_at_once_are_all_kept() {
+    let fixture = Fixture::with(setup(reporter()));
+    let record = "<record><row><source_ip>192.0.2.1</source_ip><count>1</count></row></record>\r\n";
+    let large = format!("{}</feedback>", record.repeat(1_001));
+    let send = async |age: i64| {
+        let report = dmarc_report("example.org", NOW - age).replace("</feedback>", &large);
+        let mut client = fixture.deliverer().await;
+        client.transact("a@client.example", &["dmarcreports@example.org"], &report).await
+    };
+    const { assert!(REPORTS_AT_ONCE_MAX < 5) };
+    let replies = tokio::join!(send(0), send(1), send(2), send(3), send(4));
+    for reply in [replies.0, replies.1, replies.2, replies.3, replies.4] {
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    let kept = fixture.reports.dmarc_reports(&ReportQuery::all()).unwrap();
+    assert_eq!(kept.len(), 5);
 }
 
 /// A report that comes again, or cannot be kept, is no reason to refuse its message.

@@ -114,6 +114,8 @@ const FAILURE_OPTIONS: [(FailureOption, &str); 4] = [
 pub struct Record {
     /// `p`: for the domain itself.
     pub policy: Policy,
+    /// Whether `p` is there. RFC 9989 §4.7 has a record without it ask for nothing.
+    pub has_policy: bool,
     /// `sp`: for domains below it that exist.
     pub subdomain_policy: Option<Policy>,
     /// `np`: for domains below it that do not exist.
@@ -147,6 +149,7 @@ impl Default for Record {
     fn default() -> Self {
         Self {
             policy: Policy::None,
+            has_policy: false,
             subdomain_policy: None,
             nonexistent_policy: None,
             dkim_alignment: Alignment::Relaxed,
@@ -260,6 +263,13 @@ impl Record {
         reader.finish()
     }
 
+    /// Whether messages are to be judged by it: it has a policy, or says whom to tell.
+    /// RFC 9989 §4.10.1.
+    #[must_use]
+    pub fn is_policy_record(&self) -> bool {
+        self.has_policy || !self.aggregate.is_empty()
+    }
+
     /// The policy for a domain below that of the record. RFC 9989 §4.10.1.
     #[must_use]
     pub fn policy_below(&self, exists: bool) -> Policy {
@@ -313,7 +323,10 @@ impl Reader {
                 let policy = Policy::parse(value);
                 self.has_bad_policy |= policy.is_none();
                 match lower {
-                    "p" => record.policy = policy.unwrap_or_default(),
+                    "p" => {
+                        record.policy = policy.unwrap_or_default();
+                        record.has_policy = true;
+                    }
                     "sp" => record.subdomain_policy = policy,
                     _ => record.nonexistent_policy = policy,
                 }
@@ -351,6 +364,7 @@ impl Reader {
                 return Err(RecordError::BadPolicy);
             }
             self.record.policy = Policy::None;
+            self.record.has_policy = true;
             self.record.subdomain_policy = None;
             self.record.nonexistent_policy = None;
         }
@@ -396,9 +410,12 @@ fn failure_options(value: &str, options: &mut Vec<FailureOption>) -> bool {
 }
 
 impl fmt::Display for Record {
-    /// With the policy always, and of the others what is not the default.
+    /// With the policy if there is one, and of the others what is not the default.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "v=DMARC1; p={}", self.policy.as_str())?;
+        f.write_str("v=DMARC1")?;
+        if self.has_policy {
+            write!(f, "; p={}", self.policy.as_str())?;
+        }
         if let Some(policy) = self.subdomain_policy {
             write!(f, "; sp={}", policy.as_str())?;
         }
@@ -492,9 +509,20 @@ mod tests {
             "v=DMARC1; rua=mailto:a@b.example; p=reject",
             "v=DMARC1; p=reject; rua=mailto:a@b.example",
         );
-        check("v=DMARC1", "v=DMARC1; p=none");
-        check("v=DMARC1; rua=mailto:a@b.example", "v=DMARC1; p=none; rua=mailto:a@b.example");
+        check("v=DMARC1", "v=DMARC1");
+        check("v=DMARC1; rua=mailto:a@b.example", "v=DMARC1; rua=mailto:a@b.example");
         check("v=DMARC1; p=none; ri=4294967295", "v=DMARC1; p=none; ri=4294967295");
+    }
+
+    /// RFC 9989 §4.10.1.
+    #[test]
+    fn a_record_without_a_policy_needs_somebody_to_tell() {
+        let counts = |text: &str| Record::parse(text.as_bytes()).unwrap().is_policy_record();
+        assert!(counts("v=DMARC1; p=none"));
+        assert!(counts("v=DMARC1; rua=mailto:a@b.example"));
+        assert!(counts("v=DMARC1; p=bogus; rua=mailto:a@b.example"));
+        assert!(!counts("v=DMARC1; rua=nobody"));
+        assert!(!counts("v=DMARC1; sp=reject; psd=y; ruf=mailto:a@b.example"));
     }
 
     /// RFC 9989 §4.8: what cannot be read has its default.

@@ -79,7 +79,7 @@ pub struct Args<'a> {
 /// The result. RFC 7489 §11.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// The domain has no record.
+    /// The domain has no record, or one that asks for nothing.
     None,
     /// Something vouches for the author's domain.
     Pass,
@@ -250,6 +250,9 @@ impl<R: Resolver + ?Sized> Verifier<'_, R> {
                 return Outcome { found: Some(found), ..outcome };
             }
         };
+        if !record.is_policy_record() {
+            return Outcome { found: Some(found), ..Outcome::new(Status::None, None) };
+        }
         let mut outcome = Outcome::new(Status::Fail, None);
         if let Some(spf) = args.spf {
             outcome.has_aligned_spf = self.vouches(spf, record.spf_alignment).await;
@@ -374,6 +377,8 @@ mod tests {
         add("sub.example", "v=DMARC1; p=none; sp=quarantine; np=reject");
         add("same.example", "v=DMARC1; p=reject; sp=none; np=none");
         add("faulty.example", "v=DMARC1; p=bogus");
+        add("mute.example", "v=DMARC1; sp=reject; fo=1");
+        add("told.example", "v=DMARC1; rua=mailto:r@told.example");
         add("own.sub.example", "v=DMARC1; p=none; psd=n");
         dns.add_ips("real.sub.example", &["2001:db8::1"]);
         dns.fail("_dmarc.late.example", RecordType::Txt, late());
@@ -437,6 +442,10 @@ mod tests {
         check("reject.example", "", &[], "fail");
         check("none.example", "", &[], "fail");
         check("missing.example", "+missing.example", &["+missing.example"], "none");
+        // One without a policy counts only if it says whom to tell. RFC 9989 §4.10.1.
+        check("mute.example", "+mute.example", &[], "none");
+        check("told.example", "+told.example", &[], "pass spf");
+        check("told.example", "+other.example", &[], "fail");
         // Below an organization another one may begin.
         check("sub.example", "+a.own.sub.example", &["+own.sub.example"], "fail");
         check("own.sub.example", "+sub.example", &["+a.own.sub.example"], "pass dkim0");

@@ -14,6 +14,8 @@ mod conformance;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod server;

@@ -66,6 +66,15 @@ impl TestServer {
         Self { server: Server::start(options).await.unwrap(), dir }
     }
 
+    /// A fresh server that is no localserve, with this DNS.
+    pub(crate) async fn start_with_dns(resolver: Arc<dyn Resolver>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init(&data_dir(&dir), &InitOptions::default()).unwrap();
+        let (options, _) = Options::load(Mode::Serve, &data_dir(&dir), None).unwrap();
+        let options = Options { resolver: Some(resolver), ..options.on_free_ports() };
+        Self { server: Server::start(options).await.unwrap(), dir }
+    }
+
     async fn start_in(dir: TempDir, mode: Mode) -> Self {
         let (options, _) = Options::load(mode, &data_dir(&dir), None).unwrap();
         // A test asks nobody outside.

@@ -1,7 +1,32 @@
 //! A tree of zones, signed or not, rightly or wrongly, behind a server on loopback that looks things
-//! up for others.
+//! up for others. For tests.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use mox_dns::{Data, DnsError, Lookups as _, Name};
+//! use mox_net::dns::lab::{Lab, Signing};
+//! use mox_net::dns::{Checks, SystemResolver};
+//! use mox_net::{SystemClock, SystemRng};
+//! use std::sync::Arc;
+//!
+//! let mut lab = Lab::new();
+//! lab.zone("example", Signing::Good).zone("bad.example", Signing::Expired);
+//! lab.record("a.example", Data::A([192, 0, 2, 1].into()));
+//! lab.record("a.bad.example", Data::A([192, 0, 2, 2].into()));
+//! let lab = lab.open().await;
+//!
+//! let (clock, rng) = (Arc::new(SystemClock::new()), Arc::new(SystemRng));
+//! let dns = SystemResolver::new(lab.options(Checks::Own), clock, rng);
+//! let name = |text| Name::parse(text).expect("a name");
+//! assert!(dns.ipv4(&name("a.example")).await.is_ok_and(|found| found.security.is_secure()));
+//! assert_eq!(dns.ipv4(&name("a.bad.example")).await, Err(DnsError::Bogus));
+//! # });
+//! ```
+
+#![expect(clippy::unwrap_used, reason = "a broken lab should fail the test that made it")]
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hickory_proto::dnssec::crypto::Ed25519SigningKey;
@@ -10,23 +35,29 @@ use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, NSEC, NSEC3, RRSIG};
 use hickory_proto::dnssec::{
     Algorithm, DigestType, Nsec3HashAlgorithm, PublicKey as _, SigningKey as _, TBS,
 };
-use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, NS, SOA};
+use hickory_proto::op::{Message, ResponseCode};
+#[cfg(test)]
+use hickory_proto::op::{MessageType, OpCode, Query};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TLSA, TXT};
 use hickory_proto::rr::{
     DNSClass, Name as WireName, RData, Record, RecordType as WireType, SerialNumber,
 };
+use mox_dns::{Data, Name};
 
-use super::TrustAnchor;
 use super::scripted::{By, Scripted, empty, framed};
+use super::{Checks, ResolvConf, Servers, SystemOptions, TrustAnchor};
 
-/// Of all records.
-pub(super) const TTL_SECS: u32 = 300;
+/// The TTL of all records, in seconds.
+pub const TTL_SECS: u32 = 300;
 
-/// How long it may be kept that there is nothing.
-pub(super) const NEGATIVE_TTL_SECS: u32 = 60;
+/// How long it may be kept that there is nothing, in seconds.
+pub const NEGATIVE_TTL_SECS: u32 = 60;
 
 /// Aliases that the server follows.
 const ALIASES_MAX: usize = 20;
+
+/// The longest string of a text. RFC 1035 §3.3.14.
+const STRING_BYTES_MAX: usize = 255;
 
 /// Bytes of an answer by UDP; with more it is cut off.
 const UDP_BYTES_MAX: usize = 1232;
@@ -35,7 +66,7 @@ const DAY_SECS: u32 = 86_400;
 
 /// How a zone is signed, and what the zone above says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signing {
+pub enum Signing {
     /// Not, and the zone above has no DS record.
     None,
     /// As it should be.
@@ -61,11 +92,33 @@ pub(super) enum Signing {
     Stripped,
 }
 
-/// The zones.
-pub(super) struct Lab {
+/// Zones that are not served yet.
+pub struct Lab {
     zones: Vec<Zone>,
     /// Whether the server says that it has validated its answers, which it has not.
-    pub(super) vouches: bool,
+    pub vouches: bool,
+}
+
+/// Zones that are served on loopback until this is dropped.
+pub struct Served {
+    server: Scripted,
+    anchor: TrustAnchor,
+}
+
+impl Served {
+    /// How a resolver asks the server, and trusts the key of its root zone.
+    #[must_use]
+    pub fn options(&self, checks: Checks) -> SystemOptions {
+        let conf = ResolvConf { servers: vec![self.server.addr], ..ResolvConf::default() };
+        let anchors = Some(vec![self.anchor.clone()]);
+        SystemOptions { servers: Servers::Given(conf), checks, anchors }
+    }
+
+    /// How many questions have come.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.server.asked()
+    }
 }
 
 struct Zone {
@@ -77,13 +130,35 @@ struct Zone {
     tampered: Vec<WireName>,
 }
 
+/// The name, with or without the last dot.
 pub(super) fn wire(text: &str) -> WireName {
-    WireName::from_ascii(text).unwrap()
+    let mut name = WireName::from_ascii(text).unwrap();
+    name.set_fqdn(true);
+    name
+}
+
+impl fmt::Debug for Lab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.zones.iter().map(|zone| (&zone.origin, zone.signing))).finish()
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served").field("addr", &self.server.addr).finish_non_exhaustive()
+    }
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Lab {
     /// A root zone, signed.
-    pub(super) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         let zones = vec![Zone::new(WireName::root(), Signing::Good)];
         Self { zones, vouches: false }
     }
@@ -95,7 +170,11 @@ impl Lab {
     }
 
     /// Adds a zone below one that is there.
-    pub(super) fn zone(&mut self, origin: &str, signing: Signing) -> &mut Self {
+    ///
+    /// # Panics
+    ///
+    /// If `origin` is no name.
+    pub fn zone(&mut self, origin: &str, signing: Signing) -> &mut Self {
         let zone = Zone::new(wire(origin), signing);
         let above = self.zone_of(&zone.origin, WireType::DS);
         let entry = self.zones[above].records.entry(zone.origin.clone()).or_default();
@@ -108,6 +187,15 @@ impl Lab {
     }
 
     /// Adds a record to the zone that its name is in.
+    ///
+    /// # Panics
+    ///
+    /// If `name` is none.
+    pub fn record(&mut self, name: &str, data: Data) -> &mut Self {
+        self.add(name, rdata(data))
+    }
+
+    /// Adds a record as it goes over the wire.
     pub(super) fn add(&mut self, name: &str, data: RData) -> &mut Self {
         let zone = self.zone_of(&wire(name), data.record_type());
         self.zones[zone].records.entry(wire(name)).or_default().push(data);
@@ -115,13 +203,28 @@ impl Lab {
     }
 
     /// Changes the addresses of a name on the way.
-    pub(super) fn tamper(&mut self, name: &str) -> &mut Self {
+    ///
+    /// # Panics
+    ///
+    /// If `name` is none.
+    pub fn tamper(&mut self, name: &str) -> &mut Self {
         let zone = self.zone_of(&wire(name), WireType::A);
         self.zones[zone].tampered.push(wire(name));
         self
     }
 
     /// Starts the server.
+    ///
+    /// # Panics
+    ///
+    /// If there is no socket to be had.
+    pub async fn open(self) -> Served {
+        let anchor = self.anchor();
+        Served { server: self.serve_with(|_, _| {}).await, anchor }
+    }
+
+    /// Starts the server.
+    #[cfg(test)]
     pub(super) async fn serve(self) -> Scripted {
         self.serve_with(|_, _| {}).await
     }
@@ -155,6 +258,7 @@ impl Lab {
     }
 
     /// What is answered to a question.
+    #[cfg(test)]
     pub(super) fn ask(&self, name: &str, kind: WireType) -> Message {
         let mut question = Message::new(0, MessageType::Query, OpCode::Query);
         question.add_query(Query::query(wire(name), kind));
@@ -162,6 +266,7 @@ impl Lab {
     }
 
     /// A record, signed by a zone, that says that there is nothing between two names.
+    #[cfg(test)]
     pub(super) fn denial(&self, zone: &str, owner: &str, next: &str) -> Vec<Record> {
         let zone = self.zones.iter().find(|one| one.origin == wire(zone)).unwrap();
         let nsec = NSEC::new_cover_self(wire(next), [WireType::A]);
@@ -411,4 +516,26 @@ fn base32(bytes: &[u8]) -> String {
 /// A key that signs a zone and itself.
 fn dnskey(key: &Ed25519SigningKey) -> DNSKEY {
     DNSKEY::from_key(&key.to_public_key().unwrap())
+}
+
+fn rdata(data: Data) -> RData {
+    let name = |name: Name| wire(&name.to_string());
+    match data {
+        Data::A(ip) => RData::A(A(ip)),
+        Data::Aaaa(ip) => RData::AAAA(AAAA(ip)),
+        Data::Cname(target) => RData::CNAME(CNAME(name(target))),
+        Data::Mx { preference, exchange } => RData::MX(MX::new(preference, name(exchange))),
+        Data::Ns(server) => RData::NS(NS(name(server))),
+        Data::Ptr(target) => RData::PTR(PTR(name(target))),
+        Data::Srv { priority, weight, port, target } => {
+            RData::SRV(SRV::new(priority, weight, port, name(target)))
+        }
+        Data::Tlsa(one) => RData::TLSA(TLSA::new(
+            one.usage.into(),
+            one.selector.into(),
+            one.matching.into(),
+            one.data,
+        )),
+        Data::Txt(text) => RData::TXT(TXT::from_bytes(text.chunks(STRING_BYTES_MAX).collect())),
+    }
 }

@@ -11,11 +11,11 @@ mod flights;
 mod generations;
 #[cfg(test)]
 mod hostile_tests;
-#[cfg(test)]
-mod lab;
+#[cfg(any(test, feature = "fake"))]
+pub mod lab;
 mod reading;
 mod resolv_conf;
-#[cfg(test)]
+#[cfg(any(test, feature = "fake"))]
 mod scripted;
 mod stub;
 #[cfg(test)]

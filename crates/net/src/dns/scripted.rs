@@ -1,10 +1,13 @@
 //! A server on loopback that says what a test tells it to.
 
+#![expect(clippy::unwrap_used, reason = "a broken server should fail the test that made it")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
+#[cfg(test)]
 use hickory_proto::rr::{Name as WireName, RData, Record};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
@@ -42,6 +45,7 @@ impl Scripted {
     }
 
     /// Answers with the same bytes however it is asked.
+    #[cfg(test)]
     pub(super) async fn answering(
         answer: impl Fn(&Message) -> Message + Send + Sync + 'static,
     ) -> Self {
@@ -49,6 +53,7 @@ impl Scripted {
     }
 
     /// Takes questions and says nothing.
+    #[cfg(test)]
     pub(super) async fn silent() -> Self {
         Self::start(|_, _| Vec::new()).await
     }
@@ -114,6 +119,7 @@ pub(super) fn empty(question: &Message, code: ResponseCode) -> Message {
 }
 
 /// An answer with records.
+#[cfg(test)]
 pub(super) fn with(question: &Message, records: &[(&str, u32, RData)]) -> Message {
     let mut answer = empty(question, ResponseCode::NoError);
     for (name, ttl, data) in records {

@@ -4,6 +4,8 @@
 mod zone;
 
 #[cfg(test)]
+mod appendix;
+#[cfg(test)]
 mod evaluation;
 #[cfg(test)]
 mod explanation;

@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) spool: Option<Spool>,
     /// What SPF said of a sender, from the second recipient to the data.
     pub(crate) spf: Option<(Sender, spf::Received)>,
+    /// Whether a message was not wanted by somebody.
+    pub(crate) is_doubtful: bool,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -89,6 +91,7 @@ pub(crate) async fn serve(smtpd: Smtpd, incoming: Incoming, port: Port) {
         account: None,
         spool: None,
         spf: None,
+        is_doubtful: false,
         stopping,
     };
     let end = match &admitted {
@@ -265,7 +268,8 @@ impl Connection {
 
     /// Acts on what the last input told of the client.
     fn note(&mut self) {
-        self.conn.set_slow(self.session.is_slow());
+        let is_doubtful = self.is_doubtful && !self.smtpd.services.is_localserve;
+        self.conn.set_slow(self.session.is_slow() || is_doubtful);
         let Some(attempt) = self.session.take_login_attempt() else { return };
         let (cid, remote) = (self.cid, self.conn.peer_ip());
         let outcome = refusal::attempt(&attempt);

@@ -20,7 +20,7 @@ use crate::decision::{Case, Judgement, judge};
 use crate::facts::{Circumstances, Facts, Sender, Subject, gather};
 use crate::post::{Judged, Postmark, keep_refused, store_copies};
 use crate::reports::Reports;
-use crate::routing::{Author, Rules, Standing, routes};
+use crate::routing::{Author, Routes, Rules, Standing, routes};
 use crate::spool::Spool;
 use crate::{evaluations, header};
 
@@ -98,6 +98,25 @@ pub(crate) async fn deliver(
             (spool, unjudged.collect(), Reports::unexpected(Arc::clone(&config)))
         }
     };
+    let granted = grant(connection, &routes, &mut judgements).await?;
+    let (connection, facts) = (&*connection, facts.as_ref());
+    let message_id = header::message_id(&header);
+    let post = Postmark { connection, envelope, facts, message_id, needs_utf8, now };
+    let copies: Vec<_> = routes.copies.iter().zip(judgements).collect();
+    let (back, outcomes) = store_copies(&post, &copies, &granted, spool).await;
+    spool = back;
+    keep_refused(&post, &config, &copies, &granted, spool).await;
+    follow_up(&post, &config, &copies, (&granted, &outcomes), reports).await;
+    Ok(routes.results(&outcomes))
+}
+
+/// Says which copies are stored, and waits as long as it takes until they may be.
+async fn grant(
+    connection: &mut Connection,
+    routes: &Routes,
+    judgements: &mut [Judgement],
+) -> Result<Vec<bool>, End> {
+    connection.is_doubtful |= judgements.iter().any(Judgement::slows_connection);
     let granted = routes.granted(|place| judgements[place].refusal.is_none());
     let mut wait = Duration::ZERO;
     for (judgement, _) in judgements.iter_mut().zip(&granted).filter(|(_, granted)| **granted) {
@@ -108,15 +127,7 @@ pub(crate) async fn deliver(
         tracing::info!(cid = connection.cid, ?wait, "first message of a sender waits");
         connection.pause(wait).await?;
     }
-    let (connection, facts) = (&*connection, facts.as_ref());
-    let message_id = header::message_id(&header);
-    let post = Postmark { connection, envelope, facts, message_id, needs_utf8, now };
-    let copies: Vec<_> = routes.copies.iter().zip(judgements).collect();
-    let (back, outcomes) = store_copies(&post, &copies, &granted, spool).await;
-    spool = back;
-    keep_refused(&post, &config, &copies, &granted, spool).await;
-    follow_up(&post, &config, &copies, (&granted, &outcomes), reports).await;
-    Ok(routes.results(&outcomes))
+    Ok(granted)
 }
 
 /// What others reported with the message, and what our own reports will tell of it.

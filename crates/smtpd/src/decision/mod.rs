@@ -106,6 +106,12 @@ impl Judgement {
         verdict.may_keep_reject = false;
     }
 
+    /// Whether the connection is served slowly from now on: also if others take the message, or a rule
+    /// takes what would be refused.
+    pub(crate) fn slows_connection(&self) -> bool {
+        self.decided.as_ref().is_some_and(|decided| decided.verdict.slows_connection())
+    }
+
     /// Takes the copy all the same, since another member of the alias does.
     pub(crate) fn grant(&mut self) {
         self.refusal = None;

@@ -453,3 +453,81 @@ async fn nothing_of_a_message_gets_into_the_fields_about_it() {
     assert!(!copy.contains("\nX-Evil"), "{copy}");
     fixture.check();
 }
+
+/// Attack: so many signatures, and SPF records that lead on and on, that DNS and the processor would be
+/// kept busy.
+#[tokio::test(start_paused = true)]
+async fn a_hostile_sender_costs_few_questions() {
+    const SIGNATURES: usize = 1_000;
+    /// Of all methods together; RFC 7208 §4.6.4 and RFC 6376 §6.1 bound the costly ones.
+    const QUESTIONS_MAX: usize = 120;
+
+    let mut dns = dns_of(&[]);
+    dns.add_ips("client.example", &["192.0.2.7"]);
+    for n in 0..50 {
+        let (this, next) = (format!("s{n}.evil.example"), format!("s{}.evil.example", n + 1));
+        dns.add_ips(&this, &["192.0.2.7"]);
+        dns.add_txt(&this, &format!("v=spf1 include:{next} include:{this} redirect={this}"));
+    }
+    let dns = Arc::new(dns);
+    let domains_conf = DOMAINS_CONF.to_owned();
+    let resolver = Arc::clone(&dns) as Arc<dyn mox_dns::Resolver>;
+    let fixture = Fixture::with(Setup { domains_conf, resolver, ..Setup::default() });
+    let signatures: String = (0..SIGNATURES)
+        .map(|n| {
+            format!(
+                "DKIM-Signature: v=1; a=rsa-sha256; d=d{n}.evil.example; s=s; h=from:subject;\r\n\t\
+                 bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n"
+            )
+        })
+        .collect();
+    let message = format!("{signatures}{}", text("a@s0.evil.example", "hello"));
+    let reply = send(&fixture, "a@s0.evil.example", &["mjl@example.org"], &message).await;
+    check_reply(&reply, "250");
+    let asked = dns.take_asked().len();
+    assert!(asked <= QUESTIONS_MAX, "{asked}");
+    let copy = fixture.messages("mjl", "Inbox").remove(0).replace("\r\n\t", " ");
+    assert!(copy.contains(" spf=permerror "), "{copy}");
+    assert_eq!(copy.matches(" dkim=").count(), mox_mailauth::dkim::SIGNATURES_MAX + 1);
+    assert!(copy.contains("dkim=policy reason=\"too many signatures\""), "{copy}");
+    fixture.check();
+}
+
+/// Whom the account wrote to is let in, whatever others of the domain sent.
+#[tokio::test(start_paused = true)]
+async fn who_was_written_to_is_let_in() {
+    let fixture = setup(dns());
+    for local in ["b", "c", "d"] {
+        let from = format!("{local}@client.example");
+        check_reply(&send_as(&fixture, &from, local).await, "250");
+    }
+    fixture.mark("mjl", "Inbox", Flags::JUNK);
+    check_reply(&send_as(&fixture, "a@client.example", "one").await, VAGUE);
+    check_last(&fixture, Outcome::Refused, Reason::MsgFromDomain, "Inbox");
+    fixture.write_to("mjl", "a@client.example");
+    check_reply(&send_as(&fixture, "a@client.example", "two").await, "250");
+    check_last(&fixture, Outcome::Accepted, Reason::MsgToFull, "Inbox");
+    fixture.check();
+}
+
+/// What one recipient does not want makes the connection slow, though another takes it.
+#[tokio::test(start_paused = true)]
+async fn a_sender_of_junk_is_served_slowly() {
+    const A_WHILE: Duration = Duration::from_secs(5);
+
+    let fixture = setup(dns());
+    for subject in ["one", "two"] {
+        check_reply(&send_as(&fixture, "a@client.example", subject).await, "250");
+    }
+    fixture.mark("mjl", "Inbox", Flags::JUNK);
+    let mut client = fixture.deliverer().await;
+    let started = Instant::now();
+    client.check("NOOP", "250").await;
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    let both = ["mjl@example.org", "other@example.org"];
+    let message = text("a@client.example", "three");
+    check_reply(&client.transact("a@client.example", &both, &message).await, "250");
+    let started = Instant::now();
+    client.check("NOOP", "250").await;
+    assert!(started.elapsed() > A_WHILE, "{:?}", started.elapsed());
+}

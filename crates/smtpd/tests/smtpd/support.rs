@@ -1,5 +1,6 @@
 //! A server in a temporary folder, and clients that speak to it line by line.
 
+use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use mox_reportdb::ReportDb;
 use mox_sasl::Password;
 use mox_smtpd::{Port, ReceivedIds, Service, Services, Smtpd};
 use mox_store::{
-    Account, ClientKeys, Disk, FlagChange, FlagOp, JunkFilter, Policies, Policy, RealDisk, Store,
+    Account, ClientKeys, Destination, Disk, FlagChange, FlagOp, JunkFilter, NewMessage, Policies,
+    Policy, RealDisk, Store,
 };
 use mox_testkit::{ManualClock, TestRng};
 use tempfile::TempDir;
@@ -306,6 +308,17 @@ impl Fixture {
         let source = reader.mailbox(&MailboxName::parse(from).unwrap()).unwrap();
         let target = MailboxName::parse(to).unwrap();
         account.move_to(source.id, NumSet::range(1, u32::MAX), target).wait().unwrap();
+    }
+
+    /// Puts a message to somebody into the Sent mailbox.
+    pub(crate) fn write_to(&self, account: &str, to: &str) {
+        let account = self.account(account);
+        let text = format!("From: <x@example.org>\r\nTo: <{to}>\r\nSubject: hello\r\n\r\nx\r\n");
+        let content = account.stage(Vec::new(), &mut Cursor::new(text)).unwrap();
+        let (flags, keywords) = (Flags::SEEN, Vec::new());
+        let message = NewMessage { content, flags, keywords, received: None, envelope: None };
+        let sent = Destination { mailbox: MailboxName::parse("Sent").unwrap(), create: false };
+        account.add(sent, vec![message]).wait().unwrap();
     }
 
     /// Waits until the junk filter has learnt what there is to learn.

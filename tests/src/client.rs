@@ -9,7 +9,9 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -140,6 +142,13 @@ impl Client {
                 return lines;
             }
         }
+    }
+
+    /// SMTP: the code of the next reply, of which nothing else is read.
+    pub(crate) async fn code(&mut self) -> String {
+        let mut code = [0; 3];
+        timeout(WAIT, self.stream.read_exact(&mut code)).await.unwrap().unwrap();
+        String::from_utf8(code.to_vec()).unwrap()
     }
 
     pub(crate) async fn ehlo(&mut self) -> Vec<String> {

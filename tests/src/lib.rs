@@ -18,6 +18,8 @@ mod dns;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod incoming;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod sessions;

@@ -25,7 +25,7 @@ fn data_dir(dir: &TempDir) -> PathBuf {
 }
 
 /// What there is in DNS for a server that is not a localserve: the domain that tests send from.
-fn dns() -> FakeDns {
+pub(crate) fn dns() -> FakeDns {
     let mut dns = FakeDns::new();
     dns.add_ips("client.example", &["127.0.0.1"]).add_ptr("127.0.0.1", "client.example");
     dns.add_txt("client.example", "v=spf1 a -all");
@@ -70,18 +70,28 @@ impl TestServer {
     pub(crate) async fn start_with_dns(resolver: Arc<dyn Resolver>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         init(&data_dir(&dir), &InitOptions::default()).unwrap();
-        let (options, _) = Options::load(Mode::Serve, &data_dir(&dir), None).unwrap();
-        let options = Options { resolver: Some(resolver), ..options.on_free_ports() };
-        Self { server: Server::start(options).await.unwrap(), dir }
+        Self::start_asking(dir, Mode::Serve, Some(resolver)).await
+    }
+
+    /// A fresh server for the internet with these domains and accounts, among them localserve's.
+    pub(crate) async fn serving(domains_conf: &str, dns: FakeDns) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init(&data_dir(&dir), &InitOptions::default()).unwrap();
+        std::fs::write(data_dir(&dir).join("domains.conf"), domains_conf).unwrap();
+        Self::start_asking(dir, Mode::Serve, Some(Arc::new(dns))).await
     }
 
     async fn start_in(dir: TempDir, mode: Mode) -> Self {
-        let (options, _) = Options::load(mode, &data_dir(&dir), None).unwrap();
         // A test asks nobody outside.
         let resolver: Option<Arc<dyn Resolver>> = match mode {
             Mode::Serve => Some(Arc::new(dns())),
             Mode::Localserve => None,
         };
+        Self::start_asking(dir, mode, resolver).await
+    }
+
+    async fn start_asking(dir: TempDir, mode: Mode, resolver: Option<Arc<dyn Resolver>>) -> Self {
+        let (options, _) = Options::load(mode, &data_dir(&dir), None).unwrap();
         let options = Options { resolver, ..options.on_free_ports() };
         let server = Server::start(options).await.unwrap();
         Self { server, dir }

@@ -37,6 +37,8 @@ pub(crate) enum Group {
     Search,
     /// What a decision on incoming mail asks of an account with 200,000 messages.
     History,
+    /// Learning what is junk, and judging a message.
+    Junk,
     /// Logins.
     Login,
     /// Start to greeting.

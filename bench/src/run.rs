@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::args::{Args, Group};
 use crate::table::{Figure, Verdict};
-use crate::{auth, complain, deliver, history, idle, login, mailbox, say, start, table};
+use crate::{auth, complain, deliver, history, idle, junk, login, mailbox, say, start, table};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -49,12 +49,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let sizes = if args.quick { QUICK } else { FULL };
     let mut figures = Vec::new();
     type Measure = fn(&Args, &Sizes) -> Result<Vec<Figure>>;
-    let groups: [(Group, &str, Measure); 6] = [
+    let groups: [(Group, &str, Measure); 7] = [
         (Group::Start, "start", start::measure),
         (Group::Idle, "idle sessions", idle::measure),
         (Group::Auth, "authentication", auth::measure),
         (Group::Login, "logins", login::measure),
         (Group::History, "history", history::measure),
+        (Group::Junk, "junk filter", junk::speed::measure),
         (Group::Deliver, "delivery", |args, sizes| Ok(deliver::measure(args, sizes)?.0)),
     ];
     // Both, since the cost on a full account is told as a multiple of that on a fresh one.

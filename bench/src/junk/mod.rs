@@ -2,6 +2,7 @@
 
 mod replay;
 mod source;
+pub(crate) mod speed;
 mod split;
 
 use std::time::Instant;
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &JunkArgs) -> Result<bool> {
 
     let replay = replay::run(&items, &setting, args.delay_hours);
     say(&format!("Replay: {} learnt, in order of time. {replay}", replay.learnt));
-    let allowed = 2 * outcome.ham.div_ceil(2_000);
+    let allowed = (2 * outcome.ham).div_ceil(2_000);
     let is_met = outcome.false_positives <= allowed && outcome.caught_percent() >= 90.0;
     say(&format!(
         "\ntarget for the split: <= {allowed} wrong, >= 90 % caught: {}",

@@ -17,12 +17,15 @@ const PATH_WORDS_MAX: usize = 8;
 /// Finds the link in a text without blanks. Returns what is before it and its part from the host
 /// on.
 pub(crate) fn find_link(run: &str) -> Option<(&str, &str)> {
-    if let Some((before, link)) = run.split_once("://") {
+    // Looked for by bytes first: most texts have neither.
+    if run.contains(':')
+        && let Some((before, link)) = run.split_once("://")
+    {
         let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
         return Some((before.trim_end_matches(is_scheme), link));
     }
-    let at = run.find("www.").filter(|at| *at < 4)?;
-    Some(run.split_at(at))
+    let at = (0..4).find(|at| run.get(*at..).is_some_and(|rest| rest.starts_with("www.")))?;
+    run.split_at_checked(at)
 }
 
 /// The host of a link without its scheme; `None` if it has none that could be one.

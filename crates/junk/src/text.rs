@@ -73,7 +73,16 @@ impl TextWords {
 
     /// Takes what stands between two blanks apart.
     fn end_run(&mut self, words: &mut Words) {
-        let run = std::mem::take(&mut self.run);
+        let mut run = std::mem::take(&mut self.run);
+        if run.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            // Most are words as they are.
+            run.make_ascii_lowercase();
+            std::mem::swap(&mut self.word, &mut run);
+            self.end_word(words);
+            self.run = run;
+            self.run.clear();
+            return;
+        }
         let mut rest = run.as_str();
         // Links and addresses have their own kinds of words, and are none of the text.
         if let Some((before, link)) = find_link(&run) {
@@ -90,7 +99,9 @@ impl TextWords {
             let joins = matches!(c, '\'' | '’')
                 && !self.word.is_empty()
                 && chars.peek().is_some_and(|next| next.is_alphabetic());
-            if c.is_alphanumeric() {
+            if c.is_ascii_alphanumeric() {
+                self.word.push(c.to_ascii_lowercase());
+            } else if c.is_alphanumeric() {
                 self.word.extend(c.to_lowercase());
             } else if joins {
                 self.word.push('\'');
@@ -108,7 +119,7 @@ impl TextWords {
             return;
         }
         let word = std::mem::take(&mut self.word);
-        if word.chars().any(is_unspaced) {
+        if !word.is_ascii() && word.chars().any(is_unspaced) {
             self.add_pairs(&word, words);
         } else if word.len() > WORD_BYTES_MAX {
             words.add_header("text:long-word");
@@ -169,6 +180,9 @@ fn is_unspaced(c: char) -> bool {
 
 /// Serial numbers and the like: nothing but digits; four digits in a row; or hexadecimal with three.
 fn looks_numeric(word: &str) -> bool {
+    if !word.bytes().any(|b| b.is_ascii_digit()) {
+        return false;
+    }
     let word = word.strip_prefix("0x").unwrap_or(word);
     let runs = word.split(|c: char| !c.is_ascii_digit()).map(str::len);
     let longest = runs.max().unwrap_or_default();

@@ -21,6 +21,9 @@ pub const TEXT_WORDS_MAX: usize = 2_000;
 /// come first.
 pub const HEADER_WORDS_MAX: usize = 1_000;
 
+/// Stands for all words with control characters.
+const CONTROL_WORD: &str = "header:control-character";
+
 /// Which words of a text are learnt. Words of other origin always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kinds {
@@ -124,6 +127,9 @@ impl Words {
 
     /// Adds a word that is not of the text.
     pub(crate) fn add_header(&mut self, word: &str) {
+        // The attack: a charset or a type with a line end in it, for the logs and headers that name
+        // words.
+        let word = if word.contains(char::is_control) { CONTROL_WORD } else { word };
         if self.header.len() < HEADER_WORDS_MAX {
             self.header.entry(text_hash(word)).or_insert_with(|| word.into());
         }
@@ -205,6 +211,16 @@ mod tests {
             words.add_header(&format!("url:{number}"));
         }
         assert_eq!(words.len(), TEXT_WORDS_MAX + HEADER_WORDS_MAX);
+    }
+
+    #[test]
+    fn words_with_control_characters_are_one() {
+        let mut words = Words::default();
+        for word in ["charset:utf-8\r\nX-Mox-Reason", "type:a\u{85}/b", "file:.\0"] {
+            words.add_header(word);
+        }
+        let all: Vec<_> = words.sorted().into_iter().map(|word| word.text).collect();
+        assert_eq!(all, [CONTROL_WORD]);
     }
 
     #[test]

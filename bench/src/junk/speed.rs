@@ -12,6 +12,7 @@ use mox_net::SystemClock;
 use mox_store::{Account, Destination, FlagChange, FlagOp, JunkFilter, NewMessage, Policy, Store};
 use mox_testkit::junk::Corpus;
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 
 use crate::args::Args;
 use crate::run::{Sizes, median};

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::error::ReportError;
 use crate::zip;
@@ -15,6 +15,9 @@ pub const REPORT_BYTES_MAX: u64 = 20 * 1024 * 1024;
 
 /// The largest zip archive, in bytes: no more can be in a message of the largest size.
 pub(crate) const ARCHIVE_BYTES_MAX: u64 = crate::MESSAGE_BYTES_MAX;
+
+/// Members of one gzip file. Each costs work even if it is empty, and reports have one.
+const MEMBERS_MAX: usize = 100;
 
 /// Bytes looked at to tell how something is packed.
 const MAGIC_BYTES: usize = 4;
@@ -56,10 +59,46 @@ pub(crate) fn unpack<'a>(
     let whole = Cursor::new(start).chain(source);
     let reader: Box<dyn Read + 'a> = match packing {
         Packing::Plain => Box::new(whole),
-        Packing::Gzip => Box::new(MultiGzDecoder::new(BufReader::new(whole))),
+        Packing::Gzip => Box::new(Gzip::new(BufReader::new(whole))),
         Packing::Zip => zip::open(whole, *left)?,
     };
     Ok(Bounded { reader, left })
+}
+
+/// Reads the members of a gzip file one after the other. RFC 1952 §2.2.
+///
+/// What follows the last and is no member is nothing: line ends of the mail around it, or padding.
+struct Gzip<R> {
+    /// `None` after the last member.
+    member: Option<GzDecoder<R>>,
+    members: usize,
+}
+
+impl<R: BufRead> Gzip<R> {
+    fn new(source: R) -> Self {
+        Self { member: Some(GzDecoder::new(source)), members: 1 }
+    }
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(out)?;
+            if read > 0 || out.is_empty() {
+                return Ok(read);
+            }
+            let Some(member) = self.member.take() else { break };
+            let mut source = member.into_inner();
+            if source.fill_buf()?.starts_with(&[0x1f]) {
+                if self.members == MEMBERS_MAX {
+                    return Err(ReportError::BadPacking.into());
+                }
+                self.members += 1;
+                self.member = Some(GzDecoder::new(source));
+            }
+        }
+        Ok(0)
+    }
 }
 
 /// Gives at most so many bytes; more is an error, not an end.
@@ -162,6 +201,8 @@ mod tests {
         check(b"plain", 10, Ok(b"plain"));
         check(&gzip(b"text"), 10, Ok(b"text"));
         check(&two, 10, Ok(b"abcd"));
+        check(&[two.as_slice(), b"\r\n"].concat(), 10, Ok(b"abcd"));
+        check(&gzip(b"").repeat(MEMBERS_MAX), 10, Ok(b""));
         // At the edge.
         check(b"", 0, Ok(b""));
         check(b"12345", 5, Ok(b"12345"));
@@ -170,10 +211,12 @@ mod tests {
         check(b"12345", 4, Err(ReportError::TooLarge));
         check(&gzip(b"12345"), 4, Err(ReportError::TooLarge));
         check(&bomb, 1 << 20, Err(ReportError::TooLarge));
+        check(&gzip(b"").repeat(MEMBERS_MAX + 1), 10, Err(ReportError::BadPacking));
         // Never.
         check(&broken, 10, Err(ReportError::BadPacking));
         check(&gzip(b"text")[..12], 10, Err(ReportError::BadPacking));
         check(b"\x1f\x8b", 10, Err(ReportError::BadPacking));
+        check(&[gzip(b"a").as_slice(), b"\x1f"].concat(), 10, Err(ReportError::BadPacking));
         check(b"PK\x03\x04", 10, Err(ReportError::BadPacking));
     }
 

@@ -205,3 +205,121 @@ fn ruleset(rule: &mox_config::Ruleset) -> Option<Ruleset> {
         mailbox: rule.mailbox.0.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use mox_config::Syntax as _;
+
+    use super::*;
+    use crate::facts::fixture::{facts, signed, spf};
+
+    const KEY: &str = "v=DKIM1; k=ed25519; p=AAAA";
+
+    #[track_caller]
+    fn check_signature(tags: &str, record: &str, want: (bool, bool)) {
+        let found = signed("mail.example.co.uk", Status::Pass, tags, record);
+        let got = signature(&found).unwrap();
+        assert_eq!(got.organization.ascii(), "example.co.uk");
+        assert_eq!((got.covers_body, got.allows_tls_reports), want, "{tags} {record}");
+    }
+
+    /// RFC 6376 §3.5 (`l=`), §3.6.1 (`s=`); RFC 8460 §3.
+    #[test]
+    fn signatures_say_what_they_are_good_for() {
+        check_signature("", KEY, (true, true));
+        check_signature("", "v=DKIM1; k=ed25519; s=*; p=AAAA", (true, true));
+        check_signature("", "v=DKIM1; k=ed25519; s=email:tlsrpt; p=AAAA", (true, true));
+        check_signature("l=10", KEY, (false, true));
+        check_signature("", "v=DKIM1; k=ed25519; s=email; p=AAAA", (true, false));
+        for status in [Status::Fail, Status::Policy, Status::TempError, Status::PermError] {
+            assert!(signature(&signed("a.example", status, "", KEY)).is_none(), "{status}");
+        }
+    }
+
+    #[track_caller]
+    fn check_dmarc(
+        status: dmarc::Status,
+        policy: Policy,
+        exemption: Option<Exemption>,
+        refuses: bool,
+    ) {
+        let outcome = dmarc::Outcome { status, policy, exemption, ..facts("a@b.example").dmarc };
+        assert_eq!(dmarc(&outcome).refuses(), refuses, "{outcome:?}");
+        assert_eq!(outcome.asks_for_rejection(), refuses, "{outcome:?}");
+    }
+
+    /// RFC 7489 §6.3, §6.6.4; RFC 9989 §4.7.
+    #[test]
+    fn policies_count_for_messages_that_fail() {
+        use dmarc::Status as Dmarc;
+        check_dmarc(Dmarc::Fail, Policy::Reject, None, true);
+        check_dmarc(Dmarc::Fail, Policy::Quarantine, None, true);
+        check_dmarc(Dmarc::Fail, Policy::None, None, false);
+        check_dmarc(Dmarc::Fail, Policy::Reject, Some(Exemption::SampledOut), false);
+        check_dmarc(Dmarc::Fail, Policy::Reject, Some(Exemption::Test), false);
+        for status in [Dmarc::Pass, Dmarc::None, Dmarc::TempError, Dmarc::PermError] {
+            check_dmarc(status, Policy::Reject, None, false);
+        }
+    }
+
+    #[test]
+    fn a_policy_that_is_tried_out_is_told_from_one_that_is_sampled() {
+        let mut facts = facts("a@b.example");
+        let all = [DmarcOverride::Forwarded, DmarcOverride::SampledOut];
+        let sampled = [OverrideReason::Forwarded, OverrideReason::SampledOut];
+        assert_eq!(overrides(&all, &facts), sampled);
+        facts.dmarc.exemption = Some(Exemption::Test);
+        let tested = [OverrideReason::Forwarded, OverrideReason::PolicyTestMode];
+        assert_eq!(overrides(&all, &facts), tested);
+        assert_eq!(overrides(&[DmarcOverride::MailingList], &facts), [OverrideReason::MailingList]);
+    }
+
+    /// RFC 7208 §2.6.
+    #[test]
+    fn results_of_spf_are_remembered_one_by_one() {
+        for (status, want) in [
+            (spf::Status::Pass, Validation::Pass),
+            (spf::Status::Fail, Validation::Fail),
+            (spf::Status::SoftFail, Validation::SoftFail),
+            (spf::Status::Neutral, Validation::Neutral),
+            (spf::Status::None, Validation::None),
+            (spf::Status::TempError, Validation::TempError),
+            (spf::Status::PermError, Validation::PermError),
+        ] {
+            assert_eq!(validation(&spf("a.example", status)), want);
+        }
+    }
+
+    #[test]
+    fn recipients_in_the_header_are_found_and_bounded() {
+        let header = b"To: a@b.example, g: <c@d.example>, broken;\r\nCC: e@f.example\r\n\
+            Bcc: no@f.example\r\n\r\nTo: no@f.example\r\n";
+        let found: Vec<String> = to_and_cc(header).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["a@b.example", "c@d.example", "e@f.example"]);
+        let many = format!("To: {}\r\n", "a@b.example, ".repeat(700)).repeat(3);
+        assert_eq!(to_and_cc(many.as_bytes()).len(), TO_AND_CC_MAX);
+    }
+
+    #[test]
+    fn fields_for_rules_are_decoded_and_bounded() {
+        let header = b"X-A : =?utf-8?q?b=C3=BCcher?=\r\n\tx\r\nno field\r\n\r\nX-B: y\r\n";
+        assert_eq!(decoded_fields(header), [("X-A".to_owned(), "b\u{fc}cher\tx".to_owned())]);
+        let many = "X: y\r\n".repeat(RULE_FIELDS_MAX + 1);
+        assert_eq!(decoded_fields(many.as_bytes()).len(), RULE_FIELDS_MAX);
+    }
+
+    #[test]
+    fn a_rule_with_a_condition_that_cannot_be_read_is_none() {
+        let pattern = |text: &str| Text(Pattern::read(text).unwrap());
+        let mut rule = mox_config::Ruleset {
+            msg_from_regexp: pattern("@b\\.example$"),
+            headers_regexp: [("^x-a$".to_owned(), pattern("y"))].into(),
+            ..mox_config::Ruleset::default()
+        };
+        let got = ruleset(&rule).unwrap();
+        assert!(got.mail_from.is_none() && got.msg_from.unwrap().is_match("a@b.example"));
+        assert!(got.headers[0].0.is_match("x-a") && got.headers[0].1.is_match("xyz"));
+        rule.headers_regexp.insert("(".to_owned(), pattern("y"));
+        assert!(ruleset(&rule).is_none());
+    }
+}

@@ -9,6 +9,8 @@
 
 mod bounded;
 mod fields;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod proof;
 
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -262,5 +264,51 @@ impl Facts {
     /// that it has.
     pub(crate) fn remote_name(&self) -> Option<Domain> {
         self.iprev.name.as_ref().or_else(|| self.iprev.names.first())?.to_domain()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mox_dns::Name;
+
+    use super::*;
+    use fixture::{facts, signed};
+
+    #[test]
+    fn a_client_is_called_by_the_name_that_leads_back() {
+        let name = |text: &str| Name::parse(text).unwrap();
+        let mut facts = facts("a@client.example");
+        assert_eq!(facts.remote_name(), None);
+        facts.iprev.names = vec![name("a.example"), name("b.example")];
+        assert_eq!(facts.remote_name().unwrap().ascii(), "a.example");
+        facts.iprev.name = Some(name("b.example"));
+        assert_eq!(facts.remote_name().unwrap().ascii(), "b.example");
+        // A name that is no domain.
+        facts.iprev.name = Some(Name::root());
+        assert_eq!(facts.remote_name(), None);
+    }
+
+    /// Attack: signatures that fail, put in front of one that passes.
+    #[test]
+    fn signatures_that_pass_come_first_and_others_do_not_count() {
+        let key = "v=DKIM1; k=ed25519; p=AAAA";
+        let found = [
+            signed("late.example", Status::TempError, "", key),
+            signed("bad.example", Status::Fail, "", key),
+            signed("good.example", Status::Pass, "", key),
+        ];
+        let names: Vec<_> = identifiers(&found).iter().map(|one| one.domain.ascii()).collect();
+        assert_eq!(names, ["good.example", "late.example"]);
+    }
+
+    /// RFC 5322 §3.6.2: a header that goes on where we stopped may have another author.
+    #[test]
+    fn a_header_that_was_cut_has_no_author() {
+        let mut header = b"From: a@client.example\r\nX: ".to_vec();
+        assert!(author(&header).is_ok());
+        header.resize(HEADER_BYTES_MAX - 1, b'x');
+        assert!(author(&header).is_ok());
+        header.push(b'x');
+        assert_eq!(author(&header), Err(FromError::ManyFields));
     }
 }

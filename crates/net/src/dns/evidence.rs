@@ -7,6 +7,7 @@ use hickory_proto::rr::{DNSClass, Name as WireName, RData, Record, RecordType as
 use mox_dns::{Security, Trouble};
 
 use super::reading::is_referral;
+use super::redirection::redirecting;
 
 /// Signatures of the records asked for that are kept at most.
 const SIGNATURES_MAX: usize = 16;
@@ -27,26 +28,21 @@ pub(super) fn narrowed(
 ) -> Result<Message, Trouble> {
     message.additionals.clear();
     message.edns = None;
-    let is_own = |record: &Record| record.dns_class == DNSClass::IN && record.name == *name;
-    message.answers.retain(is_own);
-    let has = |kind| message.answers.iter().any(|record| record.record_type() == kind);
-    let shown = if has(kind) || !has(WireType::CNAME) { kind } else { WireType::CNAME };
-    if !has(shown) {
+    let Some((at, shown)) = shown(&message, name, kind) else {
         message.answers.clear();
         if is_referral(&message) {
             return Err(Trouble::Refused);
         }
         keep_denial(&mut message.authorities, name);
         return Ok(message);
-    }
+    };
     message.metadata.response_code = ResponseCode::NoError;
     let mut signatures = 0;
-    message.answers.retain(|record| match signature(record) {
-        Some(one) if one.input().type_covered == shown => {
-            signatures += 1;
-            signatures <= SIGNATURES_MAX
-        }
-        _ => record.record_type() == shown,
+    message.answers.retain(|record| {
+        let is_shown =
+            record.dns_class == DNSClass::IN && record.name == at && covers(record) == shown;
+        signatures += usize::from(is_shown && signature(record).is_some());
+        is_shown && signatures <= SIGNATURES_MAX
     });
     // A wildcard may stand for a name only if there is nothing closer, which wants proof. RFC 4035
     // §5.3.4. Anything else here is about another name.
@@ -58,6 +54,26 @@ pub(super) fn narrowed(
         is_proof && kept <= DENIALS_MAX
     });
     Ok(message)
+}
+
+/// Which records of an answer are about a name: those asked for, an alias, or what redirects it. The
+/// alias that a server adds to a redirection is not signed, and is what we make of it ourselves.
+/// RFC 6672 §5.3.1.
+fn shown(message: &Message, name: &WireName, kind: WireType) -> Option<(WireName, WireType)> {
+    let own = || {
+        let answers = message.answers.iter();
+        answers.filter(|record| record.dns_class == DNSClass::IN && record.name == *name)
+    };
+    let has = |kind| own().any(|record| record.record_type() == kind);
+    let is_alias_signed =
+        own().any(|one| signature(one).is_some() && covers(one) == WireType::CNAME);
+    if has(kind) {
+        return Some((name.clone(), kind));
+    }
+    match redirecting(message, name) {
+        Some(record) if !is_alias_signed => Some((record.name.clone(), WireType::DNAME)),
+        _ => has(WireType::CNAME).then(|| (name.clone(), WireType::CNAME)),
+    }
 }
 
 /// Leaves the proof of one zone above the name that there is nothing, or nothing.

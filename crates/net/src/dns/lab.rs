@@ -38,12 +38,17 @@ use hickory_proto::dnssec::{
 use hickory_proto::op::{Message, ResponseCode};
 #[cfg(test)]
 use hickory_proto::op::{MessageType, OpCode, Query};
+#[cfg(test)]
+use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TLSA, TXT};
 use hickory_proto::rr::{
     DNSClass, Name as WireName, RData, Record, RecordType as WireType, SerialNumber,
 };
+#[cfg(test)]
+use hickory_proto::serialize::binary::BinEncodable as _;
 use mox_dns::{Data, Name};
 
+use super::redirection::redirected;
 use super::scripted::{By, Scripted, empty, framed};
 use super::{Checks, ResolvConf, Servers, SystemOptions, TrustAnchor};
 
@@ -135,6 +140,13 @@ pub(super) fn wire(text: &str) -> WireName {
     let mut name = WireName::from_ascii(text).unwrap();
     name.set_fqdn(true);
     name
+}
+
+/// A record that redirects what is below its name. RFC 6672 §2.1.
+#[cfg(test)]
+pub(super) fn dname(target: &str) -> RData {
+    let rdata = NULL::with(wire(target).to_bytes().unwrap());
+    RData::Unknown { code: WireType::DNAME, rdata }
 }
 
 impl fmt::Debug for Lab {
@@ -323,6 +335,20 @@ impl Zone {
 
     /// Adds what the zone knows of a name. Returns where an alias leads.
     fn answer(&self, answer: &mut Message, name: &WireName, kind: WireType) -> Option<WireName> {
+        let redirection = self.records.iter().find_map(|(owner, data)| {
+            let is_above = owner.zone_of(name) && owner != name;
+            let record = data.iter().find(|one| one.record_type() == WireType::DNAME);
+            record.filter(|_| is_above).map(|record| (owner, record.clone()))
+        });
+        if let Some((owner, data)) = redirection {
+            let records = self.signed(owner, owner, vec![data]);
+            let target = redirected(&records[0], name).unwrap();
+            answer.add_answers(records);
+            // Not signed: whoever checks makes it anew. RFC 6672 §3.1.
+            let alias = RData::CNAME(CNAME(target.clone()));
+            answer.add_answer(Record::from_rdata(name.clone(), TTL_SECS, alias));
+            return Some(target);
+        }
         let mut encloser = name.clone();
         while !self.exists(&encloser) {
             encloser = encloser.base_name();

@@ -14,6 +14,7 @@ mod hostile_tests;
 #[cfg(any(test, feature = "fake"))]
 pub mod lab;
 mod reading;
+mod redirection;
 mod resolv_conf;
 #[cfg(any(test, feature = "fake"))]
 mod scripted;

@@ -4,6 +4,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name as WireName, RData, Record, RecordType as WireType};
 use mox_dns::{Answer, Data, DnsError, Name, RecordType, Security, Tlsa, Trouble};
 
+use super::redirection::{redirected, redirecting};
 use super::wire::{from_wire, wire_type};
 
 /// CNAME records that are followed from one name at most; with more they count as a circle.
@@ -41,6 +42,11 @@ pub(super) fn step(message: &Message, at: &WireName, kind: RecordType) -> Result
     });
     match alias {
         Some(target) => Ok(Step::Alias(target, ttl(WireType::CNAME))),
+        // Where the CNAME record that it stands for was left out. RFC 6672 §3.1.
+        None if let Some(record) = redirecting(message, at) => match redirected(record, at) {
+            Some(target) => Ok(Step::Alias(target, ttl_secs(record))),
+            None => Err(malformed()),
+        },
         None if is_referral(message) => Err(DnsError::Temporary(Trouble::Refused)),
         None => Ok(Step::Nothing(negative_ttl_secs(message, at))),
     }

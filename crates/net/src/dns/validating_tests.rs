@@ -10,7 +10,7 @@ use hickory_proto::rr::{RData, Record, RecordType as WireType};
 use mox_dns::{Answer, DnsError, Name, RecordType, Resolver as _, Security, Trouble};
 use mox_testkit::ManualClock;
 
-use super::lab::{Lab, NEGATIVE_TTL_SECS, Signing, TTL_SECS, wire};
+use super::lab::{Lab, NEGATIVE_TTL_SECS, Signing, TTL_SECS, dname, wire};
 use super::scripted::{Scripted, empty};
 use super::{QUESTIONS_PER_LOOKUP_MAX, ResolvConf, TrustAnchor, Validating};
 use crate::SystemRng;
@@ -53,6 +53,9 @@ fn lab() -> Lab {
     lab.add("nowhere-alias.signed.", alias("nowhere.plain."));
     lab.add("signed-alias.plain.", alias("a.signed."));
     lab.add("circle.signed.", alias("circle.signed."));
+    lab.add("moved.signed.", dname("sub.signed.")).add("moved.plain.", dname("signed."));
+    lab.add("left.signed.", dname("plain.")).add("round.signed.", dname("round.signed."));
+    lab.add("moved.expired.", dname("signed."));
     lab
 }
 
@@ -115,6 +118,15 @@ async fn answers_are_worth_what_their_proofs_are() {
         ("nowhere-alias.signed", A, Err(NOT_THERE(false, INSECURE))),
         ("bad-alias.signed", A, Err(DnsError::Bogus)),
         ("circle.signed", A, Err(DnsError::Temporary(Trouble::Malformed))),
+        // Redirections.
+        ("a.moved.signed", A, Ok(("a.sub.signed", SECURE))),
+        ("a.moved.plain", A, Ok(("a.signed", INSECURE))),
+        ("a.left.signed", A, Ok(("a.plain", INSECURE))),
+        ("b.moved.signed", A, Err(NOT_THERE(false, SECURE))),
+        // The checks do not take the word of such a name about itself.
+        ("moved.signed", A, Err(DnsError::Bogus)),
+        ("a.moved.expired", A, Err(DnsError::Bogus)),
+        ("a.round.signed", A, Err(DnsError::Temporary(Trouble::Malformed))),
         // Wildcards.
         ("y.wild.signed", Txt, Ok(("y.wild.signed", SECURE))),
         ("z.y.wild.signed", Txt, Ok(("z.y.wild.signed", SECURE))),
@@ -282,6 +294,21 @@ async fn what_others_change_is_not_believed() {
     };
     check_meddled("a wildcard for a name that exists", ("x.wild.signed.", Txt), closer, bogus())
         .await;
+    let redirect = |_: &Lab, answer: &mut Message| {
+        answer.answers.clear();
+        answer.add_answer(Record::from_rdata(wire("signed."), TTL_SECS, dname("plain.")));
+    };
+    check_meddled("a redirection", own, redirect, bogus()).await;
+    let elsewhere = |lab: &Lab, answer: &mut Message| {
+        answer.answers = lab.ask("a.moved.signed.", WireType::A).answers;
+        let alias = alias("a.plain.");
+        let name = answer.queries[0].name.clone();
+        answer.answers.retain(|one| one.record_type() != WireType::CNAME);
+        answer.add_answer(Record::from_rdata(name, TTL_SECS, alias));
+    };
+    let moved = ("a.moved.signed.", A);
+    let want = Ok(("a.sub.signed", SECURE));
+    check_meddled("another alias beside a redirection", moved, elsewhere, want).await;
     let bare = |_: &Lab, answer: &mut Message| answer.authorities.clear();
     check_meddled("a wildcard without proof", ("y.wild.signed.", Txt), bare, bogus()).await;
 }

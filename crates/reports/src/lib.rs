@@ -33,6 +33,7 @@ pub mod dmarc;
 mod error;
 mod message;
 mod rfc3339;
+mod text;
 pub mod tls;
 mod unix;
 mod unpack;
@@ -42,6 +43,7 @@ mod zip;
 
 pub use error::ReportError;
 pub use message::{MESSAGE_BYTES_MAX, PARTS_TRIED_MAX};
+pub use text::TEXT_BYTES_MAX;
 pub use unpack::REPORT_BYTES_MAX;
 pub use words::WORD_BYTES_MAX;
-pub use xml::{TEXT_BYTES_MAX, XML_DEPTH_MAX, XML_TOKEN_BYTES_MAX};
+pub use xml::{XML_DEPTH_MAX, XML_TOKEN_BYTES_MAX};

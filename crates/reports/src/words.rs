@@ -25,13 +25,13 @@ macro_rules! words {
             /// Reads a word. Any text is one.
             #[must_use]
             $vis fn from_word(word: &str) -> Self {
-                let word = word.trim();
+                let word = $crate::text::clean(word, $crate::words::WORD_BYTES_MAX);
                 $(
                     if [$word $(, $alias)*].iter().any(|known| word.eq_ignore_ascii_case(known)) {
                         return Self::$variant;
                     }
                 )+
-                Self::Other($crate::words::cut(word).into())
+                Self::Other(word.into())
             }
 
             /// The word for it.
@@ -67,11 +67,6 @@ macro_rules! words {
 
 pub(crate) use words;
 
-/// The word up to [`WORD_BYTES_MAX`].
-pub(crate) fn cut(word: &str) -> &str {
-    word.get(..word.floor_char_boundary(WORD_BYTES_MAX)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +99,7 @@ mod tests {
         check("NO", &Answer::No, "no");
         check("maybe", &Answer::Other("maybe".into()), "maybe");
         check("", &Answer::Other("".into()), "");
+        check("a\u{0}b", &Answer::Other("a b".into()), "a b");
         check(&long, &Answer::Other(kept.as_str().into()), &kept);
     }
 }

@@ -10,13 +10,11 @@ use quick_xml::events::Event;
 use quick_xml::{Error as XmlError, Reader};
 
 use crate::error::ReportError;
+use crate::text::{TEXT_BYTES_MAX, clean};
 use crate::unpack::Rationed;
 
 /// The deepest nesting of elements. Those of a report need six.
 pub const XML_DEPTH_MAX: usize = 32;
-
-/// The longest text of an element that is kept, in bytes; a longer one is cut.
-pub const TEXT_BYTES_MAX: usize = 4 * 1024;
 
 /// The longest piece of markup or of text without markup, in bytes; a longer one is refused.
 pub const XML_TOKEN_BYTES_MAX: usize = 64 * 1024;
@@ -115,10 +113,7 @@ impl<R: Read> Document<R> {
                 Node::End => break,
             }
         }
-        let end = text.floor_char_boundary(TEXT_BYTES_MAX);
-        text.truncate(end);
-        let blank = |c: char| if c.is_control() { ' ' } else { c };
-        Ok(text.trim().chars().map(blank).collect())
+        Ok(clean(&text, TEXT_BYTES_MAX))
     }
 
     /// Leaves out the element that was started last.

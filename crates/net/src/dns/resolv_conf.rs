@@ -41,7 +41,7 @@ pub struct ResolvConf {
 impl Default for ResolvConf {
     /// What holds where there is no file: a server on this machine.
     fn default() -> Self {
-        Self::parse("")
+        Self::parse("", |_| None)
     }
 }
 
@@ -51,8 +51,11 @@ impl ResolvConf {
     /// All else is ignored: names that are looked up here are absolute, so that there is nothing to
     /// search, and EDNS is used whether or not `edns0` asks for it. What cannot be read is ignored
     /// too, so that a new option does not stop the mail.
+    ///
+    /// - `index`: the number of a network interface, by its name: addresses that hold on one link only
+    ///   come with either. RFC 4007 §11.2.
     #[must_use]
-    pub fn parse(text: &str) -> Self {
+    pub fn parse(text: &str, index: impl Fn(&str) -> Option<u32>) -> Self {
         let mut conf = Self {
             servers: Vec::new(),
             timeout: TIMEOUT_DEFAULT,
@@ -64,7 +67,7 @@ impl ResolvConf {
             let mut words = line.split_ascii_whitespace();
             match words.next() {
                 Some("nameserver") if conf.servers.len() < SERVERS_MAX => {
-                    conf.servers.extend(words.next().and_then(server));
+                    conf.servers.extend(words.next().and_then(|text| server(text, &index)));
                 }
                 Some("options") => words.for_each(|option| conf.set(option)),
                 _ => {}
@@ -109,11 +112,12 @@ impl ResolvConf {
     }
 }
 
-/// An address of a `nameserver` line. An IPv6 address may have a zone; only numbers are understood.
-fn server(text: &str) -> Option<SocketAddr> {
+/// An address of a `nameserver` line. An IPv6 address may have a zone.
+fn server(text: &str, index: &impl Fn(&str) -> Option<u32>) -> Option<SocketAddr> {
     if let Some((ip, zone)) = text.split_once('%') {
         let ip: Ipv6Addr = ip.parse().ok()?;
-        return Some(SocketAddrV6::new(ip, PORT, 0, zone.parse().ok()?).into());
+        let zone = zone.parse().ok().or_else(|| index(zone))?;
+        return Some(SocketAddrV6::new(ip, PORT, 0, zone).into());
     }
     let ip: IpAddr = text.parse().ok()?;
     Some(SocketAddr::new(ip, PORT))
@@ -125,9 +129,13 @@ mod tests {
 
     use super::*;
 
+    fn index(name: &str) -> Option<u32> {
+        (name == "eth0").then_some(7)
+    }
+
     #[track_caller]
     fn check(text: &str, servers: &[&str], timeout_secs: u64, attempts: u32, flags: &str) {
-        let conf = ResolvConf::parse(text);
+        let conf = ResolvConf::parse(text, index);
         let found: Vec<_> = conf.servers.iter().map(ToString::to_string).collect();
         assert_eq!(found, servers, "{text:?}");
         assert_eq!(conf.timeout, Duration::from_secs(timeout_secs), "{text:?}");
@@ -142,6 +150,7 @@ mod tests {
         // Valid.
         check("nameserver 192.0.2.1\n", &["192.0.2.1:53"], 5, 2, "");
         check("nameserver ::1\nsearch a.example\n", &["[::1]:53"], 5, 2, "");
+        check("nameserver fe80::1%eth0\n", &["[fe80::1%7]:53"], 5, 2, "");
         check("nameserver fe80::1%2\n", &["[fe80::1%2]:53"], 5, 2, "");
         let text = "# x\n; y\noptions timeout:3 attempts:4 edns0 trust-ad\noptions use-vc\n\
                     nameserver 127.0.0.53\n\tnameserver\t192.0.2.2 # second\r\n";
@@ -155,14 +164,14 @@ mod tests {
         let four = "nameserver ::1\nnameserver ::2\nnameserver ::3\nnameserver ::4\n";
         check(four, &["[::1]:53", "[::2]:53", "[::3]:53"], 5, 2, "");
         // Never valid.
-        check("nameserver\nnameserver x\nnameserver fe80::1%eth0", &["127.0.0.1:53"], 5, 2, "");
+        check("nameserver\nnameserver x\nnameserver fe80::1%eth1", &["127.0.0.1:53"], 5, 2, "");
         check("options timeout:x attempts: timeout trust-ad:1", &["127.0.0.1:53"], 5, 2, "");
         check("#nameserver ::1\nname server ::1", &["127.0.0.1:53"], 5, 2, "");
     }
 
     #[track_caller]
     fn check_trust(text: &str, want: &[&str]) {
-        let trusted = ResolvConf::parse(text).trusted().map(|conf| conf.servers);
+        let trusted = ResolvConf::parse(text, index).trusted().map(|conf| conf.servers);
         let found: Vec<_> = trusted.into_iter().flatten().map(|one| one.ip().to_string()).collect();
         assert_eq!(found, want, "{text}");
     }
@@ -180,7 +189,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_gives_bounded_values(text in "(nameserver |options |timeout:|attempts:|[0-9:.\n ]){0,60}") {
-            let conf = ResolvConf::parse(&text);
+            let conf = ResolvConf::parse(&text, index);
             prop_assert!((1..=SERVERS_MAX).contains(&conf.servers.len()));
             prop_assert!((1..=ATTEMPTS_MAX).contains(&conf.attempts));
             prop_assert!(conf.timeout >= Duration::from_secs(1) && conf.timeout <= TIMEOUT_MAX);

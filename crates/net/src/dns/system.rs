@@ -18,7 +18,10 @@ use crate::blocking;
 /// Where the system keeps its settings.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// Bytes of that file that are read.
+/// Where Linux lists the network interfaces.
+const INTERFACES: &str = "/sys/class/net";
+
+/// Bytes of a file that are read.
 const RESOLV_CONF_BYTES_MAX: u64 = 65_536;
 
 /// How often it is looked whether the settings have changed, as they do when the machine comes to
@@ -230,7 +233,7 @@ impl Lazy {
             Servers::File(path) => path.clone(),
         };
         blocking(move || match read(&path) {
-            Ok(text) => ResolvConf::parse(&text),
+            Ok(text) => ResolvConf::parse(&text, interface_index),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error,
                     "the settings of DNS cannot be read, a server on this machine is asked");
@@ -246,6 +249,15 @@ impl Resolver for Lazy {
         // To find out who checks may take as long as a lookup: all of it together may not.
         Box::pin(within(LOOKUP_WAIT, self.ask(name, kind)))
     }
+}
+
+/// The number of a network interface, as Linux tells it. Blocks.
+fn interface_index(name: &str) -> Option<u32> {
+    // Attack: none, but a name of another file is not one of an interface.
+    if name.starts_with('.') || name.contains('/') {
+        return None;
+    }
+    read(&Path::new(INTERFACES).join(name).join("ifindex")).ok()?.trim().parse().ok()
 }
 
 /// The first part of a file, whatever bytes are in it.
@@ -384,6 +396,15 @@ mod tests {
         assert_eq!(ask(&resolver, "a.expired").await, BOGUS);
     }
 
+    #[test]
+    fn interfaces_have_numbers() {
+        let has_loopback = Path::new(INTERFACES).join("lo").exists();
+        assert_eq!(interface_index("lo").is_some(), has_loopback);
+        for name in ["", ".", "..", "none such", "../../class/net/lo", "lo/../lo"] {
+            assert_eq!(interface_index(name), None, "{name:?}");
+        }
+    }
+
     #[tokio::test]
     async fn changed_settings_are_noticed_after_a_while() {
         let dir = tempfile::tempdir().unwrap();
@@ -451,7 +472,7 @@ mod tests {
         assert_eq!(conf(&path).await, ResolvConf::default());
         assert_eq!(conf(dir.path()).await, ResolvConf::default());
         std::fs::write(&path, b"nameserver 192.0.2.1\n# \xff\n").unwrap();
-        assert_eq!(conf(&path).await, ResolvConf::parse("nameserver 192.0.2.1"));
+        assert_eq!(conf(&path).await, ResolvConf::parse("nameserver 192.0.2.1", |_| None));
         // Attack: none, but a file of any size is not to take any memory.
         let mut long = vec![b'\n'; 65_536];
         long.extend_from_slice(b"nameserver 192.0.2.1");

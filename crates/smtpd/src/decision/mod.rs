@@ -7,6 +7,7 @@
 mod blocklists;
 mod content;
 mod message;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub use blocklists::{BLOCKLIST_HEALTH_SECS, BLOCKLISTS_WAIT};
 use content::{AccountText, Text};
 pub(crate) use message::mail_from_text;
 use message::{overrides, pass_address, recipient};
+use traffic::Earlier;
 
 /// What a copy is told that was refused by itself.
 const TAKEN_FOR_ALL: &str = "delivered, since another member of the list takes the message";
@@ -211,8 +213,9 @@ pub(crate) async fn judge(
     let reports = Reports::of(copies, Arc::clone(config), permits).await;
     let ((spool, reports), steps) = blocking(move || {
         let mut text = Text::new(spool, reports);
+        let mut earlier = Earlier::default();
         let mut step = |brief: Option<Brief>| {
-            brief.ok_or(StoreError::NoAccount)?.decide(&store, &*rng, &mut text, cid)
+            brief.ok_or(StoreError::NoAccount)?.decide(&store, &*rng, &mut text, &mut earlier, cid)
         };
         let steps: Vec<_> = briefs.into_iter().map(&mut step).collect();
         let (spool, mut reports) = text.into_parts();
@@ -277,10 +280,11 @@ impl Brief {
         store: &Store,
         rng: &dyn Rng,
         text: &mut Text,
+        earlier: &mut Earlier,
         cid: u64,
     ) -> Result<(PolicyFacts, Step), StoreError> {
-        let Self { account, mut facts, pass_address } = self;
-        let account = store.account(&account)?;
+        let Self { account: name, mut facts, pass_address } = self;
+        let account = store.account(&name)?;
         let reader = account.read()?;
         if let Some(address) = pass_address {
             let recipient = Arc::make_mut(&mut facts.recipient);
@@ -296,7 +300,11 @@ impl Brief {
         }
         let filter = account.policy()?.junk_filter;
         let mut content = AccountText { text, reader: &reader, filter, cid };
-        let step = decide(facts.clone(), &reader, &mut content);
+        let history = earlier.with(&name, &reader);
+        let step = decide(facts.clone(), &history, &mut content);
+        if !matches!(&step, Step::Done(verdict) if verdict.reason == Reason::HighRate) {
+            earlier.add(&name, facts.message.size_bytes);
+        }
         Ok((facts, step))
     }
 }

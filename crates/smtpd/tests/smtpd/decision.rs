@@ -531,3 +531,41 @@ async fn a_sender_of_junk_is_served_slowly() {
     client.check("NOOP", "250").await;
     assert!(started.elapsed() > A_WHILE, "{:?}", started.elapsed());
 }
+
+/// Attack: all recipients of one transaction are one account.
+#[tokio::test(start_paused = true)]
+async fn the_copies_of_one_message_count_too() {
+    const MESSAGES_MAX: usize = 500;
+
+    let fixture = setup(dns());
+    let rcpts: Vec<String> = (0..=MESSAGES_MAX).map(|n| format!("mjl+{n}@example.org")).collect();
+    let rcpts: Vec<&str> = rcpts.iter().map(String::as_str).collect();
+    let message = text("a@client.example", "one");
+    check_reply(&send(&fixture, "a@client.example", &rcpts, &message).await, "250");
+    assert_eq!(fixture.messages("mjl", "Inbox").len(), MESSAGES_MAX);
+    let refused = DecisionFilter { outcome: Some(Outcome::Refused), ..DecisionFilter::default() };
+    let refused = fixture.account("mjl").read().unwrap().decisions(&refused, 10).unwrap();
+    let reasons: Vec<_> = refused.iter().map(|decision| decision.reason).collect();
+    assert_eq!(reasons, [Reason::HighRate]);
+}
+
+/// That a refused message cannot be kept is no business of its sender, and the user hears why it was
+/// refused.
+#[tokio::test(start_paused = true)]
+async fn a_reject_that_does_not_fit_is_told_all_the_same() {
+    let domains_conf = DOMAINS_CONF.replacen(
+        "\t\tRejectsMailbox: Rejects\n",
+        "\t\tRejectsMailbox: Rejects\n\t\tQuotaMessageSize: 3000\n",
+        1,
+    );
+    assert_ne!(domains_conf, DOMAINS_CONF);
+    let fixture = Fixture::with(Setup { domains_conf, ..Setup::default() });
+    for subject in ["one", "two"] {
+        check_reply(&send_as(&fixture, "a@client.example", subject).await, "250");
+    }
+    fixture.mark("mjl", "Inbox", Flags::JUNK);
+    check_reply(&send_as(&fixture, "a@client.example", "three").await, VAGUE);
+    check_last(&fixture, Outcome::Refused, Reason::MsgFromFull, "Inbox");
+    assert_eq!(fixture.messages("mjl", "Rejects").len(), 0);
+    fixture.check();
+}

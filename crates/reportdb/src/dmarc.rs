@@ -46,7 +46,7 @@ pub struct DmarcReport {
 const COLUMNS: &str = "id, domain, from_domain, received, begins, ends, org_name, report_id";
 
 impl ReportDb {
-    /// Adds a report, unless the sender sent it before. RFC 7489 §7.2, RFC 9990 §3.5.4.
+    /// Adds a report, unless the sender sent it before. RFC 7489 §7.2, RFC 9990 §3.5.
     ///
     /// Deviation: the original keeps it as often as it comes, and counts it so.
     ///

@@ -59,7 +59,7 @@ fn what_a_report_says_is_kept() {
     assert_eq!(row.org_name, "Reporter");
 }
 
-/// RFC 9990 §3.5.4: reports may come twice. Only the same sender can send the same report.
+/// RFC 9990 §3.5: reports may come twice. Only the same sender can send the same report.
 #[test]
 fn a_report_that_is_there_is_not_added() {
     let fixture = Fixture::new();

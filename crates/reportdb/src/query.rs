@@ -29,7 +29,7 @@ pub struct ReportId(pub i64);
 pub enum Added {
     /// It was.
     New(ReportId),
-    /// It is there already: reports may be sent again. RFC 9990 §3.5.4.
+    /// It is there already: reports may be sent again. RFC 9990 §3.5.
     Known,
 }
 

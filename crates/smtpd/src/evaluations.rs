@@ -203,7 +203,7 @@ fn identifiers(facts: &Facts, rcpt: &ForwardPath) -> report::Identifiers {
 /// The signatures of the author's organisation. Those of others are none of its business: they would
 /// tell it over whom its users' mail goes.
 ///
-/// Deviation: RFC 9990 §3.1.3 wants all signatures up to a hundred, those of the domain first.
+/// Deviation: RFC 9990 §3.1 wants all signatures up to a hundred, those of the domain first.
 fn signatures(facts: &Facts) -> Vec<report::DkimAuthResult> {
     let Some(author) = &facts.dmarc.author else { return Vec::new() };
     let organization = organizational_domain(author);

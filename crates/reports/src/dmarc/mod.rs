@@ -40,7 +40,7 @@ pub struct Metadata {
     pub email: String,
     /// More about how to reach it.
     pub extra_contact_info: Option<String>,
-    /// Unique among the reports of the reporter. RFC 9990 §3.5.1.
+    /// Unique among the reports of the reporter. RFC 9990 §3.5.
     pub report_id: String,
     /// The time that is reported about.
     pub date_range: DateRange,
@@ -129,7 +129,7 @@ pub struct PolicyEvaluated {
     pub reasons: Vec<OverrideReason>,
 }
 
-/// Why other was done than the policy says. RFC 9990 §3.1.6 (`reason`).
+/// Why other was done than the policy says. RFC 9990 §3.1 (`reason`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverrideReason {
     /// The kind of reason.
@@ -232,7 +232,7 @@ words! {
 }
 
 words! {
-    /// Why other was done than the policy says. RFC 9990 §3.1.6, RFC 7489 appendix C
+    /// Why other was done than the policy says. RFC 9990 §3.1, RFC 7489 appendix C
     /// (`PolicyOverrideType`).
     pub enum Override {
         /// They were forwarded, as is known. RFC 7489 only.

@@ -16,14 +16,14 @@ use crate::xml::Document;
 
 /// Records of one report. A report of the largest size has fewer, unless they say nothing.
 pub const RECORDS_MAX: usize = 50_000;
-/// Signatures in one record, and results of SPF. RFC 9990 §3.1.3 has at most 100.
+/// Signatures in one record, and results of SPF. RFC 9990 §3.1 has at most 100.
 pub const SIGNATURES_MAX: usize = 100;
 /// Reasons in one record.
 pub const REASONS_MAX: usize = 20;
 /// Errors in one report; more are left out.
 pub const ERRORS_MAX: usize = 20;
 
-/// Reads the report in a message, wherever it is attached. RFC 9990 §3.5.2, RFC 7489 §7.2.1.1.
+/// Reads the report in a message, wherever it is attached. RFC 9990 §3.5, RFC 7489 §7.2.1.1.
 ///
 /// `message` is the message from its start. Parts of the types that reports come in are tried in
 /// their order, and the first that is a report counts; messages inside the message are not looked
@@ -48,7 +48,7 @@ pub fn parse(source: impl Read) -> Result<Feedback, ReportError> {
     read(source, &mut { REPORT_BYTES_MAX })
 }
 
-/// Whether parts of a type may be reports. RFC 9990 §3.5.2, RFC 6713, and what else is seen.
+/// Whether parts of a type may be reports. RFC 9990 §3.5, RFC 6713, and what else is seen.
 fn suspect(media_type: &str, subtype: &str) -> Suspect {
     match (media_type, subtype) {
         ("TEXT" | "APPLICATION", "XML")

@@ -253,7 +253,7 @@ fn check_message(header: &str, body: &[u8], want: Result<&str, ReportError>) {
     assert_eq!(got.as_deref(), want.as_ref().map(|domain| *domain), "{header}");
 }
 
-/// RFC 9990 §3.5.2, RFC 7489 §7.2.1.1, RFC 6713.
+/// RFC 9990 §3.5, RFC 7489 §7.2.1.1, RFC 6713.
 #[test]
 fn reports_are_found_in_messages() {
     let packed = gzip(OLD);

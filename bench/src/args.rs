@@ -81,6 +81,9 @@ pub(crate) struct JunkArgs {
     /// How long after it came a message is read and marked.
     #[arg(long, value_name = "HOURS", default_value_t = 12)]
     pub(crate) delay_hours: i64,
+    /// Decide on each message as a server does, too: by the history of its sender, then by content.
+    #[arg(long)]
+    pub(crate) whole: bool,
     /// Learn pairs of words too.
     #[arg(long)]
     pub(crate) twograms: bool,

@@ -65,7 +65,7 @@ fn bench(args: &Args) -> Result<bool> {
     match &args.task {
         Some(Task::Crash(options)) => crash::run(args, options),
         Some(Task::Soak(options)) => soak::run(args, options),
-        Some(Task::Junk(options)) => junk::run(options),
+        Some(Task::Junk(options)) => junk::run(args, options),
         None => run::run(args).map(|()| true),
     }
 }

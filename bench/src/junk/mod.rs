@@ -1,5 +1,6 @@
 //! How well the junk filter tells ham from spam, by content alone.
 
+mod decision;
 mod replay;
 mod source;
 pub(crate) mod speed;
@@ -10,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use mox_junk::{Kinds, Params, Words};
 
-use crate::args::{JunkArgs, Target};
+use crate::args::{Args, JunkArgs, Target};
 use crate::say;
 use source::Item;
 
@@ -30,7 +31,7 @@ impl Setting {
 }
 
 /// Tries the filter. Returns whether the targets are met, if they are asked for.
-pub(crate) fn run(args: &JunkArgs) -> Result<bool> {
+pub(crate) fn run(all: &Args, args: &JunkArgs) -> Result<bool> {
     let kinds = Kinds { onegrams: true, twograms: args.twograms, threegrams: false };
     let setting = Setting { kinds, params: Params::default(), threshold: args.threshold };
     let items = source::items(args)?;
@@ -52,6 +53,11 @@ pub(crate) fn run(args: &JunkArgs) -> Result<bool> {
 
     let replay = replay::run(&items, &setting, args.delay_hours);
     say(&format!("Replay: {} learnt, in order of time. {replay}", replay.learnt));
+    if args.whole {
+        let dir = all.new_dir()?;
+        let decisions = decision::run(&items, &setting, args.delay_hours, dir.path())?;
+        say(&format!("\nThe whole decision, in order of time.\n{decisions}"));
+    }
     let allowed = (2 * outcome.ham).div_ceil(2_000);
     let is_met = outcome.false_positives <= allowed && outcome.caught_percent() >= 90.0;
     say(&format!(
@@ -66,15 +72,16 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::args::{Args, Task};
+    use crate::args::Task;
 
     /// The target of content alone: 2 in 2,000, and nine tenths of the spam.
     #[test]
     fn a_made_up_corpus_is_told_apart() {
         for seed in ["1", "2"] {
             let args = ["x", "junk", "--synthetic", "2000", "--seed", seed, "--target", "checked"];
-            let Some(Task::Junk(args)) = Args::parse_from(args).task else { panic!("junk") };
-            assert!(run(&args).unwrap(), "seed {seed}");
+            let all = Args::parse_from(args);
+            let Some(Task::Junk(args)) = &all.task else { panic!("junk") };
+            assert!(run(&all, args).unwrap(), "seed {seed}");
         }
     }
 }

@@ -196,11 +196,11 @@ async fn authenticate(
         chance: u32::from_ne_bytes(chance),
         spf: known.map(|(_, received)| received),
     };
-    let subject = Subject { spool, header: &header, size_bytes: report.size_bytes };
+    let subject = Subject { spool, header, size_bytes: report.size_bytes };
     let failed = |error: io::Error| unreadable(connection.cid, &error);
-    let (mut spool, facts) = gather(sender, subject, circumstances).await.map_err(failed)?;
+    let gathered = gather(sender, subject, circumstances).await;
+    let (mut spool, mut header, facts) = gathered.map_err(failed)?;
     facts.log(connection.cid);
-    let mut header = header;
     // Signatures are those of the message as it came; only now may its header change.
     if let Some(shorter) = header::without_forged_results(&header, hostname) {
         let old_bytes = header.len() as u64;

@@ -40,8 +40,8 @@ pub const FACTS_WAIT: Wait = Wait::new("authentication", Duration::from_secs(60)
 /// How much of a body is read and hashed at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// A body up to this size is hashed at once; a longer one on another thread, so that other
-/// connections do not wait.
+/// A header or a body up to this size is hashed at once; a longer one on another thread, so that
+/// other connections do not wait.
 const HASHED_AT_ONCE_BYTES_MAX: u64 = 128 << 10;
 
 /// Who sends, as said in the session.
@@ -90,10 +90,10 @@ pub(crate) struct Facts {
 }
 
 /// The message that it is about.
-pub(crate) struct Subject<'a> {
+pub(crate) struct Subject {
     pub(crate) spool: Spool,
     /// Its header section, or the first [`HEADER_BYTES_MAX`] of it.
-    pub(crate) header: &'a [u8],
+    pub(crate) header: Vec<u8>,
     pub(crate) size_bytes: u64,
 }
 
@@ -109,7 +109,7 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) spf: Option<spf::Received>,
 }
 
-/// Finds out all it can. Gives the spool back.
+/// Finds out all it can. Gives the spool and the header back.
 ///
 /// Memory does not depend on the size of the message.
 ///
@@ -118,12 +118,12 @@ pub(crate) struct Circumstances<'a> {
 /// If the message cannot be read.
 pub(crate) async fn gather(
     sender: Sender,
-    subject: Subject<'_>,
+    subject: Subject,
     circumstances: Circumstances<'_>,
-) -> io::Result<(Spool, Facts)> {
+) -> io::Result<(Spool, Vec<u8>, Facts)> {
     let Circumstances { resolver, hostname, now, chance, spf } = circumstances;
     let resolver = Bounded::new(resolver, FACTS_WAIT);
-    let author = author(subject.header);
+    let author = author(&subject.header);
     let args = sender.spf_args(hostname, now);
     let mail_from = async {
         match spf {
@@ -141,7 +141,7 @@ pub(crate) async fn gather(
         Box::pin(of_helo),
         Box::pin(check_signatures(&resolver, subject, now)),
     );
-    let (spool, dkim) = signatures?;
+    let (spool, header, dkim) = signatures?;
     let identifiers = identifiers(dkim.as_deref().unwrap_or_default());
     let dmarc = dmarc::Args {
         author: author.as_ref().map(|author| &author.domain).map_err(|error| *error),
@@ -151,7 +151,7 @@ pub(crate) async fn gather(
         chance,
     };
     let dmarc = Box::pin(dmarc::verify(&resolver, &dmarc)).await;
-    Ok((spool, Facts { sender, iprev, spf, helo, dkim, author, dmarc }))
+    Ok((spool, header, Facts { sender, iprev, spf, helo, dkim, author, dmarc }))
 }
 
 /// Finds out whether the client may use MAIL FROM, before there is a message.
@@ -180,24 +180,46 @@ fn whole(header: &[u8]) -> Result<&[u8], HeaderError> {
     if header.len() < HEADER_BYTES_MAX { Ok(header) } else { Err(HeaderError::TooLarge) }
 }
 
+/// The results of the signatures, or why none could be read.
+type Signatures = Result<Vec<Verification>, HeaderError>;
+
 /// Checks the signatures: their keys are looked up while the body is read.
 async fn check_signatures(
     resolver: &Bounded,
-    subject: Subject<'_>,
+    subject: Subject,
     now: UnixSeconds,
-) -> io::Result<(Spool, Result<Vec<Verification>, HeaderError>)> {
+) -> io::Result<(Spool, Vec<u8>, Signatures)> {
     let Subject { spool, header, size_bytes } = subject;
-    let section = match whole(header).and_then(Header::parse) {
-        Ok(section) => section,
-        Err(error) => return Ok((spool, Err(error))),
+    let is_quick = header.len() as u64 <= HASHED_AT_ONCE_BYTES_MAX;
+    let work = move || {
+        let begun = begin(&header, now);
+        (header, begun)
     };
-    let mut hashes = BodyHashes::new();
-    let verifier = Verifier::new(&section, &mut hashes, now);
-    let body_at = header.len().saturating_sub(section.body(header).len());
-    let hashed = hash(spool, body_at as u64, size_bytes, hashes);
+    let (header, begun) = if is_quick { work() } else { blocking(work).await };
+    let Begun { verifier, hashes, body_at } = match begun {
+        Ok(begun) => begun,
+        Err(error) => return Ok((spool, header, Err(error))),
+    };
+    let hashed = hash(spool, body_at, size_bytes, hashes);
     let (keys, hashed) = tokio::join!(Keys::look_up(resolver, verifier.key_names()), hashed);
     let (spool, digests) = hashed?;
-    Ok((spool, Ok(verifier.finish(&keys, &digests))))
+    Ok((spool, header, Ok(verifier.finish(&keys, &digests))))
+}
+
+/// Signatures whose header is hashed.
+struct Begun {
+    verifier: Verifier,
+    hashes: BodyHashes,
+    /// Where the body begins in the message.
+    body_at: u64,
+}
+
+fn begin(header: &[u8], now: UnixSeconds) -> Result<Begun, HeaderError> {
+    let section = whole(header).and_then(Header::parse)?;
+    let mut hashes = BodyHashes::new();
+    let verifier = Verifier::new(&section, &mut hashes, now);
+    let body_at = header.len().saturating_sub(section.body(header).len()) as u64;
+    Ok(Begun { verifier, hashes, body_at })
 }
 
 /// Hashes the body as the signatures want it.

@@ -228,3 +228,17 @@ async fn members_of_a_list_are_proven_or_told_to_try_again() {
     let reply = client.transact("mjl@example.org", &["staff@example.org"], message).await;
     assert!(reply.starts_with("451 4.7.2"), "{reply}");
 }
+
+/// A header that takes long to hash is hashed elsewhere, with the same result.
+#[tokio::test]
+async fn signatures_over_long_headers_are_checked() {
+    let (dns, signing) = signing_dns();
+    let fixture = with(dns);
+    let long = format!("X-Long: {}\r\n", "y".repeat(900)).repeat(200);
+    let found =
+        delivered(&fixture, "a@client.example", &signed(&format!("{long}{MESSAGE}"), signing))
+            .await;
+    assert!(found[1].starts_with("dkim=pass "), "{found:?}");
+    let copy = fixture.messages("mjl", "Inbox").remove(0);
+    assert!(copy.ends_with(&format!("{long}{MESSAGE}")));
+}

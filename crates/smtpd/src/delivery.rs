@@ -64,7 +64,10 @@ pub(crate) async fn deliver(
     let examined = match connection.port.kind {
         Service::Submission => complete(connection, &config, message, report, now).await,
         Service::Delivery => {
-            Box::pin(authenticate(connection, envelope, message, report, now)).await
+            let stopping = connection.stopping.clone();
+            let found = Box::pin(authenticate(connection, envelope, message, report, now));
+            // Without an answer of DNS: what is forged must not come in while the server goes down.
+            stopping.run_until_cancelled(found).await.unwrap_or(Err(DataRefusal::Unavailable))
         }
     };
     let message = match examined {

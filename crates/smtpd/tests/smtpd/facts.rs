@@ -63,7 +63,7 @@ fn check(results: &[String], wants: &[&str]) {
 }
 
 /// RFC 8601 §2.7.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_found_out_is_told() {
     let (dns, signing) = signing_dns();
     let fixture = with(dns);
@@ -88,7 +88,7 @@ async fn what_was_found_out_is_told() {
     assert!(message.contains(spf), "{message}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn signatures_over_messages_in_files_are_checked() {
     let (dns, signing) = signing_dns();
     let fixture = Fixture::with(Setup { resolver: Arc::new(dns), ..Setup::default() });
@@ -108,7 +108,7 @@ async fn signatures_over_messages_in_files_are_checked() {
     assert!(results(&messages[1])[1].starts_with("dkim=fail "));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_cannot_be_told_has_no_policy() {
     let (dns, _) = signing_dns();
     let fixture = with(dns);
@@ -134,7 +134,7 @@ async fn who_cannot_be_told_has_no_policy() {
 }
 
 /// RFC 7208 §2.4: a report of failure has no sender, so its client's name is checked.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_a_sender_the_clients_name_is_checked() {
     let fixture = Fixture::new();
     let found = delivered(&fixture, "", MESSAGE).await;
@@ -143,7 +143,7 @@ async fn without_a_sender_the_clients_name_is_checked() {
 }
 
 /// RFC 8601 §5.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn results_in_our_name_are_removed() {
     let (dns, signing) = signing_dns();
     let fixture = with(dns);
@@ -181,7 +181,7 @@ impl Resolver for Broken {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failure_of_dns_is_no_refusal() {
     let (_, signing) = signing_dns();
     let fixture = with(Broken { answers: true });
@@ -201,7 +201,7 @@ async fn all_questions_end_at_one_deadline() {
 
 /// RFC 5321 §4.5.3.1.10 for the code. A report on those who did not get the message could only go to
 /// a proven sender.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_proven_senders_may_name_several_recipients() {
     let fixture = Fixture::new();
     let mut client = fixture.deliverer().await;
@@ -220,7 +220,7 @@ async fn only_proven_senders_may_name_several_recipients() {
 }
 
 /// RFC 5321 §3.9: an answer that may be another one later.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn members_of_a_list_are_proven_or_told_to_try_again() {
     let fixture = with(Broken { answers: true });
     let mut client = fixture.deliverer().await;
@@ -230,7 +230,7 @@ async fn members_of_a_list_are_proven_or_told_to_try_again() {
 }
 
 /// A header that takes long to hash is hashed elsewhere, with the same result.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn signatures_over_long_headers_are_checked() {
     let (dns, signing) = signing_dns();
     let fixture = with(dns);
@@ -241,4 +241,26 @@ async fn signatures_over_long_headers_are_checked() {
     assert!(found[1].starts_with("dkim=pass "), "{found:?}");
     let copy = fixture.messages("mjl", "Inbox").remove(0);
     assert!(copy.ends_with(&format!("{long}{MESSAGE}")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_does_not_wait_for_dns() {
+    let fixture = with(Broken { answers: false });
+    let mut client = fixture.deliverer().await;
+    client.check("MAIL FROM:<>", "250").await;
+    client.check("RCPT TO:<mjl@example.org>", "250").await;
+    client.check("DATA", "354").await;
+    let started = Instant::now();
+    client.send(format!("{MESSAGE}.\r\n").as_bytes()).await;
+    let stopping = fixture.stopping.clone();
+    tokio::spawn(async move {
+        // The message is there, and DNS is being asked.
+        tokio::time::sleep(FACTS_WAIT.limit / 2).await;
+        stopping.cancel();
+    });
+    assert!(client.reply().await.starts_with("451 "));
+    assert_eq!(started.elapsed(), FACTS_WAIT.limit / 2);
+    assert!(client.reply().await.starts_with("421 "));
+    client.closed().await;
+    assert_eq!(fixture.counts(["mjl"]), [0]);
 }

@@ -46,11 +46,12 @@ use hickory_proto::rr::{
 };
 #[cfg(test)]
 use hickory_proto::serialize::binary::BinEncodable as _;
-use mox_dns::{Data, Name};
+use mox_dns::{Data, Name, RecordType, Security};
 
 use super::redirection::redirected;
 use super::scripted::{By, Scripted, empty, framed};
-use super::{Checks, ResolvConf, Servers, SystemOptions, TrustAnchor};
+use super::wire::{Question, Received, receive};
+use super::{Checks, ResolvConf, Servers, SystemOptions, TrustAnchor, evidence, reading};
 
 /// The TTL of all records, in seconds.
 pub const TTL_SECS: u32 = 300;
@@ -299,6 +300,29 @@ impl Lab {
         }
         answer
     }
+}
+
+/// Reads any bytes as an answer about a name, in all ways that there are, for tests and fuzzing.
+///
+/// # Panics
+///
+/// If what is read is not as it must be.
+pub fn check_answer(bytes: &[u8], name: &Name, kind: RecordType) {
+    // The number of the question, which nobody can guess, is not what is to be found out.
+    let id = bytes.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    let Ok(question) = Question::new(name, kind) else { return };
+    let Received::Answer(message) = receive(bytes, id, &question) else { return };
+    let at = &question.name;
+    if let Ok(found) = reading::answer(&message, at, kind, Security::Insecure) {
+        assert!(found.records.iter().all(|record| record.kind() == kind), "{found:?}");
+        assert!(!found.records.is_empty() && i32::try_from(found.ttl_secs).is_ok(), "{found:?}");
+    }
+    let all = message.all_sections().count();
+    let Ok(narrowed) = evidence::narrowed(*message, at, question.kind) else { return };
+    let left: Vec<_> = narrowed.all_sections().collect();
+    assert!(left.len() <= all && left.iter().all(|record| record.name.num_labels() < 128));
+    let is_about = |record: &Record| record.name.zone_of(at);
+    assert!(narrowed.answers.iter().all(is_about), "{narrowed:?}");
 }
 
 impl Zone {

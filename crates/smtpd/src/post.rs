@@ -1,5 +1,6 @@
 //! Copies of a message on their way into accounts: what is written on them, and how they are stored.
 
+use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
@@ -82,6 +83,8 @@ pub(crate) async fn store_copies(
 
 /// Keeps what was refused for the users to find: in the Rejects mailbox, if the account has one, and
 /// in the table of decisions. That this fails is no business of the sender.
+///
+/// An account keeps one copy, however many of its recipients refused the message.
 pub(crate) async fn keep_refused(
     post: &Postmark<'_>,
     config: &Config,
@@ -90,12 +93,17 @@ pub(crate) async fn keep_refused(
     mut spool: Spool,
 ) {
     let cid = post.connection.cid;
+    let mut content_hash = None;
+    let mut keepers: HashSet<&str> = HashSet::new();
     for (judged, _) in copies.iter().zip(granted).filter(|(_, granted)| !**granted) {
         let (copy, Judgement { decided: Some(decided), .. }) = judged else { continue };
         let settings = config.account(&copy.account);
         let rejects = settings.and_then(|settings| {
             let name =
                 settings.rejects_mailbox.as_ref().filter(|_| decided.verdict.may_keep_reject)?;
+            if !keepers.insert(&copy.account) {
+                return None;
+            }
             Some(Rejects { mailbox: name.0.clone(), keeps_all: settings.keep_rejects })
         });
         let parcel = post.parcel(judged);
@@ -106,15 +114,19 @@ pub(crate) async fn keep_refused(
             let kept = store.account(&account).and_then(|account| match rejects {
                 None => account.record_decision(row).wait(),
                 Some(rejects) => {
-                    let kept = rejects.keep(&account, &mut spool, parcel, now);
+                    let hash = content_hash.map_or_else(|| hash(&mut spool), Ok);
+                    let kept = hash.map_err(StoreError::from).and_then(|hash| {
+                        content_hash = Some(hash);
+                        rejects.keep(&account, &mut spool, hash, parcel, now)
+                    });
                     // The reason is told all the same.
                     if kept.is_err() { account.record_decision(row).wait().and(kept) } else { kept }
                 }
             });
-            (spool, kept)
+            (spool, content_hash, kept)
         };
-        let (back, kept) = blocking(keep).await;
-        spool = back;
+        let (back, hash, kept) = blocking(keep).await;
+        (spool, content_hash) = (back, hash);
         if let Err(error) = kept {
             tracing::error!(cid, account = %copy.account, %error, "keeping a refused message");
         }
@@ -133,11 +145,12 @@ impl Rejects {
         self,
         account: &Account,
         spool: &mut Spool,
+        content_hash: [u8; CONTENT_HASH_BYTES],
         mut parcel: Parcel,
         now: UnixSeconds,
     ) -> Result<(), StoreError> {
         if let Some(incoming) = &mut parcel.envelope.incoming {
-            incoming.content_hash = Some(hash(spool)?);
+            incoming.content_hash = Some(content_hash);
         }
         let content = account.stage(parcel.prefix.into_bytes(), spool.reader()?)?;
         let envelope = Some(parcel.envelope);

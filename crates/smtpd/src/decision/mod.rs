@@ -244,7 +244,9 @@ async fn finish(
     let listing = if steps.iter().any(waits) {
         let (zones, health) = (&connection.port.blocklists, &connection.smtpd.blocklist_health);
         let resolver = Arc::clone(&connection.smtpd.services.resolver);
-        Box::pin(first_listing(resolver, health, zones, message.remote_ip, now)).await
+        let asked = Box::pin(first_listing(resolver, health, zones, message.remote_ip, now));
+        // Lists that do not answer in time list nobody.
+        connection.stopping.run_until_cancelled(asked).await.flatten()
     } else {
         None
     };

@@ -549,6 +549,27 @@ async fn the_copies_of_one_message_count_too() {
     assert_eq!(reasons, [Reason::HighRate]);
 }
 
+/// Attack: a large message to many recipients of one account, which none of them wants.
+#[tokio::test(start_paused = true)]
+async fn an_account_keeps_a_reject_once() {
+    let fixture = setup(dns());
+    for subject in ["one", "two"] {
+        check_reply(&send_as(&fixture, "a@client.example", subject).await, "250");
+    }
+    fixture.mark("mjl", "Inbox", Flags::JUNK);
+    let rcpts = ["mjl+1@example.org", "mjl+2@example.org", "mjl+3@example.org"];
+    // Without a Message-ID: it is known by its bytes.
+    let message = "From: <a@client.example>\r\nSubject: three\r\n\r\nx\r\n";
+    for _ in 0..2 {
+        check_reply(&send(&fixture, "a@client.example", &rcpts, message).await, VAGUE);
+        assert_eq!(fixture.messages("mjl", "Rejects").len(), 1);
+    }
+    let of_each = decisions(&fixture, "mjl");
+    let of_each = rcpts.map(|rcpt| of_each.iter().filter(|one| one.rcpt_to == rcpt).count());
+    assert_eq!(of_each, [2, 2, 2]);
+    fixture.check();
+}
+
 /// That a refused message cannot be kept is no business of its sender, and the user hears why it was
 /// refused.
 #[tokio::test(start_paused = true)]

@@ -23,6 +23,27 @@ pub const COMMAND_WAIT: Wait = Wait::new("command", Duration::from_secs(5 * 60))
 /// For the socket to take the replies written so far.
 pub const FLUSH_WAIT: Wait = Wait::new("reply", Duration::from_secs(30));
 
+/// How long DNS is waited for once the server is to stop. The server itself waits a little longer for
+/// connections to end.
+pub const STOPPING_WAIT: Duration = Duration::from_secs(2);
+
+/// Waits for something, but for no longer than [`STOPPING_WAIT`] if the server is to stop.
+pub(crate) async fn in_time<T>(
+    stopping: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let late = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(STOPPING_WAIT).await;
+    };
+    // Only waiting happens in the arms; what is given up is not needed any more.
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = late => None,
+    }
+}
+
 /// A connection with its session and what it is in the middle of.
 pub(crate) struct Connection {
     pub(crate) smtpd: Smtpd,

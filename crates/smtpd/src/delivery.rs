@@ -15,7 +15,7 @@ use mox_smtp::submission::{SubmissionError, check_header, missing_fields};
 use mox_smtp::{DataReport, ReversePath};
 
 use crate::answers::simulate;
-use crate::connection::{Connection, End};
+use crate::connection::{Connection, End, in_time};
 use crate::decision::{Case, Judgement, judge};
 use crate::facts::{Circumstances, Facts, Sender, Subject, gather};
 use crate::post::{Judged, Postmark, keep_refused, store_copies};
@@ -66,8 +66,8 @@ pub(crate) async fn deliver(
         Service::Delivery => {
             let stopping = connection.stopping.clone();
             let found = Box::pin(authenticate(connection, envelope, message, report, now));
-            // Without an answer of DNS: what is forged must not come in while the server goes down.
-            stopping.run_until_cancelled(found).await.unwrap_or(Err(DataRefusal::Unavailable))
+            // What is forged must not come in because the server goes down.
+            in_time(&stopping, found).await.unwrap_or(Err(DataRefusal::Unavailable))
         }
     };
     let message = match examined {

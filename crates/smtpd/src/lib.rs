@@ -72,7 +72,7 @@ use mox_store::Store;
 use tokio::sync::Semaphore;
 
 pub use answers::{SIMULATED_TIMEOUT, UNKNOWN_RCPT_DELAY};
-pub use connection::{COMMAND_WAIT, FLUSH_WAIT};
+pub use connection::{COMMAND_WAIT, FLUSH_WAIT, STOPPING_WAIT};
 pub use data::{DATA_DEADLINE, DATA_WAIT};
 pub use decision::{BLOCKLIST_HEALTH_SECS, BLOCKLISTS_WAIT};
 pub use delivery::LOCALSERVE_ACCOUNT;

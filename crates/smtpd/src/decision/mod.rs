@@ -24,7 +24,7 @@ use mox_smtp::Reply;
 use mox_smtp::server::{DataRefusal, Envelope};
 use mox_store::{Decision, Incoming, Store, StoreError};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, in_time};
 use crate::facts::Facts;
 use crate::refusal;
 use crate::reports::Reports;
@@ -246,7 +246,7 @@ async fn finish(
         let resolver = Arc::clone(&connection.smtpd.services.resolver);
         let asked = Box::pin(first_listing(resolver, health, zones, message.remote_ip, now));
         // Lists that do not answer in time list nobody.
-        connection.stopping.run_until_cancelled(asked).await.flatten()
+        in_time(&connection.stopping, asked).await.flatten()
     } else {
         None
     };

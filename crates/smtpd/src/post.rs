@@ -11,7 +11,7 @@ use mox_net::blocking;
 use mox_smtp::ForwardPath;
 use mox_smtp::server::{DataRefusal, Envelope, Service};
 use mox_smtp::trace::{Received, delivered_to_field, return_path_field};
-use mox_store::{Account, Added, CONTENT_HASH_BYTES, NewMessage, Pending, Store, StoreError};
+use mox_store::{Added, CONTENT_HASH_BYTES, Decision, NewMessage, Pending, Store, StoreError};
 
 use crate::connection::Connection;
 use crate::decision::{Decided, Judgement, mail_from_text};
@@ -92,71 +92,107 @@ pub(crate) async fn keep_refused(
     granted: &[bool],
     mut spool: Spool,
 ) {
-    let cid = post.connection.cid;
-    let mut content_hash = None;
     let mut keepers: HashSet<&str> = HashSet::new();
-    for (judged, _) in copies.iter().zip(granted).filter(|(_, granted)| !**granted) {
-        let (copy, Judgement { decided: Some(decided), .. }) = judged else { continue };
+    let refused = copies.iter().zip(granted).filter(|(_, granted)| !**granted);
+    let refused = refused.filter_map(|(judged, _)| {
+        let (copy, Judgement { decided: Some(decided), .. }) = judged else { return None };
         let settings = config.account(&copy.account);
-        let rejects = settings.and_then(|settings| {
-            let name =
-                settings.rejects_mailbox.as_ref().filter(|_| decided.verdict.may_keep_reject)?;
-            if !keepers.insert(&copy.account) {
-                return None;
-            }
-            Some(Rejects { mailbox: name.0.clone(), keeps_all: settings.keep_rejects })
+        let rejects = settings.filter(|_| decided.verdict.may_keep_reject).and_then(|settings| {
+            let mailbox = settings.rejects_mailbox.as_ref()?.0.clone();
+            let is_first = keepers.insert(&copy.account);
+            let keeps_all = settings.keep_rejects;
+            is_first.then(|| Rejects { mailbox, keeps_all, parcel: post.parcel(judged) })
         });
-        let parcel = post.parcel(judged);
         let row = decided.row(post.message_id.clone());
-        let store = post.connection.smtpd.services.store.clone();
-        let (account, now) = (Arc::clone(&copy.account), post.now);
-        let keep = move || {
-            let kept = store.account(&account).and_then(|account| match rejects {
-                None => account.record_decision(row).wait(),
-                Some(rejects) => {
-                    let hash = content_hash.map_or_else(|| hash(&mut spool), Ok);
-                    let kept = hash.map_err(StoreError::from).and_then(|hash| {
-                        content_hash = Some(hash);
-                        rejects.keep(&account, &mut spool, hash, parcel, now)
+        Some(Refused { account: Arc::clone(&copy.account), row, rejects })
+    });
+    let mut refused: Vec<Refused> = refused.collect();
+    let (cid, now) = (post.connection.cid, post.now);
+    let store = post.connection.smtpd.services.store.clone();
+    let keep = move || {
+        let mut content_hash = None;
+        while !refused.is_empty() {
+            let rest = refused.split_off(refused.len().min(COPIES_AT_ONCE_MAX));
+            // Queued together, so that they are written together.
+            let queue = |one: Refused| {
+                let (account, row) = (Arc::clone(&one.account), one.row.clone());
+                (account, row, one.queue(&store, &mut spool, &mut content_hash, now))
+            };
+            let queued: Vec<_> = refused.into_iter().map(queue).collect();
+            for (account, row, kept) in queued {
+                if let Err(error) = kept.and_then(Kept::wait) {
+                    tracing::error!(cid, %account, %error, "keeping a refused message");
+                    // Without a copy, the reason is told all the same.
+                    let told =
+                        store.account(&account).and_then(|it| it.record_decision(row).wait());
+                    let _told_or_not = told.inspect_err(|error| {
+                        tracing::error!(cid, %account, %error, "recording a decision");
                     });
-                    // The reason is told all the same.
-                    if kept.is_err() { account.record_decision(row).wait().and(kept) } else { kept }
                 }
-            });
-            (spool, content_hash, kept)
-        };
-        let (back, hash, kept) = blocking(keep).await;
-        (spool, content_hash) = (back, hash);
-        if let Err(error) = kept {
-            tracing::error!(cid, account = %copy.account, %error, "keeping a refused message");
+            }
+            refused = rest;
+        }
+    };
+    if !granted.iter().all(|granted| *granted) {
+        blocking(keep).await;
+    }
+}
+
+/// A copy that was refused.
+struct Refused {
+    account: Arc<str>,
+    row: Decision,
+    rejects: Option<Rejects>,
+}
+
+/// A copy for the Rejects mailbox of its account.
+struct Rejects {
+    mailbox: MailboxName,
+    keeps_all: bool,
+    parcel: Parcel,
+}
+
+/// What is on its way into an account.
+enum Kept {
+    Decision(Pending<()>),
+    Copy(Pending<Option<Added>>),
+}
+
+impl Kept {
+    /// Blocks until it is durable.
+    fn wait(self) -> Result<(), StoreError> {
+        match self {
+            Self::Decision(pending) => pending.wait(),
+            Self::Copy(pending) => pending.wait().map(|_| ()),
         }
     }
 }
 
-/// The Rejects mailbox of an account.
-struct Rejects {
-    mailbox: MailboxName,
-    keeps_all: bool,
-}
-
-impl Rejects {
+impl Refused {
     /// Blocks.
-    fn keep(
+    fn queue(
         self,
-        account: &Account,
+        store: &Store,
         spool: &mut Spool,
-        content_hash: [u8; CONTENT_HASH_BYTES],
-        mut parcel: Parcel,
+        content_hash: &mut Option<[u8; CONTENT_HASH_BYTES]>,
         now: UnixSeconds,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Kept, StoreError> {
+        let account = store.account(&self.account)?;
+        let Some(Rejects { mailbox, keeps_all, mut parcel }) = self.rejects else {
+            return Ok(Kept::Decision(account.record_decision(self.row)));
+        };
+        let hash = match *content_hash {
+            Some(hash) => hash,
+            None => *content_hash.insert(hash(spool)?),
+        };
         if let Some(incoming) = &mut parcel.envelope.incoming {
-            incoming.content_hash = Some(content_hash);
+            incoming.content_hash = Some(hash);
         }
         let content = account.stage(parcel.prefix.into_bytes(), spool.reader()?)?;
         let envelope = Some(parcel.envelope);
         let (flags, keywords, received) = (Flags::NONE, Vec::new(), Some(now));
         let message = NewMessage { content, flags, keywords, received, envelope };
-        account.keep_reject(self.mailbox, self.keeps_all, message).wait().map(|_| ())
+        Ok(Kept::Copy(account.keep_reject(mailbox, keeps_all, message)))
     }
 }
 

@@ -23,7 +23,7 @@ const NEUTRAL_WEIGHT: f64 = 20.0;
 
 /// Words that agree say so many times more than one of them: the log odds of a message are so
 /// many times the mean of its words'. Chosen so that 0.95 is where about the typical telling word
-/// is twice as likely in spam; see `docs/decisions/009-junk-classifier.md`.
+/// is twice as likely in spam; see `docs/decisions/010-junk-classifier.md`.
 const AGREEMENT: f64 = 4.0;
 
 /// What a message is learnt as.

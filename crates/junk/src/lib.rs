@@ -4,7 +4,7 @@
 //! subject and addresses, the hosts its links name, its attachments and the tricks of its HTML.
 //! Learning counts, for each word, the ham and the spam it was in ([`Count`], [`Totals`]).
 //! [`classify`] turns the counts of a message's words into a probability and the words that
-//! speak for it. Why it is done in this way stands in `docs/decisions/009-junk-classifier.md`.
+//! speak for it. Why it is done in this way stands in `docs/decisions/010-junk-classifier.md`.
 //!
 //! For those who try a filter out, [`visit_messages`] reads messages from files, and [`Tally`] counts
 //! how often it was right.

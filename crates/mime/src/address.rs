@@ -88,6 +88,15 @@ impl List {
             self.is_whole = false;
         }
     }
+
+    /// Whether the last item is this address.
+    fn ends_with(&self, mailbox: &[u8], host: &[u8]) -> bool {
+        let is_same = |last: &EnvelopeAddress| {
+            last.mailbox.as_deref() == Some(mailbox)
+                && last.host.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(host))
+        };
+        self.items.last().is_some_and(is_same)
+    }
 }
 
 /// Words before an address or a separator: a `phrase` whose last words may be a localpart.
@@ -222,10 +231,14 @@ fn skip_to_separator(lexer: &mut Lexer<'_>, list: &mut List) {
                 dropped.clear();
                 lexer.quoted_string(&mut dropped);
             }
-            // A missing comma between two angle addresses: the name is lost, the address is not.
+            // A missing comma between two angle addresses: the name is lost, the address is not. Or
+            // an address for a name, unquoted, as many programs write it: `a@b <a@b>`. If both are
+            // the same, every reader finds the same.
             Some(b'<') => {
                 let (mailbox, host) = parse_angle_addr(lexer, &mut list.is_whole);
-                list.push(None, Some(&mailbox), Some(&host));
+                if !list.ends_with(&mailbox, &host) {
+                    list.push(None, Some(&mailbox), Some(&host));
+                }
             }
             Some(_) => {
                 list.is_whole = false;
@@ -448,6 +461,7 @@ mod tests {
         check("Joe <a@b@c>", "Joe|a@b|c");
         check("Joe <joe@x.org", "Joe|joe|x.org");
         check("a <b@c> <d@e>", "a|b|c / NIL|d|e");
+        check("a@b <a@B>, c@d <e@d>", "NIL|a|b / NIL|c|d / NIL|e|d");
         check("Group: a@b", "NIL|Group|NIL / NIL|a|b / NIL|NIL|NIL");
         check("<>", "NIL||");
         // Never any.
@@ -503,6 +517,9 @@ mod tests {
             check_from(&format!("From: {value}\r\n\r\n"), Err(FromError::BadAddress));
         };
         check_from("From: A (b) <a . b@c.d . (e) f> (g)\r\n\r\n", Ok("a.b@c.d.f"));
+        check_from("From: a@b.c <a@B.c>\r\n\r\n", Ok("a@b.c"));
+        check_from("From: a@b.c <A@b.c>\r\n\r\n", Err(FromError::ManyAddresses));
+        check_from("From: a@b.c <d@b.c>\r\n\r\n", Err(FromError::ManyAddresses));
         check_from("From: , a@b.c ,\r\n\t\r\n\r\n", Ok("a@b.c"));
         refused("a@b.c@d.e");
         refused("a@b.c d@e.f");

@@ -10,14 +10,17 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use mox_base::{
-    Address, Clock as _, Domain, Flags, Localpart, MailboxName, UnixSeconds, Validation,
+    Address, Clock as _, Domain, Flags, Localpart, MailboxName, NumSet, Uid, UnixSeconds,
+    Validation,
 };
 use mox_net::SystemClock;
 use mox_policy::{
     Author, History as _, Marks, Method, Network, NetworkClass, Origin, Proven, rate_limits,
     reputation,
 };
-use mox_store::{Account, Destination, Envelope, Incoming, NewMessage, Policy, Reader, Store};
+use mox_store::{
+    Account, Destination, Envelope, FlagChange, FlagOp, Incoming, NewMessage, Policy, Reader, Store,
+};
 
 use crate::args::Args;
 use crate::run::{Sizes, median};
@@ -46,6 +49,9 @@ const ASKED: u64 = 1_000;
 /// The most that the look-ups of one decision may take, in milliseconds.
 const TARGET_MS: f64 = 0.5;
 
+/// The most that marking a thousand messages may take, in milliseconds.
+const MARK_TARGET_MS: f64 = 100.0;
+
 /// Measures the look-ups.
 pub(crate) fn measure(args: &Args, sizes: &Sizes) -> Result<Vec<Figure>> {
     let dir = args.new_dir()?;
@@ -62,6 +68,7 @@ pub(crate) fn measure(args: &Args, sizes: &Sizes) -> Result<Vec<Figure>> {
         figures.extend(asked.times(kind)?);
     }
     figures.extend(asked.rates()?);
+    figures.push(marks(&account, sizes)?);
     Ok(figures)
 }
 
@@ -212,6 +219,28 @@ impl Kind {
             Self::Stranger => method == Method::None,
         }
     }
+}
+
+/// Marks many messages of different senders at once, as junk and as wanted in turn: each has a dozen
+/// rows in the history.
+fn marks(account: &Account, sizes: &Sizes) -> Result<Figure> {
+    let inbox = account.read()?.mailbox(&MailboxName::inbox())?.id;
+    let mut times = Vec::new();
+    for round in 0..sizes.repeats as u64 {
+        // Messages of a third of the account, far from each other.
+        let numbers = (0..sizes.changes).map(|n| n * (sizes.mailbox_messages / sizes.changes));
+        let uids = numbers.filter_map(|n| Uid::new(u32::try_from(n + round + 1).ok()?));
+        let uids: NumSet = uids.collect();
+        let flags = if round.is_multiple_of(2) { Flags::JUNK } else { Flags::NOT_JUNK };
+        let change =
+            FlagChange { op: FlagOp::Replace, flags, keywords: Vec::new(), unchanged_since: None };
+        let started = Instant::now();
+        let outcome = account.change_flags(inbox, uids, change).wait()?;
+        ensure!(outcome.messages.len() as u64 == sizes.changes, "messages to mark are missing");
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    let name = format!("marking {} messages of that account", sizes.changes);
+    Ok(Figure::new(name, median(times), "ms").target(Target::AtMost(MARK_TARGET_MS)))
 }
 
 struct Asked<'a> {

@@ -5,7 +5,7 @@ use rusqlite::params;
 
 use crate::feed::{ChangeKind, MessageState};
 use crate::flag::rows_of;
-use crate::history::{self, Passage};
+use crate::history::{self, Judging, Passage};
 use crate::junk;
 use crate::mailbox::{self, Mailbox};
 use crate::message::next_uid;
@@ -41,6 +41,7 @@ pub(crate) fn copy(
     }
     let rows = rows_of(tx, source.id, uids)?;
     let mut arrived = Vec::with_capacity(rows.len());
+    let mut judging = Judging::default();
     for row in &rows {
         tx.use_bytes(row.size, policy.quota_bytes)?;
         let (id, uid, modseq) = (tx.new_message_id(), next_uid(&mut target)?, tx.modseq()?);
@@ -54,7 +55,7 @@ pub(crate) fn copy(
         let flags = policy.junk_flags.apply(row.flags, &target.name, target.special_use);
         let (source, before) = (&source, None);
         let passage = Passage { id, source, target: &target, before, flags };
-        let flags = history::arrived(tx, &policy, &passage)?;
+        let flags = history::arrived(tx.db(), &policy, &passage, &mut judging)?;
         let mut insert = tx.db().prepare_cached(
             "INSERT INTO msg VALUES \
              (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -79,6 +80,7 @@ pub(crate) fn copy(
         junk::flags_change(tx, id, Flags::NONE, flags)?;
         arrive(&mut target, row, uid, flags, &mut arrived)?;
     }
+    judging.apply(tx.db())?;
     finish(tx, target, &rows, arrived)
 }
 
@@ -112,6 +114,7 @@ fn move_rows(
 ) -> Result<CopyOutcome> {
     let policy = tx.shared.policy()?;
     let mut arrived = Vec::with_capacity(rows.len());
+    let mut judging = Judging::default();
     let mut update = tx.db().prepare_cached(
         "UPDATE msg SET mailbox = ?2, uid = ?3, modseq = ?4, createseq = ?4, flags = ?5, \
          saved = ?6 WHERE id = ?1",
@@ -122,7 +125,7 @@ fn move_rows(
         let flags = policy.junk_flags.apply(row.flags, &target.name, target.special_use);
         let (id, source, before) = (row.id, &source, Some(row.flags));
         let passage = Passage { id, source, target: &target, before, flags };
-        let flags = history::arrived(tx, &policy, &passage)?;
+        let flags = history::arrived(tx.db(), &policy, &passage, &mut judging)?;
         update.execute(params![
             row.id.0,
             target.id.0,
@@ -137,6 +140,7 @@ fn move_rows(
     if !rows.is_empty() {
         removed(tx, &mut source, rows)?;
     }
+    judging.apply(tx.db())?;
     finish(tx, target, rows, arrived)
 }
 

@@ -4,7 +4,7 @@ use mox_base::{Flags, Keyword, MailboxId, ModSeq};
 use rusqlite::params;
 
 use crate::feed::ChangeKind;
-use crate::history;
+use crate::history::Judging;
 use crate::junk;
 use crate::mailbox;
 use crate::message::MESSAGE_KEYWORDS_MAX;
@@ -79,6 +79,7 @@ pub(crate) fn change(
     let learned = change.op != FlagOp::Remove && mailbox.learn_keywords(&wanted)?;
     let mut outcome = FlagOutcome::default();
     let mut states = Vec::new();
+    let mut judging = Judging::default();
     let mut update = tx
         .db()
         .prepare_cached("UPDATE msg SET flags = ?2, keywords = ?3, modseq = ?4 WHERE id = ?1")?;
@@ -96,7 +97,7 @@ pub(crate) fn change(
             let column = keywords_column(&keywords);
             update.execute(params![row.id.0, flags.bits(), column, modseq.get()])?;
             junk::flags_change(tx, row.id, row.flags, flags)?;
-            history::judge(tx, row.id, row.flags, flags)?;
+            judging.note(tx.db(), row.id, row.flags, flags)?;
             mailbox.counts.remove(row.flags, row.size);
             mailbox.counts.add(flags, row.size);
             (row.flags, row.keywords, row.modseq) = (flags, keywords, modseq);
@@ -104,6 +105,7 @@ pub(crate) fn change(
         }
         outcome.messages.push(row);
     }
+    judging.apply(tx.db())?;
     outcome.changed = !states.is_empty();
     if outcome.changed || learned {
         mailbox.modseq = tx.modseq()?;

@@ -10,7 +10,7 @@ use rusqlite::params;
 use crate::Result;
 use crate::feed::ChangeKind;
 use crate::flag::rows_of;
-use crate::history;
+use crate::history::{self, Judging};
 use crate::junk;
 use crate::mailbox::{self, Mailbox};
 use crate::row::{MessageRow, keywords_column};
@@ -63,11 +63,14 @@ fn remove_rows(tx: &mut Tx<'_>, mailbox: &mut Mailbox, rows: &[MessageRow]) -> R
     if rows.is_empty() {
         return Ok(Vec::new());
     }
+    let mut judging = Judging::default();
     let mut delete = tx.db().prepare_cached("DELETE FROM msg WHERE id = ?1")?;
     for row in rows {
         bury(tx, mailbox, row, Content::Erase)?;
+        history::forget(tx.db(), row.id, row.flags, &mut judging)?;
         delete.execute([row.id.0])?;
     }
+    judging.apply(tx.db())?;
     removed(tx, mailbox, rows)
 }
 
@@ -107,7 +110,6 @@ pub(crate) fn bury(
         // What its owner has removed no longer counts, whoever may still read it.
         tx.free_bytes(row.size);
         junk::flags_change(tx, row.id, row.flags, Flags::NONE)?;
-        history::forget(tx, row.id, row.flags)?;
     }
     tx.shared.tombs.store(true, std::sync::atomic::Ordering::Release);
     Ok(())

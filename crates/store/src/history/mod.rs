@@ -11,6 +11,7 @@
 
 mod ask;
 mod check;
+mod judging;
 mod keys;
 mod origin;
 mod sent;
@@ -18,7 +19,7 @@ mod traffic;
 
 use mox_base::{Flags, MailboxId, MailboxName, MsgId, SpecialUse, UnixSeconds};
 use mox_policy::{Marks, Origin, Verdict};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::Result;
 use crate::decision::Decision;
@@ -27,6 +28,7 @@ use crate::policy::Policy;
 use crate::tx::Tx;
 
 pub(crate) use check::check;
+pub(crate) use judging::Judging;
 pub(crate) use sent::{fill as fill_sent, record as record_sent};
 
 /// Bytes of the SHA-256 of a message as it was received.
@@ -145,18 +147,9 @@ pub(crate) fn record(tx: &mut Tx<'_>, message: &Arriving, mut incoming: Incoming
     if let Some(networks) = &incoming.origin.networks {
         traffic::record(tx.db(), networks, message.received, message.size)?;
     }
-    judge(tx, message.id, Flags::NONE, message.flags)
-}
-
-/// Brings the history up to date with flags that become others.
-pub(crate) fn judge(tx: &Tx<'_>, id: MsgId, before: Flags, after: Flags) -> Result<()> {
-    let (before, after) = (is_junk(before), is_junk(after));
-    if before == after {
-        return Ok(());
-    }
-    let Some(known) = origin::load(tx.db(), id)? else { return Ok(()) };
-    known.forget(tx.db(), before)?;
-    known.insert(tx.db(), after)
+    let mut judging = Judging::default();
+    judging.note(tx.db(), message.id, Flags::NONE, message.flags)?;
+    judging.apply(tx.db())
 }
 
 /// Remembers a copy, which is a message of its own. Its row in `meta` is there.
@@ -182,15 +175,19 @@ pub(crate) struct Passage<'a> {
 /// What was put aside goes where it was destined for once its user has had a say: what is taken out of
 /// the rejects is new to the user, and what is taken out of the Introbox to where it was destined for
 /// is no junk.
-pub(crate) fn arrived(tx: &Tx<'_>, policy: &Policy, passage: &Passage<'_>) -> Result<Flags> {
+pub(crate) fn arrived(
+    db: &Connection,
+    policy: &Policy,
+    passage: &Passage<'_>,
+    judging: &mut Judging,
+) -> Result<Flags> {
     let Passage { id, source, target, before, mut flags } = *passage;
-    let db = tx.db();
     if target.special_use.contains(SpecialUse::SENT) {
         sent::record_stored(db, id)?;
     }
     let counted = before.unwrap_or(Flags::NONE);
     let Some(aside) = origin::put_aside(db, id)? else {
-        judge(tx, id, counted, flags)?;
+        judging.note(db, id, counted, flags)?;
         return Ok(flags);
     };
     if aside.is_reject && before.is_some() {
@@ -203,23 +200,28 @@ pub(crate) fn arrived(tx: &Tx<'_>, policy: &Policy, passage: &Passage<'_>) -> Re
         flags |= Flags::NOT_JUNK;
     }
     if !(aside.is_reject || (from_introbox && (is_there || is_judged(flags)))) {
-        judge(tx, id, counted, flags)?;
+        judging.note(db, id, counted, flags)?;
         return Ok(flags);
     }
     let Some(known) = origin::load(db, id)? else { return Ok(flags) };
-    known.forget(db, is_junk(counted))?;
+    judging.remove(&known, is_junk(counted));
     origin::settle(db, id, aside.destined)?;
     if let Some(known) = origin::load(db, id)? {
-        known.insert(db, is_junk(flags))?;
+        judging.add(&known, is_junk(flags));
     }
     Ok(flags)
 }
 
 /// Forgets a message that is removed.
-pub(crate) fn forget(tx: &Tx<'_>, id: MsgId, flags: Flags) -> Result<()> {
-    judge(tx, id, flags, Flags::NONE)?;
-    origin::forget(tx.db(), id)?;
-    sent::forget(tx.db(), id)
+pub(crate) fn forget(
+    db: &Connection,
+    id: MsgId,
+    flags: Flags,
+    judging: &mut Judging,
+) -> Result<()> {
+    judging.note(db, id, flags, Flags::NONE)?;
+    origin::forget(db, id)?;
+    sent::forget(db, id)
 }
 
 /// The messages of a mailbox with this canonical Message-ID, or these received bytes.

@@ -147,6 +147,13 @@ pub(super) struct ReputationRow {
     pub(super) localpart: Option<String>,
 }
 
+impl ReputationRow {
+    /// Where it stands in the table.
+    pub(super) fn place(&self) -> (i64, u8, &str, i64, i64) {
+        (self.mailbox, self.kind, &self.key, self.received, self.id)
+    }
+}
+
 impl Known {
     pub(super) fn id(&self) -> MsgId {
         self.id
@@ -168,28 +175,6 @@ impl Known {
             localpart: localpart.clone().filter(|_| key.kind.keeps_localpart()),
         };
         keys::of_origin(&self.origin).into_iter().map(row).collect()
-    }
-
-    /// Adds its rows.
-    pub(super) fn insert(&self, db: &Connection, is_junk: Option<bool>) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO reputation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let mut insert = db.prepare_cached(sql)?;
-        for row in self.rows(is_junk) {
-            let ReputationRow { mailbox, kind, key, received, id, is_junk, localpart } = row;
-            insert.execute(params![mailbox, kind, key, received, id, is_junk, localpart])?;
-        }
-        Ok(())
-    }
-
-    /// Removes its rows.
-    pub(super) fn forget(&self, db: &Connection, is_junk: Option<bool>) -> Result<()> {
-        let sql = "DELETE FROM reputation \
-             WHERE mailbox = ?1 AND kind = ?2 AND key = ?3 AND received = ?4 AND id = ?5";
-        let mut delete = db.prepare_cached(sql)?;
-        for row in self.rows(is_junk) {
-            delete.execute(params![row.mailbox, row.kind, row.key, row.received, row.id])?;
-        }
-        Ok(())
     }
 }
 

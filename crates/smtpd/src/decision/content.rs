@@ -3,7 +3,7 @@
 use mox_junk::{Kinds, ScoredWord, Words};
 use mox_mime::{Limits, Message};
 use mox_policy::{Content, ContentError, DmarcReport, Score, TlsReport};
-use mox_store::{JunkFilter, Reader};
+use mox_store::{JunkFilter, Reader, StoreError};
 
 use crate::reports::Reports;
 use crate::spool::Spool;
@@ -56,14 +56,20 @@ impl Content for AccountText<'_> {
     fn score(&mut self) -> Result<Score, ContentError> {
         let Some(filter) = &self.filter else { return Err(ContentError::Filter) };
         let cid = self.cid;
-        let words = self.text.words(filter.kinds).map_err(|error| {
-            tracing::error!(cid, %error, "reading the words of a message");
-            ContentError::Classify
-        })?;
-        let score = self.reader.classify(words, &filter.params).map_err(|error| {
+        let unread = |error: StoreError| {
             tracing::error!(cid, %error, "reading what was learnt of words");
             ContentError::Filter
-        })?;
+        };
+        let none = Words::default();
+        let words = if self.reader.has_learnt().map_err(unread)? {
+            self.text.words(filter.kinds).map_err(|error| {
+                tracing::error!(cid, %error, "reading the words of a message");
+                ContentError::Classify
+            })?
+        } else {
+            &none
+        };
+        let score = self.reader.classify(words, &filter.params).map_err(unread)?;
         let pairs = |words: Vec<ScoredWord>| -> Vec<(String, f64)> {
             words.into_iter().map(|word| (word.text, word.probability)).collect()
         };

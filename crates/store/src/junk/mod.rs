@@ -153,6 +153,16 @@ impl Reader {
         Ok(classify(counted, state.totals, params))
     }
 
+    /// Whether anything was learnt. If not, no words say anything, and need not be read.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn has_learnt(&self) -> Result<bool> {
+        let state = JunkState::load(self.db()?)?;
+        Ok(state.kinds != 0 && state.totals != Totals::default())
+    }
+
     /// How far learning is. Counts words and what waits: for people, not for every message.
     ///
     /// # Errors

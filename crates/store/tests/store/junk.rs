@@ -61,6 +61,7 @@ fn check(fixture: &Fixture, ham: u32, spam: u32) {
     let progress = progress(fixture);
     assert_eq!((progress.totals, progress.waiting), (Totals { ham, spam }, 0));
     assert_eq!(progress.words == 0, ham + spam == 0, "{progress:?}");
+    assert_eq!(fixture.account.read().unwrap().has_learnt().unwrap(), ham + spam > 0);
     fixture.check();
 }
 

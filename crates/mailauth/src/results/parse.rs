@@ -45,14 +45,16 @@ impl std::error::Error for ParseError {}
 ///
 /// A server removes those that claim to be its own from what comes in: nobody else may speak in
 /// its name (RFC 8601 §5). They are compared with [`is_from`].
+///
+/// The whole field is read, in time linear in its length: were only its first bytes read, a comment
+/// longer than those would hide a name that others find.
 #[must_use]
 pub fn authserv_id(value: &[u8]) -> Option<String> {
-    let start = value.get(..RESULTS_BYTES_MAX).unwrap_or(value);
-    let text = unfold(start);
+    let text = unfold(value);
     let text = String::from_utf8_lossy(&text);
     let mut cursor = Cursor { rest: &text };
     cursor.cfws();
-    cursor.value(";")
+    cursor.value(";").filter(|id| id.len() <= RESULTS_BYTES_MAX)
 }
 
 /// Whether a field claims to have the results of a host. RFC 8601 §5.
@@ -398,6 +400,11 @@ mod tests {
         assert!(is_ours(" (x) mx.b\u{fc}cher.example 1; none"));
         assert!(is_ours("\r\n \"mx.b\u{fc}cher.example\""));
         assert!(is_ours(&format!("mx.xn--bcher-kva.example; {}", "x=y ;".repeat(10_000))));
+        // A comment as long as the bound of a whole field does not hide the name behind it.
+        let comment = "x".repeat(RESULTS_BYTES_MAX);
+        assert!(is_ours(&format!("({comment}) mx.xn--bcher-kva.example; dmarc=pass")));
+        assert!(!is_ours(&format!("({comment}) mx.example; dmarc=pass")));
+        assert!(!is_ours(&format!("{comment}x; dmarc=pass")));
         assert!(!is_ours("mx.example; none"));
         assert!(!is_ours("x; mx.xn--bcher-kva.example"));
         assert!(!is_ours(""));

@@ -194,6 +194,16 @@ pub async fn check_health<R: Resolver + ?Sized>(
     }
 }
 
+/// Checks several lists at the same time; the outcomes are in their order. At most [`ZONES_MAX`] are
+/// asked.
+pub async fn check_health_all<R: Resolver + ?Sized>(
+    resolver: &R,
+    zones: &[Domain],
+) -> Vec<Result<(), HealthError>> {
+    let zones = zones.iter().take(ZONES_MAX);
+    join_all(zones.map(|zone| check_health(resolver, zone))).await
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;

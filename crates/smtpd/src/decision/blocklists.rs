@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mox_base::{Domain, UnixSeconds};
 use mox_dns::Resolver;
-use mox_mailauth::dnsbl::{Answer, HealthError, ZONES_MAX, check_all, check_health};
+use mox_mailauth::dnsbl::{Answer, HealthError, ZONES_MAX, check_all, check_health_all};
 use mox_net::Wait;
 use mox_policy::Listing;
 
@@ -21,19 +21,24 @@ pub const BLOCKLISTS_WAIT: Wait = Wait::new("block lists", Duration::from_secs(3
 /// How long it is believed that a list works, or does not.
 pub const BLOCKLIST_HEALTH_SECS: i64 = 4 * 60 * 60;
 
-/// Which lists work. One for all connections; there is an entry for each list in the configuration.
+/// How long a list is left alone that could not be asked whether it works. Until it has shown that,
+/// it may be one that lists everybody.
+const BLOCKLIST_RETRY_SECS: i64 = 5 * 60;
+
+/// Which lists work; none if that could not be asked. One for all connections; there is an entry for each list in the configuration.
 #[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<HashMap<Domain, (UnixSeconds, bool)>>);
+pub(crate) struct Health(Mutex<HashMap<Domain, (UnixSeconds, Option<bool>)>>);
 
 impl Health {
     fn known(&self, zone: &Domain, now: UnixSeconds) -> Option<bool> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, works) = known.get(zone)?;
         let age_secs = now.0.saturating_sub(at.0);
-        (0..BLOCKLIST_HEALTH_SECS).contains(&age_secs).then_some(*works)
+        let keep_secs = if works.is_some() { BLOCKLIST_HEALTH_SECS } else { BLOCKLIST_RETRY_SECS };
+        (0..keep_secs).contains(&age_secs).then_some(works.unwrap_or(false))
     }
 
-    fn set(&self, zone: &Domain, now: UnixSeconds, works: bool) {
+    fn set(&self, zone: &Domain, now: UnixSeconds, works: Option<bool>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(zone.clone(), (now, works));
     }
@@ -51,20 +56,15 @@ pub(crate) async fn first_listing(
     now: UnixSeconds,
 ) -> Option<Listing> {
     let resolver = Bounded::new(resolver, BLOCKLISTS_WAIT);
-    let mut working = Vec::with_capacity(zones.len().min(ZONES_MAX));
-    for zone in zones.iter().take(ZONES_MAX) {
-        let works = match health.known(zone, now) {
-            Some(works) => works,
-            None => {
-                let works = works(&resolver, zone).await;
-                health.set(zone, now, works);
-                works
-            }
-        };
-        if works {
-            working.push(zone.clone());
-        }
+    let zones = zones.get(..ZONES_MAX).unwrap_or(zones);
+    let is_new = |zone: &&Domain| health.known(zone, now).is_none();
+    let new: Vec<Domain> = zones.iter().filter(is_new).cloned().collect();
+    // All at once: one that does not answer must not use up the time of the others.
+    for (zone, outcome) in new.iter().zip(check_health_all(&resolver, &new).await) {
+        health.set(zone, now, works(zone, outcome));
     }
+    let works = |zone: &&Domain| health.known(zone, now) == Some(true);
+    let working: Vec<Domain> = zones.iter().filter(works).cloned().collect();
     let answers = check_all(&resolver, &working, ip).await;
     working.iter().zip(answers).find_map(|(zone, answer)| match answer {
         Answer::Listed(listing) => {
@@ -75,13 +75,14 @@ pub(crate) async fn first_listing(
     })
 }
 
-/// A list that cannot be asked now is not known to be broken.
-async fn works(resolver: &Bounded, zone: &Domain) -> bool {
-    match check_health(resolver, zone).await {
-        Ok(()) | Err(HealthError::Problem(_)) => true,
+/// None of a list that could not be asked.
+fn works(zone: &Domain, outcome: Result<(), HealthError>) -> Option<bool> {
+    match outcome {
+        Ok(()) => Some(true),
+        Err(HealthError::Problem(_)) => None,
         Err(error) => {
             tracing::error!(%zone, %error, "block list is not used");
-            false
+            Some(false)
         }
     }
 }
@@ -161,5 +162,27 @@ mod tests {
         }
         // A clock that was set back begins anew.
         assert_eq!(counts, [4, 1, 1, 4, 4]);
+    }
+
+    /// A list of everybody that could not be asked at first lists nobody meanwhile.
+    #[tokio::test]
+    async fn a_list_that_could_not_be_asked_is_not_believed() {
+        let health = Health::default();
+        let zones = zones(&["all.example"]);
+        let ip = "192.0.2.9".parse().unwrap();
+        let start = UnixSeconds(1_000_000);
+        let mut silent = dns();
+        let name = "1.0.0.127.all.example";
+        silent.fail(name, RecordType::A, DnsError::Temporary(Trouble::Timeout));
+        assert_eq!(first_listing(Arc::new(silent), &health, &zones, ip, start).await, None);
+        let dns = Arc::new(dns());
+        for (after_secs, questions) in
+            [(1, 0), (BLOCKLIST_RETRY_SECS, 2), (BLOCKLIST_HEALTH_SECS, 0)]
+        {
+            let resolver = Arc::clone(&dns) as Arc<dyn Resolver>;
+            let now = start.plus_secs(after_secs);
+            assert_eq!(first_listing(resolver, &health, &zones, ip, now).await, None);
+            assert_eq!(dns.take_asked().len(), questions, "{after_secs}");
+        }
     }
 }

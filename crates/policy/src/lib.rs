@@ -17,7 +17,6 @@
 //! assert_eq!(rate_limits(NetworkClass::Host)[0].messages_max, 500);
 //! ```
 
-mod combine;
 mod content;
 mod decide;
 mod evaluation;
@@ -37,7 +36,6 @@ mod verdict;
 #[cfg(test)]
 mod fixture;
 
-pub use combine::{Combined, REPLY_LINES_MAX, combine};
 pub use content::{
     Content, ContentError, DmarcReport, MODERATE_MARGIN, Score, THRESHOLD_JITTER, THRESHOLD_STRICT,
     TlsReport, WORDS_SHOWN_MAX,

@@ -6,14 +6,16 @@
 //! other mail then, with a field that says why.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mox_base::{Domain, UnixSeconds};
 use mox_config::Config;
-use mox_net::blocking;
+use mox_net::{Wait, blocking};
 use mox_policy::{DmarcReport, Report, TlsReport};
 use mox_reportdb::{NewDmarcReport, NewTlsReport, ReportDb, ReportDbError};
 use mox_reports::{ReportError, dmarc, tls};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::decision::mail_from_text;
 use crate::delivery::Outcome;
@@ -24,6 +26,9 @@ use crate::spool::Spool;
 /// Messages that reports are looked for in at the same time, and large reports that are held; others
 /// wait. A report of the largest size takes some 80 MB.
 pub const REPORTS_AT_ONCE_MAX: usize = 2;
+
+/// How long a message waits for others to be looked through.
+pub const REPORTS_WAIT: Wait = Wait::new("looking for reports", Duration::from_secs(60));
 
 /// Records, or policies with their lines and failures, of a report that others need not wait for: some
 /// 2 MB.
@@ -55,18 +60,20 @@ impl Reports {
         Self { config, dmarc: None, tls: None, permit: None }
     }
 
-    /// Waits until reports may be looked for, if a copy goes to an address for some.
+    /// Waits until reports may be looked for, if a copy goes to an address for some. If that takes
+    /// longer than [`REPORTS_WAIT`], none are looked for: the client would not wait for its reply.
     ///
     /// - `config`: which domains are ours.
     pub(crate) async fn of(copies: &[Copy], config: Arc<Config>, permits: Arc<Semaphore>) -> Self {
         let expects = |copy: &Copy| copy.reports != mox_config::Reports::default();
-        let permit = if copies.iter().any(expects) {
-            // Never closed.
-            permits.acquire_owned().await.ok()
-        } else {
-            None
+        if !copies.iter().any(expects) {
+            return Self::unexpected(config);
+        }
+        let Some(permit) = permission(permits).await else {
+            tracing::error!("too many reports at once: a message is not looked through for one");
+            return Self { config, dmarc: Some(None), tls: Some(None), permit: None };
         };
-        Self { permit, ..Self::unexpected(config) }
+        Self { permit: Some(permit), ..Self::unexpected(config) }
     }
 
     /// The DMARC report in the message, `None` if none can be read. Blocks.
@@ -185,6 +192,11 @@ impl Reports {
     }
 }
 
+/// Waits for a permit, but not for ever. Permits are never closed.
+async fn permission(permits: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    timeout(REPORTS_WAIT.limit, permits.acquire_owned()).await.ok()?.ok()
+}
+
 /// How a report that is to be kept came.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Arrival {
@@ -218,5 +230,25 @@ fn read<T>(
             tracing::info!(cid, kind, %error, "no report in a message to a report address");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Attack: large reports that are sent slowly enough to hold all permits.
+    #[tokio::test(start_paused = true)]
+    async fn a_message_does_not_wait_for_reports_of_others_for_ever() {
+        let permits = Arc::new(Semaphore::new(1));
+        let held = permission(Arc::clone(&permits)).await;
+        assert!(held.is_some());
+        let started = Instant::now();
+        assert!(permission(Arc::clone(&permits)).await.is_none());
+        assert_eq!(started.elapsed(), REPORTS_WAIT.limit);
+        drop(held);
+        assert!(permission(permits).await.is_some());
     }
 }

@@ -126,7 +126,9 @@ impl Routes {
     }
 
     /// The result for each recipient from those of the copies: an alias is served if any member is.
-    /// RFC 5321 §3.9: else what the first one said counts.
+    /// RFC 5321 §3.9: else what the first one said counts. One whose members all get theirs in another
+    /// way, or wrote the message, has no copies of its own: it is served if anybody is, so that nobody
+    /// is told of success while all copies failed.
     ///
     /// - `outcomes`: one for each copy.
     pub(crate) fn results(
@@ -135,12 +137,23 @@ impl Routes {
     ) -> Vec<Result<(), DataRefusal>> {
         let one = |rcpt: &Places| {
             let places = rcpt.as_ref().map_err(Clone::clone)?;
-            let is_served = places.iter().any(|place| outcomes[*place].is_ok());
-            let first = places.first().filter(|_| !is_served);
-            first.map_or(Ok(()), |place| outcomes[*place].clone())
+            if places.is_empty() {
+                return served(outcomes.iter());
+            }
+            served(places.iter().map(|place| &outcomes[*place]))
         };
         self.rcpts.iter().map(one).collect()
     }
+}
+
+/// Success if any copy has it, or there is none; else the first failure.
+fn served<'a>(
+    mut outcomes: impl Iterator<Item = &'a Result<(), DataRefusal>> + Clone,
+) -> Result<(), DataRefusal> {
+    if outcomes.clone().any(Result::is_ok) {
+        return Ok(());
+    }
+    outcomes.next().map_or(Ok(()), Clone::clone)
 }
 
 #[cfg(test)]

@@ -34,6 +34,10 @@ pub(crate) use sent::{fill as fill_sent, record as record_sent};
 /// Bytes of the SHA-256 of a message as it was received.
 pub const CONTENT_HASH_BYTES: usize = 32;
 
+/// Messages with the same Message-ID that are looked through for one in a mailbox, the newest first:
+/// anybody can send any number of them.
+const SAME_ID_MAX: u32 = 1_000;
+
 /// What version 3 adds for the history.
 pub(crate) const TABLES: &str = "
 CREATE TABLE origin(
@@ -231,14 +235,17 @@ pub(crate) fn same_in(
     message_id: Option<&str>,
     content_hash: Option<&[u8; CONTENT_HASH_BYTES]>,
 ) -> Result<(Option<u32>, Option<u32>)> {
-    let by_id = "SELECT m.uid FROM meta t JOIN msg m ON m.id = t.id \
-         WHERE t.message_id = ?1 AND m.mailbox = ?2 LIMIT 1";
+    let by_id = "SELECT m.uid FROM (SELECT id FROM meta WHERE message_id = ?1 \
+         ORDER BY id DESC LIMIT ?3) t JOIN msg m ON m.id = t.id WHERE m.mailbox = ?2 LIMIT 1";
     let by_content = "SELECT m.uid FROM origin o JOIN msg m ON m.id = o.id \
          WHERE o.content_hash = ?1 AND m.mailbox = ?2 LIMIT 1";
     let db = tx.db();
     let uid = |row: &rusqlite::Row<'_>| row.get(0);
     let same_id = match message_id {
-        Some(id) => db.prepare_cached(by_id)?.query_row(params![id, mailbox.0], uid).optional()?,
+        Some(id) => {
+            let params = params![id, mailbox.0, SAME_ID_MAX];
+            db.prepare_cached(by_id)?.query_row(params, uid).optional()?
+        }
         None => None,
     };
     let same_content = match content_hash {

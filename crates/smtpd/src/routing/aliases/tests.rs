@@ -308,6 +308,17 @@ fn an_alias_is_served_if_a_member_is() {
     assert_eq!(got, [Err(DataRefusal::UnknownAddress), Ok(())]);
 }
 
+/// Ann, and an alias whose one member she is: if she has no copy, the sender is not told of success.
+#[test]
+fn an_alias_without_copies_of_its_own_is_served_if_anybody_is() {
+    let routes = Routes { rcpts: vec![Ok(Arc::from([0])), Ok(Arc::from([]))], ..Routes::default() };
+    for failure in [DataRefusal::OverQuota, DataRefusal::Unavailable] {
+        let got = routes.results(&[Err(failure.clone())]);
+        assert_eq!(got, [Err(failure.clone()), Err(failure)]);
+    }
+    assert_eq!(routes.results(&[Ok(())]), [Ok(()), Ok(())]);
+}
+
 /// A stranger who writes an alias a thousand times, each time with another tag, has no thousand
 /// copies made for each member. The first version did that.
 #[test]

@@ -86,6 +86,7 @@ impl<'a> Tags<'a> {
             return Err(TagError::BadCharacter);
         }
         let trimmed = list.trim_end_matches(is_fws);
+        let unended = trimmed.strip_suffix(';').is_none();
         let trimmed = trimmed.strip_suffix(';').unwrap_or(trimmed);
         let mut tags = Self(Vec::new());
         let mut start = 0;
@@ -104,6 +105,10 @@ impl<'a> Tags<'a> {
                 return Err(TagError::Duplicate);
             }
             tags.0.push(Tag { name, value: value.trim_matches(is_fws), span });
+        }
+        // White space after the last value belongs to it. RFC 6376 §3.5, `b=`.
+        if let Some(last) = tags.0.last_mut().filter(|_| unended) {
+            last.span.end = list.len();
         }
         Ok(tags)
     }
@@ -264,6 +269,9 @@ mod tests {
         assert_eq!(at("a"), Some("x"));
         assert_eq!(at("c"), Some("y"));
         assert_eq!(at("d"), None);
+        let list = "a=x; b = AA \r\n ";
+        let span = Tags::parse(list.as_bytes()).unwrap().span("b").unwrap();
+        assert_eq!(list.get(span), Some(" AA \r\n "));
     }
 
     #[test]

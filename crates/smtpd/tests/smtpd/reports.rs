@@ -182,8 +182,9 @@ async fn tls_reports_are_kept_if_they_are_signed() {
     check(dns, to, &message, "", "TLSRPT", &why("could not parse TLS report")).await;
 }
 
-/// More reports than may be looked for at once: each waits for its turn, also behind large ones.
-#[tokio::test(start_paused = true)]
+/// More reports than may be looked for at once: each waits for its turn, also behind large ones. The
+/// clock is the real one: one that is moved on while accounts are at work would end the wait.
+#[tokio::test]
 async fn many_reports_at_once_are_all_kept() {
     let fixture = Fixture::with(setup(reporter()));
     let record = "<record><row><source_ip>192.0.2.1</source_ip><count>1</count></row></record>\r\n";

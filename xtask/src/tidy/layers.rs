@@ -64,7 +64,7 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("smtp", &["sasl", "mime"]),
     ("imap", &["sasl", "mime"]),
     ("mailauth", &["dns", "mime"]),
-    ("tlspolicy", &["dns"]),
+    ("tlspolicy", &["dns", "reports"]),
     ("reports", &["mime"]),
     ("store", &["junk", "policy"]),
     ("queue", &["reportdb"]),

@@ -1,0 +1,11 @@
+//! The driver that sends: queued messages to other servers, webhook calls, and reports.
+//!
+//! One scheduler sleeps until something is due, or something changed. What a delivery must look
+//! like is decided by pure functions over what DNS and policies say; this crate moves the bytes.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]

@@ -49,6 +49,7 @@ pub mod client;
 pub mod command;
 mod data;
 mod data_writer;
+pub mod dsn;
 mod lex;
 mod line;
 mod path;
@@ -63,6 +64,7 @@ mod xtext;
 
 pub use data::{DataFault, DataProgress, DataReader, DataReport, OVERFLOW_BYTES_MAX};
 pub use data_writer::{DataWriter, stuff};
+pub use dsn::{Notify, Ret};
 pub use line::{COMMAND_LINE_BYTES_MAX, CommandLine, command_line};
 pub use path::{ForwardPath, Mailbox, PATH_BYTES_MAX, PEDANTIC_LOCALPART_BYTES_MAX, ReversePath};
 pub use reply::{

@@ -1,18 +1,17 @@
 //! `mox dkim sign`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use mox_base::{Clock as _, Domain, UnixSeconds};
-use mox_config::{Config, Text};
-use mox_mailauth::dkim::{
-    BodyHashes, Canonicalization, Header, Identity, PrivateKey, Selector, Signer, Signing,
-};
+use mox_base::{Clock as _, UnixSeconds};
+use mox_config::Config;
+use mox_mailauth::dkim::{BodyHashes, Header, Signer};
 use mox_net::SystemClock;
+use mox_signing::{SigningKeys, identity};
 
 use super::message_file::MessageFile;
 use super::{Global, print};
@@ -43,67 +42,33 @@ impl Sign {
 
 /// The signatures of a message, each a field with its line end.
 fn sign<R: Read>(
-    config: &Config,
+    config: &Arc<Config>,
     message: &mut MessageFile<R>,
     now: UnixSeconds,
 ) -> Result<String> {
     let section = message.header().to_vec();
     let author = mox_mime::from_address(&section)?;
-    let header = Header::parse(&section)?;
-    let signings = signings(config, &author.domain)?;
-    let identity = config.canonical_address(&author).unwrap_or_else(|| author.clone());
-    let identity =
-        Identity { localpart: identity.localpart.as_str().to_owned(), domain: identity.domain };
+    let (header, domain) = (Header::parse(&section)?, &author.domain);
+    if !config.is_configured_domain(domain) {
+        bail!("{domain} is not in the configuration");
+    }
+    let keys = SigningKeys::new().of(config, domain)?;
+    let keys = keys.ok_or_else(|| anyhow!("{domain} has no selectors to sign with"))?;
+    let identity = identity(config, &author);
     let mut bodies = BodyHashes::new();
-    let domain = &author.domain;
-    let signer = Signer::new(&header, &mut bodies, domain, Some(&identity), &signings, now)?;
+    let signer = Signer::new(&header, &mut bodies, domain, Some(&identity), &keys.signings, now)?;
     message.read_body(|piece| bodies.update(piece))?;
     Ok(signer.finish(&bodies.finish())?)
 }
 
-/// How a domain of ours signs.
-fn signings(config: &Config, domain: &Domain) -> Result<Vec<Signing>> {
-    let settings = config.dynamic.domains.get(&Text::from(domain.clone()));
-    let settings = settings.ok_or_else(|| anyhow!("{domain} is not in the configuration"))?;
-    if settings.dkim.sign.is_empty() {
-        bail!("{domain} has no selectors to sign with");
-    }
-    let mut signings = Vec::new();
-    for name in &settings.dkim.sign {
-        let selector = settings.dkim.selectors.get(name);
-        let selector = selector.ok_or_else(|| anyhow!("there is no selector {name:?}"))?;
-        signings.push(signing(config, name, selector)?);
-    }
-    Ok(signings)
-}
-
-/// How one selector signs.
-fn signing(config: &Config, name: &str, settings: &mox_config::Selector) -> Result<Signing> {
-    let path = config.path(&settings.private_key_file);
-    let pem = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let key = PrivateKey::from_pem(&pem).with_context(|| format!("read {}", path.display()))?;
-    let selector = Selector::parse(name).with_context(|| format!("selector {name:?}"))?;
-    let mut signing = Signing::new(selector, Arc::new(key));
-    let form = |is_relaxed| match is_relaxed {
-        true => Canonicalization::Relaxed,
-        false => Canonicalization::Simple,
-    };
-    signing.header_form = form(settings.canonicalization.header_relaxed);
-    signing.body_form = form(settings.canonicalization.body_relaxed);
-    if !settings.headers.is_empty() {
-        signing.names.clone_from(&settings.headers);
-    }
-    signing.is_sealed = !settings.dont_seal_headers;
-    let lifetime_secs = u32::try_from(settings.expiration.0.as_secs()).unwrap_or(u32::MAX);
-    signing.lifetime_secs = Some(lifetime_secs).filter(|secs| *secs > 0);
-    Ok(signing)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use mox_base::Domain;
     use mox_config::{DomainSettings, Dynamic, Listener, Static};
     use mox_dns::FakeDns;
-    use mox_mailauth::dkim;
+    use mox_mailauth::dkim::{self, PrivateKey};
 
     use super::super::lookups::tests::now;
     use super::*;
@@ -111,7 +76,7 @@ mod tests {
     const NOW: UnixSeconds = UnixSeconds(1_750_000_000);
 
     /// A domain that signs with two keys, of which files are in the directory.
-    fn config(dir: &std::path::Path) -> Config {
+    fn config(dir: &std::path::Path) -> Arc<Config> {
         let host = Domain::parse("mx.a.example").unwrap();
         let address = mox_base::Address::parse("u@a.example").unwrap();
         let mut statics = Static::minimal("data", &host, "u");
@@ -135,10 +100,10 @@ mod tests {
             settings.dkim.sign.push(name.to_owned());
         }
         dynamic.domains.insert(address.domain.into(), settings);
-        Config::new(dir, &statics, &dynamic).unwrap()
+        Arc::new(Config::new(dir, &statics, &dynamic).unwrap())
     }
 
-    fn signed(config: &Config, message: &str) -> Result<String> {
+    fn signed(config: &Arc<Config>, message: &str) -> Result<String> {
         let fields = sign(config, &mut MessageFile::open(message.as_bytes())?, NOW)?;
         Ok(format!("{fields}{message}"))
     }

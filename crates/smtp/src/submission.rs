@@ -1,8 +1,15 @@
-//! What a submitted message must have in its header, and what is added if it lacks it.
+//! What a submitted message must have in its header, what is added if it lacks it, and what its
+//! sender asks for in it.
 //!
-//! Source: RFC 6409 §6 and §8, RFC 5322 §3.6.
+//! Source: RFC 6409 §6 and §8, RFC 5322 §3.6, RFC 8689 §5.
+
+mod extra;
+mod from_id;
 
 use mox_base::{Address, DateTime, Domain};
+
+pub use extra::{EXTRA_BYTES_MAX, EXTRA_FIELDS_MAX, EXTRA_PREFIX, extra};
+pub use from_id::{FROM_ID_RANDOM_BYTES, chosen_from_id, new_from_id, with_from_id};
 
 use crate::Reply;
 
@@ -17,6 +24,20 @@ pub struct HeaderFacts {
     pub has_date: bool,
     /// Whether there is a `Return-Path` field.
     pub has_return_path: bool,
+    /// The values of the `TLS-Required` fields.
+    pub tls_required: Vec<String>,
+    /// The names and values of the fields that begin with [`EXTRA_PREFIX`].
+    pub extra: Vec<(String, String)>,
+}
+
+impl HeaderFacts {
+    /// Whether the sender would rather have the message delivered without TLS than not at all. What
+    /// says both, or something unknown, asks for nothing. RFC 8689 §5.
+    #[must_use]
+    pub fn waives_tls(&self) -> bool {
+        let is_no = |value: &String| value.trim().eq_ignore_ascii_case("no");
+        !self.tls_required.is_empty() && self.tls_required.iter().all(is_no)
+    }
 }
 
 /// Why a message may not be sent.
@@ -35,6 +56,18 @@ pub enum SubmissionError {
     NeedsUtf8,
     /// Pedantic: the message cannot be parsed.
     Malformed,
+    /// The same extra field twice.
+    DuplicateExtra,
+    /// More extra fields than are kept.
+    TooMuchExtra,
+    /// The token in the sender's address was used before.
+    FromIdTaken,
+    /// A token in the sender's address, which names one recipient, and several recipients.
+    FromIdShared,
+    /// More recipients than the account may write to in a day.
+    MessagesPerDay,
+    /// More recipients that the account has not written to before than it may have in a day.
+    FirstTimeRcptsPerDay,
 }
 
 impl From<&SubmissionError> for Reply {
@@ -56,6 +89,26 @@ impl From<&SubmissionError> for Reply {
                 Self::new(550, (6, 0), "message needs smtputf8, which was not given")
             }
             SubmissionError::Malformed => Self::new(554, (6, 0), "malformed message"),
+            SubmissionError::DuplicateExtra => {
+                Self::new(554, (6, 0), "message has the same x-mox-extra header twice")
+            }
+            SubmissionError::TooMuchExtra => {
+                Self::new(554, (6, 0), "message has too many or too long x-mox-extra headers")
+            }
+            SubmissionError::FromIdTaken => {
+                Self::new(554, (1, 7), "unique part of sender address was used before")
+            }
+            SubmissionError::FromIdShared => {
+                Self::new(554, (5, 3), "unique part in sender address takes a single recipient")
+            }
+            SubmissionError::MessagesPerDay => {
+                Self::new(451, (7, 1), "too many messages in 24 hours, try again later")
+            }
+            SubmissionError::FirstTimeRcptsPerDay => Self::new(
+                451,
+                (7, 1),
+                "too many first-time recipients in 24 hours, try again later",
+            ),
         }
     }
 }
@@ -126,6 +179,40 @@ mod tests {
         let one: &[&str] = &["a@b.example"];
         check(&[Some(one), Some(one)], false, Err(SubmissionError::From));
         check(&[Some(one), None], false, Err(SubmissionError::From));
+    }
+
+    /// RFC 3463 §3.
+    #[test]
+    fn each_error_has_its_codes() {
+        let codes = |error: SubmissionError| {
+            let reply = Reply::from(&error);
+            format!("{} {}", reply.code, reply.enhanced_text().unwrap())
+        };
+        assert_eq!(codes(SubmissionError::DuplicateExtra), "554 5.6.0");
+        assert_eq!(codes(SubmissionError::TooMuchExtra), "554 5.6.0");
+        assert_eq!(codes(SubmissionError::FromIdTaken), "554 5.1.7");
+        assert_eq!(codes(SubmissionError::FromIdShared), "554 5.5.3");
+        assert_eq!(codes(SubmissionError::MessagesPerDay), "451 4.7.1");
+        assert_eq!(codes(SubmissionError::FirstTimeRcptsPerDay), "451 4.7.1");
+    }
+
+    #[track_caller]
+    fn check_waiver(values: &[&str], want: bool) {
+        let tls_required = values.iter().map(|value| (*value).to_owned()).collect();
+        let facts = HeaderFacts { tls_required, ..HeaderFacts::default() };
+        assert_eq!(facts.waives_tls(), want, "{values:?}");
+    }
+
+    /// RFC 8689 §5.
+    #[test]
+    fn tls_is_waived_by_a_clear_no() {
+        check_waiver(&["No"], true);
+        check_waiver(&[" nO ", "no"], true);
+        check_waiver(&["no", "yes"], false);
+        check_waiver(&["Yes"], false);
+        check_waiver(&["no (really)"], false);
+        check_waiver(&[""], false);
+        check_waiver(&[], false);
     }
 
     /// RFC 6409 §8.2, §8.3.

@@ -2,8 +2,10 @@
 
 use mox_base::{Address, Domain};
 use mox_mailauth::results;
-use mox_mime::{Field, canonical_message_id, fields, first_field, from_address, select_fields};
-use mox_smtp::submission::HeaderFacts;
+use mox_mime::{
+    Field, canonical_message_id, fields, first_field, from_address, select_fields, unfold,
+};
+use mox_smtp::submission::{EXTRA_FIELDS_MAX, EXTRA_PREFIX, HeaderFacts};
 
 /// How much of a first line is waited for before it is judged, in bytes: the longest line of
 /// RFC 5322 §2.1.1, with its end.
@@ -34,13 +36,27 @@ pub(crate) fn message_id(header: &[u8]) -> Option<String> {
 
 /// What a submitted message has in its header. RFC 6409 §6, §8.
 pub(crate) fn facts(header: &[u8]) -> HeaderFacts {
-    let has = |name: &str| fields(header).any(|field| field.is(name));
-    HeaderFacts {
-        from: from(header).map(|address| Some(vec![address])).into_iter().collect(),
-        has_message_id: has("Message-Id"),
-        has_date: has("Date"),
-        has_return_path: has("Return-Path"),
+    let from = from(header).map(|address| Some(vec![address])).into_iter().collect();
+    let mut facts = HeaderFacts { from, ..HeaderFacts::default() };
+    let text = |value: &[u8]| String::from_utf8_lossy(&unfold(value)).into_owned();
+    for field in fields(header) {
+        facts.has_message_id |= field.is("Message-Id");
+        facts.has_date |= field.is("Date");
+        facts.has_return_path |= field.is("Return-Path");
+        if field.is("TLS-Required") {
+            facts.tls_required.push(text(field.value));
+        }
+        // One more than are taken, for that to be seen.
+        if is_extra(&field) && facts.extra.len() <= EXTRA_FIELDS_MAX {
+            facts.extra.push((text(field.name), text(field.value)));
+        }
     }
+    facts
+}
+
+fn is_extra(field: &Field<'_>) -> bool {
+    let start = field.name.get(..EXTRA_PREFIX.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(EXTRA_PREFIX.as_bytes()))
 }
 
 /// The header without `Bcc`, if it has any: who else gets a message in secret must not be told by
@@ -134,6 +150,11 @@ mod tests {
         let address = Address::parse("a@b.example").unwrap();
         assert_eq!(got.from, [Some(vec![address])]);
         assert!(got.has_message_id && !got.has_date && !got.has_return_path);
+        let asks = b"TLS-required: No\r\nx-mox-extra-a: b\r\n c\r\nX-Mox: d\r\n\r\nDate: x\r\n";
+        let got = facts(asks);
+        assert_eq!(got.tls_required, ["No"]);
+        assert_eq!(got.extra, [("x-mox-extra-a".to_owned(), "b c".to_owned())]);
+        assert!(!got.has_message_id && !got.has_date);
         let want = b"from: a@b.example\r\nMESSAGE-ID: <x@y>\r\n\r\n";
         assert_eq!(without_bcc(header).unwrap(), want);
         assert_eq!(without_bcc(want), None);

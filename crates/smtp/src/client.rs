@@ -1,18 +1,25 @@
 //! The client's side of a connection, without the connection.
 //!
-//! A driver connects, calls [`Session::start`], feeds replies to [`Session::reply`], and does what
-//! the [`Action`]s say. Once [`Action::Ready`] is reached, it sends messages with
-//! [`Session::deliver`], one after the other, and ends with [`Session::quit`].
+//! A driver connects, calls [`Session::start`], and does what the [`Action`]s say: it feeds replies
+//! to [`Session::reply`], and tells of bytes that are no reply ([`Session::garbage`]) and of the
+//! connection's end ([`Session::lost`]). Once [`Action::Ready`] is reached it sends messages with
+//! [`Session::deliver`], one after the other as long as [`Session::is_usable`], and ends with
+//! [`Session::quit`].
 
+mod error;
 mod extensions;
+mod progress;
 mod session;
 mod transaction;
 
 use mox_base::Secret;
+use mox_sasl::Mechanism;
 
-pub use extensions::{EXTENSIONS_MAX, Extensions};
+pub use error::{DeliveryError, ErrorKind, Loss, Step};
+pub use extensions::{EXTENSIONS_MAX, Extensions, LIMIT_DIGITS_MAX, Limits};
+pub use progress::{CHUNK_BYTES_MAX, CHUNKED_FROM_BYTES, GROUP_BYTES_MAX};
 pub use session::Session;
-pub use transaction::Transaction;
+pub use transaction::{RcptParams, Transaction};
 
 use crate::Reply;
 
@@ -23,7 +30,8 @@ pub enum TlsUse {
     Never,
     /// If the server offers it. RFC 7435.
     IfOffered,
-    /// Or fail.
+    /// Or fail. It is asked for even if it is not offered: somebody may have removed it from the
+    /// offer (RFC 3207 §6).
     Required,
 }
 
@@ -37,7 +45,7 @@ pub struct Config {
     /// As whom to log in, if at all.
     pub login: Option<Credentials>,
     /// Whether the password may be sent as it is: TLS is on, and the server's name was checked.
-    /// Or the server is on this machine.
+    /// Or the server is on this machine. Or whoever runs this one says so.
     pub is_private: bool,
 }
 
@@ -48,14 +56,29 @@ pub struct Credentials {
     pub username: String,
     /// Not shown in traces.
     pub password: Secret,
+    /// The mechanisms that may be used, the best first: the first that the server offers is taken.
+    /// See [`Credentials::MECHANISMS`].
+    pub mechanisms: Vec<Mechanism>,
+}
+
+impl Credentials {
+    /// The mechanisms to use where nobody says otherwise: those that do not give the password away.
+    pub const MECHANISMS: [Mechanism; 4] = [
+        Mechanism::ScramSha256Plus,
+        Mechanism::ScramSha256,
+        Mechanism::ScramSha1Plus,
+        Mechanism::ScramSha1,
+    ];
 }
 
 /// What the driver must do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Write these bytes, then read a reply. `is_secret`: not for traces.
+    /// Write these bytes, then read a reply. If they cannot be written, read nevertheless: the
+    /// server may have said why it closed the connection. `is_secret`: not for traces.
     Send {
-        /// One command or, if the server has PIPELINING, several.
+        /// One command or, if the server has PIPELINING, several: little more than
+        /// [`GROUP_BYTES_MAX`], so that neither side waits for the other to read.
         bytes: Vec<u8>,
         /// Whether a password or the like is in it.
         is_secret: bool,
@@ -70,27 +93,19 @@ pub enum Action {
     /// Send the message through a [`DataWriter`](crate::DataWriter), then call
     /// [`Session::data_sent`].
     SendData,
+    /// Send the command and then, as they are, the next so many bytes of the message, and call
+    /// [`Session::data_sent`]. RFC 3030 §2.
+    SendChunk {
+        /// The command with its line end.
+        command: Vec<u8>,
+        /// How many bytes of the message, at most [`CHUNK_BYTES_MAX`].
+        size_bytes: u64,
+    },
     /// A transaction ended; for each recipient, in order, what the server said. The session is
-    /// ready for the next.
-    Done(Vec<Result<(), Reply>>),
-    /// The connection is of no more use; close it.
-    Failed(ClientError),
-    /// The server said good-bye; close the connection.
+    /// ready for the next if it [is usable](Session::is_usable).
+    Done(Vec<Result<Reply, DeliveryError>>),
+    /// There is no session; say good-bye with [`Session::quit`].
+    Failed(DeliveryError),
+    /// Close the connection: good-byes were said, or are of no use.
     Quit,
-}
-
-/// Why there is no session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// The server refused the greeting, EHLO and HELO, STARTTLS or AUTH with this reply.
-    Refused(Reply),
-    /// TLS is required and not offered.
-    NoTls,
-    /// No mechanism that both sides have and that may be used here.
-    NoMechanism,
-    /// The login went wrong on our side: the server is not to be trusted.
-    Sasl(mox_sasl::ClientError),
-    /// A reply of a kind that has no place here.
-    UnexpectedReply(Reply),
 }

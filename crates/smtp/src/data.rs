@@ -407,10 +407,10 @@ mod tests {
             let mut stuffed = Vec::new();
             let mut writer = DataWriter::default();
             for piece in message.as_bytes().chunks(step) {
-                writer.push(piece, &mut stuffed);
+                writer.push(piece, &mut stuffed).unwrap();
             }
-            writer.finish(&mut stuffed);
-            prop_assert_eq!(&stuffed, &stuff(message.as_bytes()));
+            writer.finish(&mut stuffed).unwrap();
+            prop_assert_eq!(&stuffed, &stuff(message.as_bytes()).unwrap());
             let (out, report, rest) = read(&stuffed, step, LIMIT).unwrap();
             prop_assert_eq!(out, message.as_bytes());
             prop_assert_eq!((report.size_bytes, report.fault), (message.len() as u64, None));

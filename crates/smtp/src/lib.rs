@@ -63,7 +63,7 @@ pub mod trace;
 mod xtext;
 
 pub use data::{DataFault, DataProgress, DataReader, DataReport, OVERFLOW_BYTES_MAX};
-pub use data_writer::{DataWriter, stuff};
+pub use data_writer::{BareLineEnd, DataWriter, stuff};
 pub use dsn::{Notify, Ret};
 pub use line::{COMMAND_LINE_BYTES_MAX, CommandLine, command_line};
 pub use path::{ForwardPath, Mailbox, PATH_BYTES_MAX, PEDANTIC_LOCALPART_BYTES_MAX, ReversePath};

@@ -103,9 +103,13 @@ pub fn run<F>(path: impl AsRef<Path>, start: impl FnMut(&Case) -> F)
 where
     F: FnMut(&Input) -> Vec<Output>,
 {
-    let path = path.as_ref();
+    run_file(path.as_ref(), |text| play(text, start));
+}
+
+#[track_caller]
+fn run_file(path: &Path, play: impl FnOnce(&str) -> Result<String, ParseError>) {
     let text = fs::read_to_string(path).unwrap_or_else(|error| fail(path, &error.to_string()));
-    let actual = play(&text, start)
+    let actual = play(&text)
         .unwrap_or_else(|error| fail(path, &format!("line {}: {}", error.line, error.reason)));
     if actual == text {
         return;
@@ -123,15 +127,41 @@ pub fn run_folder<F>(folder: impl AsRef<Path>, mut start: impl FnMut(&Case) -> F
 where
     F: FnMut(&Input) -> Vec<Output>,
 {
-    let folder = folder.as_ref();
+    for path in files(folder.as_ref()) {
+        run(path, &mut start);
+    }
+}
+
+/// Plays every `*.txt` file of a folder with a session that is the client: `S:` is what it is told,
+/// [`Input::Client`] as for a server, and `C:` what it says.
+#[track_caller]
+pub fn run_client_folder<F>(folder: impl AsRef<Path>, mut start: impl FnMut(&Case) -> F)
+where
+    F: FnMut(&Input) -> Vec<Output>,
+{
+    for path in files(folder.as_ref()) {
+        run_file(&path, |text| play(&swap_sides(text), &mut start).map(|text| swap_sides(&text)));
+    }
+}
+
+/// Makes client lines of server lines and the other way round.
+fn swap_sides(text: &str) -> String {
+    let swap = |line: &str| match (line.strip_prefix("C:"), line.strip_prefix("S:")) {
+        (Some(rest), _) => format!("S:{rest}\n"),
+        (None, Some(rest)) => format!("C:{rest}\n"),
+        (None, None) => format!("{line}\n"),
+    };
+    text.lines().map(swap).collect()
+}
+
+#[track_caller]
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| fail(folder, &error.to_string()));
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort();
     assert!(!paths.is_empty(), "no transcripts in {}", folder.display());
-    for path in paths {
-        run(path, &mut start);
-    }
+    paths
 }
 
 /// Plays a transcript given as text, its lines indented or not, for short cases inside a test.

@@ -4,11 +4,14 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mox_sasl::{ChannelBindings, Client, NONCE_BYTES};
+use mox_sasl::{ChannelBindings, Client, Mechanism, NONCE_BYTES};
 
-use super::transaction::{Outcome, Progress};
-use super::{Action, ClientError, Config, Extensions, TlsUse, Transaction};
-use crate::Reply;
+use super::progress::{After, Outcome, Progress};
+use super::{
+    Action, Config, Credentials, DeliveryError, ErrorKind, Extensions, Loss, Step, TlsUse,
+    Transaction,
+};
+use crate::{Reply, ReplyError};
 
 /// One connection. See the [module](super) for how to drive it.
 pub struct Session {
@@ -20,6 +23,7 @@ pub struct Session {
     has_tls: bool,
     bindings: ChannelBindings,
     needs_rset: bool,
+    is_usable: bool,
 }
 
 /// Which reply is awaited.
@@ -30,10 +34,26 @@ enum State {
     StartTls,
     Tls,
     Auth(Box<Client>),
+    /// We gave up a login for this reason, and said so. RFC 4954 §4.
+    AuthAborted(ErrorKind),
     Ready,
     Transaction(Box<Progress>),
     Quit,
     Closed,
+}
+
+impl State {
+    fn step(&self) -> Step {
+        match self {
+            Self::Greeting => Step::Greeting,
+            Self::Ehlo => Step::Ehlo,
+            Self::Helo => Step::Helo,
+            Self::StartTls | Self::Tls => Step::StartTls,
+            Self::Auth(_) | Self::AuthAborted(_) => Step::Auth,
+            Self::Ready | Self::Transaction(_) => Step::Mail,
+            Self::Quit | Self::Closed => Step::Quit,
+        }
+    }
 }
 
 impl Session {
@@ -52,6 +72,7 @@ impl Session {
             has_tls: bindings.is_some(),
             bindings: bindings.unwrap_or_default(),
             needs_rset: false,
+            is_usable: true,
         }
     }
 
@@ -67,16 +88,30 @@ impl Session {
         &self.extensions
     }
 
+    /// Whether another message can be sent on this connection: the server kept to the protocol, and
+    /// did not say that it goes away. If not, not even QUIT is sent.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.is_usable
+    }
+
+    /// Whether TLS is on.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.has_tls
+    }
+
     /// Takes a reply.
     pub fn reply(&mut self, reply: Reply) -> Action {
+        let reply = self.without_unannounced_codes(reply);
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Greeting if reply.code == 220 => self.ehlo(),
             State::Ehlo if reply.is_positive() => {
                 self.extensions = Extensions::parse(&reply.text);
                 self.after_ehlo()
             }
-            // A server of the time before extensions. RFC 5321 §3.2.
-            State::Ehlo if reply.is_permanent() => {
+            // A server of the time before extensions, which cannot have started TLS. RFC 5321 §3.2.
+            State::Ehlo if matches!(reply.code, 500..=504) && !self.is_upgraded() => {
                 self.state = State::Helo;
                 send(format!("HELO {}\r\n", self.config.name))
             }
@@ -86,16 +121,29 @@ impl Session {
                 Action::StartTls
             }
             State::Auth(client) => self.auth_reply(client, reply),
-            State::Transaction(progress) => self.transaction_reply(progress, reply),
+            State::AuthAborted(kind) => Action::Failed(DeliveryError::ours(Step::Auth, kind)),
+            State::Transaction(progress) => self.advance(progress, |p| p.reply(reply)),
             State::Quit => Action::Quit,
-            State::Greeting | State::Ehlo | State::Helo | State::StartTls => {
-                Action::Failed(ClientError::Refused(reply))
+            state @ (State::Greeting | State::Ehlo | State::Helo | State::StartTls) => {
+                self.refused(state.step(), reply)
             }
-            // Mostly a 421: the server is going away. RFC 5321 §3.8.
-            State::Ready | State::Tls | State::Closed => {
-                Action::Failed(ClientError::UnexpectedReply(reply))
+            // Nothing was asked: mostly a 421, the server is going away. RFC 5321 §3.8.
+            state @ (State::Ready | State::Tls | State::Closed) => {
+                self.is_usable = false;
+                Action::Failed(DeliveryError::unexpected(state.step(), reply))
             }
         }
+    }
+
+    /// The server sent something that is no reply. Nothing more is said to it.
+    pub fn garbage(&mut self, error: ReplyError) -> Action {
+        self.fail(ErrorKind::BadReply(error), |progress| progress.garbage(error))
+    }
+
+    /// The connection was lost, and no reply is left to be read. Within a transaction, replies that
+    /// came before count: the server may have closed it because of what it said. RFC 2920 §3.1.
+    pub fn lost(&mut self, loss: Loss) -> Action {
+        self.fail(ErrorKind::Lost(loss), |progress| progress.lost(loss))
     }
 
     /// TLS is on. All that the server said before is forgotten. RFC 3207 §4.2.
@@ -107,30 +155,48 @@ impl Session {
         self.ehlo()
     }
 
-    /// Starts to send a message. Only when ready.
+    /// Starts to send a message. Only when ready and usable.
     pub fn deliver(&mut self, transaction: &Transaction) -> Action {
-        debug_assert!(matches!(self.state, State::Ready), "not ready");
-        match Progress::new(transaction, &self.extensions, self.needs_rset) {
+        let is_ready = matches!(self.state, State::Ready) && self.is_usable;
+        debug_assert!(is_ready, "not ready");
+        if !is_ready {
+            let error = DeliveryError::ours(Step::Mail, ErrorKind::Lost(Loss::Closed));
+            return Action::Done(vec![Err(error); transaction.rcpts.len()]);
+        }
+        let has_tls = self.has_tls;
+        match Progress::new(transaction, &self.extensions, has_tls, self.needs_rset) {
             Ok(mut progress) => {
                 self.needs_rset = false;
                 let action = progress.send();
                 self.state = State::Transaction(Box::new(progress));
                 action
             }
-            Err(results) => Action::Done(results),
+            Err(error) => Action::Done(vec![Err(error); transaction.rcpts.len()]),
         }
     }
 
-    /// The message has been sent, to its final dot.
-    #[must_use]
-    pub fn data_sent(&self) -> Action {
+    /// The message, or the chunk of it, has been sent to its end.
+    pub fn data_sent(&mut self) -> Action {
+        debug_assert!(matches!(self.state, State::Transaction(_)), "no data was asked for");
+        if let State::Transaction(progress) = &mut self.state {
+            progress.data_sent();
+        }
         Action::Read
     }
 
     /// Ends the session. RFC 5321 §4.1.1.10.
     pub fn quit(&mut self) -> Action {
+        if !std::mem::take(&mut self.is_usable) {
+            self.state = State::Closed;
+            return Action::Quit;
+        }
         self.state = State::Quit;
         send("QUIT\r\n".to_owned())
+    }
+
+    /// Whether TLS was started within the session.
+    fn is_upgraded(&self) -> bool {
+        self.has_tls && self.config.tls != TlsUse::Never
     }
 
     fn ehlo(&mut self) -> Action {
@@ -139,34 +205,36 @@ impl Session {
     }
 
     fn after_ehlo(&mut self) -> Action {
-        if !self.has_tls && self.config.tls != TlsUse::Never {
-            if self.extensions.has_starttls {
-                self.state = State::StartTls;
-                return send("STARTTLS\r\n".to_owned());
-            }
-            if self.config.tls == TlsUse::Required {
-                return Action::Failed(ClientError::NoTls);
-            }
+        let wants_tls = match self.config.tls {
+            TlsUse::Never => false,
+            TlsUse::IfOffered => self.extensions.has_starttls,
+            TlsUse::Required => true,
+        };
+        if wants_tls && !self.has_tls {
+            self.state = State::StartTls;
+            return send("STARTTLS\r\n".to_owned());
         }
         match self.start_login() {
             Ok(action) => action,
-            Err(error) => Action::Failed(error),
+            Err(kind) => Action::Failed(DeliveryError::ours(Step::Auth, kind)),
         }
     }
 
     /// RFC 4954 §4. The initial response goes with the command: every mechanism but LOGIN has one.
-    fn start_login(&mut self) -> Result<Action, ClientError> {
+    fn start_login(&mut self) -> Result<Action, ErrorKind> {
         let Some(login) = &self.config.login else {
             self.state = State::Ready;
             return Ok(Action::Ready);
         };
-        let offered = &self.extensions.mechanisms;
-        let mechanism = Client::strongest(offered, &self.bindings, self.config.is_private);
-        let mechanism = mechanism.ok_or(ClientError::NoMechanism)?;
-        let password = login.password.clone();
+        let mechanism = self.mechanism(login).ok_or(ErrorKind::NoMechanism)?;
+        // Who does not want channel binding must not say that the server lacks it: RFC 5802 §6.
+        let none = ChannelBindings::default();
+        let can_bind = login.mechanisms.iter().any(|mechanism| mechanism.is_plus());
+        let bindings = if can_bind { &self.bindings } else { &none };
+        let (password, offered) = (login.password.clone(), &self.extensions.mechanisms);
         let mut client =
-            Client::new(mechanism, &login.username, password, offered, &self.bindings, self.nonce)
-                .map_err(ClientError::Sasl)?;
+            Client::new(mechanism, &login.username, password, offered, bindings, self.nonce)
+                .map_err(ErrorKind::Sasl)?;
         let command = match client.initial().as_deref() {
             None => format!("AUTH {mechanism}\r\n"),
             Some([]) => format!("AUTH {mechanism} =\r\n"),
@@ -176,6 +244,16 @@ impl Session {
         Ok(Action::Send { bytes: command.into_bytes(), is_secret: true })
     }
 
+    /// The first mechanism of ours that the server has and that is possible here. RFC 4954 §4: no
+    /// password in the clear.
+    fn mechanism(&self, login: &Credentials) -> Option<Mechanism> {
+        login.mechanisms.iter().copied().find(|mechanism| {
+            self.extensions.mechanisms.contains(mechanism)
+                && (!mechanism.is_plus() || !self.bindings.is_empty())
+                && (!mechanism.sends_password() || self.config.is_private)
+        })
+    }
+
     fn auth_reply(&mut self, mut client: Box<Client>, reply: Reply) -> Action {
         match reply.code {
             235 => match client.finish() {
@@ -183,11 +261,14 @@ impl Session {
                     self.state = State::Ready;
                     Action::Ready
                 }
-                Err(error) => Action::Failed(ClientError::Sasl(error)),
+                Err(error) => {
+                    Action::Failed(DeliveryError::ours(Step::Auth, ErrorKind::Sasl(error)))
+                }
             },
             334 => {
-                let Ok(challenge) = STANDARD.decode(reply.text.trim()) else {
-                    return Action::Failed(ClientError::UnexpectedReply(reply));
+                // One line of base64: the text of several is parted by LF, which is none.
+                let Ok(challenge) = STANDARD.decode(reply.text.trim_matches(' ')) else {
+                    return self.abort_login(ErrorKind::Sasl(mox_sasl::ClientError::Malformed));
                 };
                 match client.step(&challenge) {
                     Ok(response) => {
@@ -195,26 +276,69 @@ impl Session {
                         let line = format!("{}\r\n", STANDARD.encode(response));
                         Action::Send { bytes: line.into_bytes(), is_secret: true }
                     }
-                    Err(error) => Action::Failed(ClientError::Sasl(error)),
+                    Err(error) => self.abort_login(ErrorKind::Sasl(error)),
                 }
             }
-            _ => Action::Failed(ClientError::Refused(reply)),
+            _ => self.refused(Step::Auth, reply),
         }
     }
 
-    fn transaction_reply(&mut self, mut progress: Box<Progress>, reply: Reply) -> Action {
-        match progress.reply(reply) {
+    /// RFC 4954 §4: `*` cancels, and 501 is the answer.
+    fn abort_login(&mut self, kind: ErrorKind) -> Action {
+        self.state = State::AuthAborted(kind);
+        send("*\r\n".to_owned())
+    }
+
+    /// No session, for a reason that the server gave.
+    fn refused(&mut self, step: Step, reply: Reply) -> Action {
+        self.is_usable &= reply.code != 421;
+        if reply.is_positive() || reply.is_intermediate() {
+            self.is_usable = false;
+            return Action::Failed(DeliveryError::unexpected(step, reply));
+        }
+        let mut error = DeliveryError::refused(step, reply);
+        // A wrong password says nothing of the message, and can be set right while it waits.
+        error.is_permanent &= step != Step::Auth;
+        Action::Failed(error)
+    }
+
+    fn fail(&mut self, kind: ErrorKind, outcome: impl FnOnce(&mut Progress) -> Outcome) -> Action {
+        self.is_usable = false;
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Transaction(progress) => self.advance(progress, outcome),
+            State::Quit => Action::Quit,
+            state => Action::Failed(DeliveryError::ours(state.step(), kind)),
+        }
+    }
+
+    fn advance(
+        &mut self,
+        mut progress: Box<Progress>,
+        outcome: impl FnOnce(&mut Progress) -> Outcome,
+    ) -> Action {
+        match outcome(&mut progress) {
             Outcome::Go(action) => {
                 self.state = State::Transaction(progress);
                 action
             }
-            Outcome::Done { results, needs_rset } => {
-                self.needs_rset = needs_rset;
-                self.state = State::Ready;
+            Outcome::Done { results, after } => {
+                self.needs_rset = after == After::NeedsRset;
+                self.is_usable &= after != After::Unusable;
+                self.state = if self.is_usable { State::Ready } else { State::Closed };
                 Action::Done(results)
             }
-            Outcome::Unexpected(reply) => Action::Failed(ClientError::UnexpectedReply(reply)),
         }
+    }
+
+    /// Enhanced codes count only if they were announced. RFC 2034 §3.
+    fn without_unannounced_codes(&self, mut reply: Reply) -> Reply {
+        if !self.extensions.has_enhanced_codes
+            && let Some(code) = reply.enhanced_text()
+        {
+            reply.enhanced = None;
+            reply.text = format!("{code} {}", reply.text);
+        }
+        reply
     }
 }
 
@@ -226,157 +350,5 @@ fn send(line: String) -> Action {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("extensions", &self.extensions).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Credentials;
-    use super::*;
-    use crate::command::Body;
-    use crate::{ForwardPath, ReplyParser, ReversePath};
-    use mox_base::Secret;
-
-    fn session(tls: TlsUse, login: bool) -> Session {
-        let credentials =
-            || Credentials { username: "mjl".to_owned(), password: Secret::new("moxmoxmox") };
-        let login = login.then(credentials);
-        let config = Config { name: "me.example".to_owned(), tls, login, is_private: false };
-        Session::new(config, [0; NONCE_BYTES], None)
-    }
-
-    /// Feeds the replies and returns, in one text, what was sent and the last action if it sends
-    /// nothing.
-    fn feed(session: &mut Session, replies: &str) -> (String, Option<Action>) {
-        let (mut parser, mut rest) = (ReplyParser::default(), replies.as_bytes());
-        let (mut sent, mut last) = (String::new(), None);
-        while let (taken, Some(reply)) = parser.push(rest).unwrap() {
-            rest = &rest[taken..];
-            last = match session.reply(reply) {
-                Action::Send { bytes, .. } => {
-                    sent.push_str(std::str::from_utf8(&bytes).unwrap());
-                    None
-                }
-                Action::Read => None,
-                action => Some(action),
-            };
-        }
-        (sent, last)
-    }
-
-    fn transaction(rcpts: usize) -> Transaction {
-        Transaction {
-            reverse_path: ReversePath::Null,
-            rcpts: vec![ForwardPath::Postmaster; rcpts],
-            size_bytes: 10,
-            body: Body::EightBitMime,
-            needs_utf8: false,
-        }
-    }
-
-    /// RFC 5321 §3.1, §3.2; RFC 3207 §4.
-    #[test]
-    fn sessions_begin() {
-        let mut plain = session(TlsUse::IfOffered, false);
-        let (sent, last) = feed(&mut plain, "220 hi\r\n250-x\r\n250 SIZE 5\r\n");
-        assert_eq!((sent.as_str(), last), ("EHLO me.example\r\n", Some(Action::Ready)));
-        assert_eq!(plain.extensions().size_bytes_max, Some(5));
-
-        let mut old = session(TlsUse::IfOffered, false);
-        let (sent, last) = feed(&mut old, "220 hi\r\n500 what?\r\n250 ok\r\n");
-        let want = "EHLO me.example\r\nHELO me.example\r\n";
-        assert_eq!((sent.as_str(), last), (want, Some(Action::Ready)));
-
-        let mut tls = session(TlsUse::Required, false);
-        let (sent, last) = feed(&mut tls, "220 hi\r\n250-x\r\n250 STARTTLS\r\n220 go\r\n");
-        assert_eq!(
-            (sent.as_str(), last),
-            ("EHLO me.example\r\nSTARTTLS\r\n", Some(Action::StartTls))
-        );
-        assert!(matches!(tls.tls_established(ChannelBindings::default()), Action::Send { .. }));
-
-        let mut stripped = session(TlsUse::Required, false);
-        let (_, last) = feed(&mut stripped, "220 hi\r\n250 x\r\n");
-        assert_eq!(last, Some(Action::Failed(ClientError::NoTls)));
-
-        let busy = Reply::new(421, (3, 2), "busy");
-        let (_, last) = feed(&mut session(TlsUse::Never, false), "421 4.3.2 busy\r\n");
-        assert_eq!(last, Some(Action::Failed(ClientError::Refused(busy))));
-    }
-
-    /// RFC 4954 §4: no password in the clear, no belief without proof.
-    #[test]
-    fn logins_are_careful() {
-        let (_, last) =
-            feed(&mut session(TlsUse::Never, true), "220 hi\r\n250-x\r\n250 AUTH PLAIN\r\n");
-        assert_eq!(last, Some(Action::Failed(ClientError::NoMechanism)));
-        let mut scram = session(TlsUse::Never, true);
-        let (sent, last) =
-            feed(&mut scram, "220 hi\r\n250-x\r\n250 AUTH PLAIN SCRAM-SHA-256\r\n235 sure\r\n");
-        assert!(sent.contains("AUTH SCRAM-SHA-256 biws"), "{sent}");
-        let error = ClientError::Sasl(mox_sasl::ClientError::OutOfOrder);
-        assert_eq!(last, Some(Action::Failed(error)));
-    }
-
-    const READY: &str = "220 hi\r\n250-x\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 100\r\n";
-
-    /// RFC 2920 §3.1.
-    #[test]
-    fn commands_are_pipelined_and_replies_kept_apart() {
-        let mut session = session(TlsUse::Never, false);
-        feed(&mut session, READY);
-        let Action::Send { bytes, .. } = session.deliver(&transaction(2)) else { panic!() };
-        let want = "MAIL FROM:<> SIZE=10 BODY=8BITMIME\r\nRCPT TO:<postmaster>\r\n\
-                    RCPT TO:<postmaster>\r\nDATA\r\n";
-        assert_eq!(String::from_utf8(bytes).unwrap(), want);
-        let (_, last) = feed(&mut session, "250 ok\r\n550 5.1.1 no\r\n250 ok\r\n354 go\r\n");
-        assert_eq!(last, Some(Action::SendData));
-        assert_eq!(session.data_sent(), Action::Read);
-        let (_, last) = feed(&mut session, "250 2.0.0 ok\r\n");
-        let refused = Reply::new(550, (1, 1), "no");
-        assert_eq!(last, Some(Action::Done(vec![Err(refused.clone()), Ok(())])));
-
-        // All refused, and the server wants data nevertheless.
-        assert!(matches!(session.deliver(&transaction(1)), Action::Send { .. }));
-        let (sent, last) = feed(&mut session, "250 ok\r\n550 5.1.1 no\r\n354 go\r\n554 none\r\n");
-        assert_eq!((sent.as_str(), last), (".\r\n", Some(Action::Done(vec![Err(refused)]))));
-        let Action::Send { bytes, .. } = session.deliver(&transaction(1)) else { panic!() };
-        assert!(bytes.starts_with(b"RSET\r\nMAIL"));
-    }
-
-    /// RFC 5321 §3.3.
-    #[test]
-    fn without_pipelining_each_command_waits() {
-        let mut session = session(TlsUse::Never, false);
-        feed(&mut session, "220 hi\r\n250 x\r\n");
-        let first = Action::Send { bytes: b"MAIL FROM:<>\r\n".to_vec(), is_secret: false };
-        assert_eq!(session.deliver(&transaction(2)), first);
-        let (sent, last) = feed(&mut session, "250 ok\r\n250 ok\r\n450 later\r\n354 go\r\n");
-        assert_eq!(sent, "RCPT TO:<postmaster>\r\nRCPT TO:<postmaster>\r\nDATA\r\n");
-        assert_eq!(last, Some(Action::SendData));
-        let (_, last) = feed(&mut session, "552 full\r\n");
-        let (full, later) = (Reply::bare(552, "full"), Reply::bare(450, "later"));
-        assert_eq!(last, Some(Action::Done(vec![Err(full), Err(later)])));
-        assert!(matches!(session.deliver(&transaction(1)), Action::Send { .. }));
-        let (sent, last) = feed(&mut session, "250 reset\r\n451 later\r\n");
-        assert_eq!(sent, "MAIL FROM:<>\r\n");
-        assert_eq!(last, Some(Action::Done(vec![Err(Reply::bare(451, "later"))])));
-    }
-
-    /// RFC 1870 §6.1, RFC 6531 §3.2.
-    #[test]
-    fn what_the_server_cannot_take_is_not_sent() {
-        let mut session = session(TlsUse::Never, false);
-        feed(&mut session, READY);
-        let mut big = transaction(1);
-        big.size_bytes = 101;
-        let Action::Done(results) = session.deliver(&big) else { panic!() };
-        assert!(matches!(results.as_slice(), [Err(reply)] if reply.code == 552));
-        let mut utf8 = transaction(1);
-        utf8.needs_utf8 = true;
-        let Action::Done(results) = session.deliver(&utf8) else { panic!() };
-        assert!(matches!(results.as_slice(), [Err(reply)] if reply.code == 550));
-        let (_, last) = feed(&mut session, "421 4.4.2 bye\r\n");
-        assert!(matches!(last, Some(Action::Failed(ClientError::UnexpectedReply(_)))));
     }
 }

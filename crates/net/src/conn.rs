@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::MEMORY_PEER;
 use crate::deflate::{BadDeflate, Deflated};
+use crate::tls::client::{Connector, TlsError, TlsOutcome, Verify};
 use crate::tls::{HandshakeError, TlsAcceptor, TlsInfo};
 use crate::trace::{Kind, Tracer};
 use crate::transport::{Plain, Prefixed, Transport};
@@ -403,6 +404,28 @@ impl Conn {
             output: BytesMut::new(),
             ..self
         })
+    }
+
+    /// See [`Connector::connect`].
+    pub(crate) async fn connect_tls(
+        mut self,
+        connector: &Connector,
+        verify: &Verify,
+    ) -> Result<(Self, TlsOutcome), TlsError> {
+        let Transport::Plain(io) = std::mem::replace(&mut self.transport, Transport::Gone) else {
+            return Err(TlsError::already_tls());
+        };
+        let early = std::mem::take(&mut self.input);
+        let io = Prefixed::new(early.to_vec(), io);
+        let (stream, info, outcome) = connector.handshake(io, verify, self.peer.ip()).await?;
+        let conn = Self {
+            transport: Transport::ClientTls(Box::new(stream)),
+            tls: Some(Box::new(info)),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            ..self
+        };
+        Ok((conn, outcome))
     }
 
     /// Whether what is sent and received is compressed.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{client, server};
 
 use crate::deflate::Deflated;
 
@@ -33,7 +33,9 @@ pub(crate) struct Prefixed {
 #[derive(Debug)]
 pub(crate) enum Transport {
     Plain(Plain),
-    Tls(Box<TlsStream<Prefixed>>),
+    Tls(Box<server::TlsStream<Prefixed>>),
+    /// As the client.
+    ClientTls(Box<client::TlsStream<Prefixed>>),
     /// Compressed, over one of the others.
     Deflated(Box<Deflated>),
     /// Only while TLS or compression is being started or ended.
@@ -171,6 +173,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buffer),
             Self::Tls(io) => Pin::new(io.as_mut()).poll_read(cx, buffer),
+            Self::ClientTls(io) => Pin::new(io.as_mut()).poll_read(cx, buffer),
             Self::Deflated(io) => Pin::new(io.as_mut()).poll_read(cx, buffer),
             Self::Gone => Poll::Ready(Err(gone())),
         }
@@ -186,6 +189,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
             Self::Tls(io) => Pin::new(io.as_mut()).poll_write(cx, bytes),
+            Self::ClientTls(io) => Pin::new(io.as_mut()).poll_write(cx, bytes),
             Self::Deflated(io) => Pin::new(io.as_mut()).poll_write(cx, bytes),
             Self::Gone => Poll::Ready(Err(gone())),
         }
@@ -195,6 +199,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_flush(cx),
             Self::Tls(io) => Pin::new(io.as_mut()).poll_flush(cx),
+            Self::ClientTls(io) => Pin::new(io.as_mut()).poll_flush(cx),
             Self::Deflated(io) => Pin::new(io.as_mut()).poll_flush(cx),
             Self::Gone => Poll::Ready(Err(gone())),
         }
@@ -204,6 +209,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(io.as_mut()).poll_shutdown(cx),
+            Self::ClientTls(io) => Pin::new(io.as_mut()).poll_shutdown(cx),
             Self::Deflated(io) => Pin::new(io.as_mut()).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Err(gone())),
         }

@@ -11,7 +11,9 @@ use mox_base::Clock;
 use parking_lot::Mutex;
 use rustls::server::{Acceptor, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{
+    CommonState, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConfig, ServerConnection,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
@@ -335,19 +337,26 @@ async fn send_alert(start: StartHandshake<Prefixed>, alert: u8) {
     }
 }
 
-fn settled(connection: &ServerConnection, sni: Option<String>, served: &Served) -> TlsInfo {
-    let version = match connection.protocol_version() {
+/// The version that a connection speaks.
+pub(super) fn version_of(connection: &CommonState) -> TlsVersion {
+    match connection.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => TlsVersion::V13,
         _ => TlsVersion::V12,
-    };
+    }
+}
+
+/// The IANA name of the cipher suite of a connection.
+pub(super) fn cipher_suite_of(connection: &CommonState) -> String {
     let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
     // rustls marks the suites of TLS 1.3 by `TLS13_`, which is not part of the name.
-    let cipher_suite =
-        suite.and_then(|suite| suite.as_str()).unwrap_or_default().replacen("TLS13_", "TLS_", 1);
+    suite.and_then(|suite| suite.as_str()).unwrap_or_default().replacen("TLS13_", "TLS_", 1)
+}
+
+fn settled(connection: &ServerConnection, sni: Option<String>, served: &Served) -> TlsInfo {
     let client = connection.peer_certificates().and_then(|chain| chain.first());
     TlsInfo {
-        version,
-        cipher_suite,
+        version: version_of(connection),
+        cipher_suite: cipher_suite_of(connection),
         sni,
         alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),

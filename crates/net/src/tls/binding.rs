@@ -1,7 +1,7 @@
 //! Channel bindings: values that both ends of one TLS connection know and nobody between them.
 
 use aws_lc_rs::digest::{self, Algorithm, SHA256, SHA384, SHA512};
-use rustls::{ProtocolVersion, ServerConnection};
+use rustls::{ConnectionCommon, ProtocolVersion};
 use x509_parser::prelude::X509Certificate;
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 
@@ -12,7 +12,7 @@ pub(crate) const EXPORTER_BYTES: usize = 32;
 ///
 /// Only for TLS 1.3: with TLS 1.2 the value is unique only if both sides agreed on the extended
 /// master secret (RFC 9266 §3), which the TLS library does not tell.
-pub(crate) fn exporter(connection: &ServerConnection) -> Option<[u8; EXPORTER_BYTES]> {
+pub(crate) fn exporter<D>(connection: &ConnectionCommon<D>) -> Option<[u8; EXPORTER_BYTES]> {
     if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
         return None;
     }

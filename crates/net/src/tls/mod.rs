@@ -1,4 +1,5 @@
-//! TLS 1.2 and 1.3 for servers: certificates by name, session tickets by port, client keys.
+//! TLS 1.2 and 1.3. For servers: certificates by name, session tickets by port, client keys. For
+//! clients: [`client`].
 //!
 //! [`Certs`] holds the certificates of the whole server and is read again while it runs; a
 //! [`TlsAcceptor`] is one port's way of using them.
@@ -6,7 +7,10 @@
 mod accept;
 mod binding;
 mod certs;
+pub mod client;
 mod client_key;
+mod client_roots;
+mod client_verify;
 mod tickets;
 
 pub use accept::{
@@ -14,6 +18,7 @@ pub use accept::{
 };
 pub use certs::{CertError, Certs, KeyCertFiles, KeyCertPem, PEM_BYTES_MAX};
 pub use client_key::spki_fingerprint;
+pub use client_roots::{RootsError, load_roots};
 
 #[cfg(test)]
 pub(crate) mod testing {

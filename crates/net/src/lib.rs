@@ -28,9 +28,11 @@ mod blocking;
 mod clock;
 mod conn;
 mod deflate;
+mod dial;
 pub mod dns;
 mod limits;
 mod listen;
+pub mod socks;
 mod supervisor;
 pub mod tls;
 pub mod trace;
@@ -44,6 +46,7 @@ pub use conn::{
     CLOSE_WAIT, COMPRESSOR_KEEP, Conn, ConnError, Deadline, READ_BUFFER_BYTES_MAX, SLOW_PAUSE,
     SLOW_RUSH, WRITE_BUFFER_BYTES, Wait,
 };
+pub use dial::{DIAL_ADDRESSES_MAX, DialError, LocalIps, dial};
 pub use limits::{
     AuthFailures, CLASSES, ConnectionLimits, ENTRIES_MAX, OpenConnections, OpenPermit, RateLimiter,
     Window, ip_classes,

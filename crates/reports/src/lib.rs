@@ -1,5 +1,5 @@
-//! Reports that others send about our domains: DMARC aggregate reports (RFC 7489 §7.2, RFC 9990) and
-//! TLS reports (RFC 8460).
+//! Reports about mail: DMARC aggregate reports (RFC 7489 §7.2, RFC 9990), TLS reports (RFC 8460), and
+//! delivery status notifications (RFC 3464), which are also made here.
 //!
 //! They come by mail from whoever likes to send some, compressed, so sizes are bounded before and
 //! after unpacking, counts and depths while reading, and XML that defines entities is refused.
@@ -30,6 +30,7 @@
 
 mod bounded;
 pub mod dmarc;
+pub mod dsn;
 mod error;
 mod message;
 mod rfc3339;

@@ -1,9 +1,11 @@
-//! The queue, `queue/queue.db`: messages on their way to other servers, one row for each recipient, and
-//! webhook calls, with their schedule, holds, history and suppressions.
+//! The queue, `queue/queue.db`: messages on their way to other servers, one row for each recipient,
+//! and webhook calls, with their schedule, holds, history and suppressions.
 //!
 //! Not here: talking to other servers, deciding what an answer means, and the texts of reports.
 //!
 //! Writes are durable when their outcome is there; what is queued at the same time shares a sync.
+//! Nothing polls: [`Queue::next_due`] says when to come back, [`Queue::on_change`] when it may be
+//! sooner. The format on disk stands in `docs/store-format.md`.
 
 #![deny(
     clippy::indexing_slicing,
@@ -11,3 +13,39 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
+
+mod add;
+mod body;
+mod disk;
+mod error;
+mod filter;
+mod hold;
+mod lane;
+mod lease;
+mod message;
+mod notice;
+mod queue;
+mod retired;
+mod retry;
+mod row;
+mod schema;
+mod settle;
+mod suppression;
+
+pub use body::{Body, BodyReader, INLINE_BYTES_MAX};
+pub use disk::{Disk, RealDisk};
+pub use error::{Pending, QueueError, Result};
+pub use filter::{Change, FILTER_IDS_MAX, Filter, LIST_MAX, Sort, SortField, TimeFilter};
+pub use hold::{HOLD_RULES_MAX, HoldRule, HoldRuleId};
+pub use lease::{LEASES_MAX, Lease, LeaseRequest};
+pub use message::{
+    ATTEMPTS_MAX, Attempt, Kind, MessageId, NewMessage, NewRecipient, Queued, RCPTS_MAX,
+    RESULT_TEXT_BYTES_MAX, RESULTS_MAX, Release,
+};
+pub use notice::{NOTICES_MAX, NewNotice, Notice, NoticeId};
+pub use queue::{LOG_BYTES_MAX, Queue};
+pub use retired::{Retired, RetiredFilter, RetiredSort, RetiredSortField};
+pub use retry::{FIRST_WAIT_SECS, wait_secs};
+pub use schema::SCHEMA_VERSION;
+pub use settle::{Failure, How, Outcome, Settled, Settlement, SmtpReply};
+pub use suppression::{SUPPRESSIONS_MAX, Suppression, base_address};

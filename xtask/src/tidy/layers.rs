@@ -44,6 +44,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("tlspolicy", 1),
     ("reports", 1),
     ("sconf", 1),
+    ("sqlite", 2),
     ("config", 2),
     ("junk", 2),
     ("policy", 2),
@@ -68,8 +69,9 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("tlspolicy", &["dns", "reports"]),
     ("reports", &["mime"]),
     ("store", &["junk", "policy"]),
-    ("queue", &["reportdb"]),
     ("signing", &["config"]),
+    ("queue", &["reportdb", "sqlite"]),
+    ("reportdb", &["sqlite"]),
     ("login", &["net"]),
     ("smtpd", &["net", "login"]),
     ("imapd", &["net", "login"]),
@@ -98,7 +100,7 @@ const RUNTIME: &[&str] = &[
 ];
 
 /// Who may hold SQL.
-const DATABASES: &[&str] = &["store", "queue", "reportdb", "junk"];
+const DATABASES: &[&str] = &["sqlite", "store", "queue", "reportdb", "junk"];
 
 pub(super) fn packages(root: &Path) -> Result<Vec<Package>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -160,7 +162,7 @@ fn edge_fault(name: &str, dependency: &Dependency) -> Option<&'static str> {
         return Some("only layers 3 and 4 have sockets, tasks and timers");
     }
     if to == "rusqlite" && !DATABASES.contains(&from) {
-        return Some("only store, queue, reportdb and junk have a database");
+        return Some("only sqlite, store, queue, reportdb and junk have a database");
     }
     if to == "anyhow" && name != "mox" && !is_outside(name) {
         return Some("only mox and xtask use anyhow: others have error types");

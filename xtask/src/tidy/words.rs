@@ -37,7 +37,7 @@ const SQL: &[(&str, &str)] = &[
 
 /// Where SQL may stand. This package holds the patterns.
 const SQL_DIRS: &[&str] =
-    &["crates/store", "crates/queue", "crates/reportdb", "crates/junk", "xtask"];
+    &["crates/sqlite", "crates/store", "crates/queue", "crates/reportdb", "crates/junk", "xtask"];
 
 /// Packages that start other programs and have nothing better than looking again.
 const MAY_SLEEP: &[&str] = &["xtask", "bench"];

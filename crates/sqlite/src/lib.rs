@@ -1,0 +1,18 @@
+//! How our SQLite databases are opened, brought up to date and written to.
+//!
+//! [`open`] and [`upgrade`] are the one way to a connection that writes; [`GroupWriter`] is a
+//! thread that runs what is queued in one transaction with one sync, and answers through
+//! [`Pending`].
+//!
+//! Not here: tables. Each database belongs to the crate that knows what is in it.
+
+mod open;
+mod pending;
+mod writer;
+
+pub use open::{Durability, LOCK_WAIT, OpenError, Settings, Step, open, open_reader, upgrade};
+pub use pending::{Answer, Pending, pending};
+pub use writer::{
+    BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Engine, GroupWriter, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX, Tx,
+    WriteError,
+};

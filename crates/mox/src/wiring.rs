@@ -121,6 +121,7 @@ fn smtp_port(endpoint: Endpoint) -> mox_smtpd::Port {
         tls: endpoint.tls.filter(|_| !(is_delivery && settings.smtp.no_starttls)),
         is_tls_immediate: endpoint.service.is_tls_immediate(),
         requires_tls,
+        offers_requiretls: kind == mox_smtpd::Service::Submission || !settings.smtp.no_require_tls,
         message_bytes_max: settings.message_bytes_max(),
         blocklists: settings.smtp.dnsbls.iter().map(|zone| zone.0.clone()).collect(),
         first_time_delay: settings.first_time_sender_delay(),
@@ -179,6 +180,9 @@ mod tests {
         settings.smtp.no_starttls = false;
         settings.smtp.require_starttls = true;
         check_smtp(Service::Smtp, &settings, (true, false, true));
+        settings.smtp.no_require_tls = true;
+        assert!(!smtp_port(endpoint(Service::Smtp, settings.clone())).offers_requiretls);
+        assert!(smtp_port(endpoint(Service::Submission, settings.clone())).offers_requiretls);
 
         let port = imap_port(endpoint(Service::Imap, settings.clone()));
         assert!(!port.plaintext_allowed && !port.is_tls_immediate && port.tls.is_some());

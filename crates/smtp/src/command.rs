@@ -1,8 +1,10 @@
 //! Commands: one line each, parsed whole.
 //!
-//! Source: RFC 5321 §4.1, with RFC 1870, RFC 3207, RFC 4954, RFC 6152, RFC 6531.
+//! Source: RFC 5321 §4.1, with RFC 1870, RFC 3030, RFC 3207, RFC 3461, RFC 4865, RFC 4954,
+//! RFC 6152, RFC 6531, RFC 6710, RFC 8689.
 
 mod auth;
+mod bdat;
 mod hello;
 mod mail;
 mod noop;
@@ -12,8 +14,9 @@ mod verify;
 
 pub(crate) use auth::decode_response;
 pub use auth::{AuthCommand, InitialResponse, MECHANISM_BYTES_MAX};
+pub use bdat::{BdatCommand, CHUNK_DIGITS_MAX};
 pub use hello::ClientName;
-pub use mail::{Body, MailCommand, SIZE_DIGITS_MAX};
+pub use mail::{Body, Hold, MailCommand, PRIORITY_MAX, SIZE_DIGITS_MAX};
 pub use rcpt::RcptCommand;
 
 use crate::lex::Cursor;
@@ -44,6 +47,8 @@ pub enum Command {
     Rcpt(RcptCommand),
     /// RFC 5321 §4.1.1.4.
     Data,
+    /// RFC 3030 §2.
+    Bdat(BdatCommand),
     /// RFC 5321 §4.1.1.5.
     Rset,
     /// RFC 5321 §4.1.1.6.
@@ -97,6 +102,8 @@ pub enum Verb {
     Rcpt,
     /// `DATA`
     Data,
+    /// `BDAT`
+    Bdat,
     /// `RSET`
     Rset,
     /// `VRFY`
@@ -111,7 +118,7 @@ pub enum Verb {
     Quit,
 }
 
-const VERBS: [(&str, Verb); 13] = [
+const VERBS: [(&str, Verb); 14] = [
     ("HELO", Verb::Helo),
     ("EHLO", Verb::Ehlo),
     ("STARTTLS", Verb::StartTls),
@@ -119,6 +126,7 @@ const VERBS: [(&str, Verb); 13] = [
     ("MAIL", Verb::Mail),
     ("RCPT", Verb::Rcpt),
     ("DATA", Verb::Data),
+    ("BDAT", Verb::Bdat),
     ("RSET", Verb::Rset),
     ("VRFY", Verb::Vrfy),
     ("EXPN", Verb::Expn),
@@ -167,6 +175,7 @@ impl Command {
             Verb::Mail => mail::mail(argument, syntax).map(Self::Mail),
             Verb::Rcpt => rcpt::rcpt(argument, is_utf8, syntax).map(Self::Rcpt),
             Verb::Data => bare(Self::Data),
+            Verb::Bdat => bdat::bdat(argument).map(Self::Bdat),
             Verb::Rset => bare(Self::Rset),
             Verb::Vrfy => verify::verify(argument).map(|()| Self::Vrfy),
             Verb::Expn => verify::verify(argument).map(|()| Self::Expn),

@@ -232,21 +232,21 @@ impl DataReader {
 
 /// Finds the end of the header and counts the `Received` fields in it.
 #[derive(Clone, Debug, Default)]
-struct HeaderScan {
+pub(crate) struct HeaderScan {
     /// Bytes of the header so far.
-    bytes: u64,
+    pub(crate) bytes: u64,
     /// The first bytes of the line.
     start: [u8; RECEIVED.len()],
     line_bytes: usize,
-    received_count: u32,
-    is_done: bool,
+    pub(crate) received_count: u32,
+    pub(crate) is_done: bool,
 }
 
 const RECEIVED: [u8; 9] = *b"received:";
 
 impl HeaderScan {
     /// Takes a piece of the message, in which all lines end with CRLF.
-    fn push(&mut self, mut piece: &[u8]) {
+    pub(crate) fn push(&mut self, mut piece: &[u8]) {
         while !self.is_done && !piece.is_empty() {
             let end = memchr::memchr(b'\n', piece).map(|index| index + 1);
             let (line, rest) =

@@ -11,12 +11,15 @@
 //! - [`Action::StartTls`]: if bytes are buffered after the command's line → [`Input::EarlyBytes`],
 //!   *without* having written; else write, flush, shake hands → [`Input::TlsEstablished`].
 //! - [`Action::ReadData`]: write, flush, feed the [`DataReader`] → [`Input::DataEnd`].
+//! - [`Action::ReadChunk`]: feed the [`ChunkReader`] → [`Input::ChunkEnd`].
+//! - [`Action::SkipChunk`]: read as many bytes, write, read a line → [`Input::Line`].
 //! - [`Action::Close`]: write and close.
 //!
 //! While [`Session::is_slow`], the driver waits a second before each read and writes a byte a
 //! second: a price for guessing passwords and sending spam.
 
 mod auth;
+mod chunking;
 mod combine;
 mod hello;
 mod session;
@@ -25,16 +28,17 @@ mod verdict;
 
 use std::time::Duration;
 
-use mox_base::{Domain, Host};
+use mox_base::{Domain, Host, UnixSeconds};
 use mox_sasl::ChannelBindings;
 
 pub use auth::{LoginAttempt, LoginFailure, LoginVerdict};
+pub use chunking::ChunkEnd;
 pub use combine::combine;
 pub use session::Session;
 pub use verdict::{DataRefusal, RcptRefusal, SenderRefusal};
 
-use crate::command::MailCommand;
-use crate::{DataReader, DataReport, ForwardPath, Reply, ReversePath};
+use crate::command::{MailCommand, RcptCommand};
+use crate::{ChunkReader, DataReader, DataReport, ForwardPath, Reply, ReversePath};
 
 /// The most recipients of one transaction. RFC 5321 §4.5.3.1.10 wants 100 at least.
 pub const RCPTS_MAX: usize = 1_000;
@@ -53,6 +57,9 @@ pub const LOGIN_DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// `Received` fields after which a message is taken to go in circles. RFC 5321 §6.3.
 pub const RECEIVED_MAX: u32 = 100;
+
+/// How long a message may be held back, in seconds: 60 days. RFC 4865 §3.
+pub const HOLD_SECS_MAX: u32 = 60 * 24 * 3_600;
 
 /// The size limit where none is configured, in bytes.
 pub const SIZE_BYTES_DEFAULT: u64 = 100 * 1024 * 1024;
@@ -81,6 +88,8 @@ pub struct Config {
     pub slows_offenders: bool,
     /// Whether a certificate is at hand for STARTTLS.
     pub has_starttls: bool,
+    /// Whether REQUIRETLS is offered, once TLS is on. RFC 8689.
+    pub has_requiretls: bool,
     /// Submission: no login without TLS. RFC 8314 §3.
     pub login_needs_tls: bool,
     /// Delivery: a second recipient only if the sender is verified (SPF), so that a failure for
@@ -119,6 +128,8 @@ pub enum Input<'a> {
     EarlyBytes,
     /// After [`Action::ReadData`].
     DataEnd(DataEnd),
+    /// After [`Action::ReadChunk`].
+    ChunkEnd(ChunkEnd),
 }
 
 /// How the data ended.
@@ -155,6 +166,22 @@ pub enum Action {
         reply: Reply,
         /// Set to the size limit.
         reader: DataReader,
+    },
+    /// Read a chunk by this reader, which knows how much that is. RFC 3030 §2.
+    ReadChunk {
+        /// To be given back.
+        reader: Box<ChunkReader>,
+        /// Whether a message starts with it; what there was of another is to be dropped.
+        is_first: bool,
+        /// Whether the message ends with it.
+        is_last: bool,
+    },
+    /// Read as many bytes and forget them, then write, then read a line.
+    SkipChunk {
+        /// Bytes that follow the line.
+        chunk_bytes: u64,
+        /// Why.
+        reply: Reply,
     },
     /// Write if there is something, and close the connection.
     Close(Option<Reply>),
@@ -232,7 +259,21 @@ pub struct Envelope {
     /// Sender and parameters.
     pub mail: MailCommand,
     /// The recipients, at least one when the data is decided upon.
-    pub rcpts: Vec<ForwardPath>,
+    pub rcpts: Vec<RcptCommand>,
+    /// Submission: when the message may be sent, if not at once.
+    pub release: Option<FutureRelease>,
+    /// How urgent it is, from -9 to 9; what is asked for on submission, and of others no more than
+    /// 0. RFC 6710 §4.
+    pub priority: i8,
+}
+
+/// When a message that is held back may be sent. RFC 4865.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FutureRelease {
+    /// The moment, at most [`HOLD_SECS_MAX`] ahead.
+    pub at: UnixSeconds,
+    /// What was asked for: `for;` and seconds, or `until;` and a time.
+    pub request: String,
 }
 
 impl Envelope {
@@ -241,7 +282,7 @@ impl Envelope {
     #[must_use]
     pub fn needs_utf8(&self) -> bool {
         let sender = self.mail.reverse_path.mailbox();
-        let rcpts = self.rcpts.iter().filter_map(ForwardPath::mailbox);
+        let rcpts = self.rcpts.iter().filter_map(|rcpt| rcpt.forward_path.mailbox());
         sender.into_iter().chain(rcpts).any(|mailbox| mailbox.localpart.is_international())
     }
 }

@@ -51,6 +51,10 @@ impl Received<'_> {
         words.push(format!("({})", Host::Ip(self.local_ip)));
         words.extend(["via", "tcp", "with"].map(str::to_owned));
         words.push(self.with_protocol());
+        if self.envelope.mail.requires_tls {
+            // RFC 8689 §4.1 wants it to be seen.
+            words.push("(requiretls)".to_owned());
+        }
         words.extend(["id".to_owned(), self.id.to_owned()]);
         if let Some((version, cipher)) = self.tls {
             words.extend([format!("({version}"), format!("{cipher})")]);
@@ -160,7 +164,9 @@ mod tests {
             username: None,
             is_tls: false,
             mail: MailCommand::default(),
-            rcpts: vec![rcpt("mjl@local.example")],
+            rcpts: vec![rcpt("mjl@local.example").into()],
+            release: None,
+            priority: 0,
         }
     }
 
@@ -179,7 +185,7 @@ mod tests {
             is_utf8: false,
             id: "abc_DEF",
             tls: None,
-            rcpt: envelope.rcpts.first(),
+            rcpt: envelope.rcpts.first().map(|rcpt| &rcpt.forward_path),
             time: DateTime::from_unix_in_zone(UnixSeconds(1_795_164_932), 60),
         };
         change(&mut received);
@@ -188,7 +194,7 @@ mod tests {
         assert!(field.lines().all(|line| line.chars().count() <= FOLD_COLUMNS), "{field}");
     }
 
-    /// RFC 5321 §4.4; RFC 3848; RFC 6531 §4.3.
+    /// RFC 5321 §4.4; RFC 3848; RFC 6531 §4.3; RFC 8689 §4.1.
     #[test]
     fn received_fields_say_how_it_came() {
         let plain = envelope("client.example");
@@ -213,6 +219,7 @@ mod tests {
         );
         let mut international = envelope("bücher.example");
         international.is_tls = true;
+        international.mail.requires_tls = true;
         check(
             |received| {
                 received.is_utf8 = true;
@@ -220,9 +227,9 @@ mod tests {
             },
             &international,
             "Received: from bücher.example (xn--bcher-kva.example) ([IPv6:2001:db8::2])\r\n\
-             \tby mail.local.example ([192.0.2.1]) via tcp with UTF8SMTPS id abc_DEF\r\n\
-             \t(TLS1.3 TLS_AES_128_GCM_SHA256) for <mjl@local.example>; 20 Nov 2026\r\n\
-             \t09:55:32 +0100\r\n",
+             \tby mail.local.example ([192.0.2.1]) via tcp with UTF8SMTPS (requiretls) id\r\n\
+             \tabc_DEF (TLS1.3 TLS_AES_128_GCM_SHA256) for <mjl@local.example>; 20 Nov\r\n\
+             \t2026 09:55:32 +0100\r\n",
         );
     }
 

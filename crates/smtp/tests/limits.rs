@@ -81,13 +81,13 @@ fn in_data() -> (Session, TestRng) {
     let rng = TestRng::new(1);
     let mut session = Session::new(Arc::new(driver::config(Service::Delivery)), "cid", None);
     for line in ["EHLO client.example", "MAIL FROM:<>", "RCPT TO:<mjl@local.example>"] {
-        let action = session.handle(Input::Line(line.as_bytes()), &rng);
+        let action = session.handle(Input::Line(line.as_bytes()), driver::NOW, &rng);
         if matches!(action, Action::Ask(Question::Rcpt(_))) {
-            let action = session.handle(Input::Answer(Answer::Rcpt(Ok(()))), &rng);
+            let action = session.handle(Input::Answer(Answer::Rcpt(Ok(()))), driver::NOW, &rng);
             assert!(matches!(action, Action::Reply(_)));
         }
     }
-    let action = session.handle(Input::Line(b"DATA"), &rng);
+    let action = session.handle(Input::Line(b"DATA"), driver::NOW, &rng);
     assert!(matches!(action, Action::ReadData { .. }), "{action:?}");
     (session, rng)
 }
@@ -97,7 +97,7 @@ fn in_data() -> (Session, TestRng) {
 #[track_caller]
 fn check_end(end: DataEnd, want: Option<(&str, bool)>) {
     let (mut session, rng) = in_data();
-    let (reply, is_closed) = match session.handle(Input::DataEnd(end), &rng) {
+    let (reply, is_closed) = match session.handle(Input::DataEnd(end), driver::NOW, &rng) {
         Action::Ask(Question::Decide { .. }) => (None, false),
         Action::Reply(reply) => (Some(reply), false),
         Action::Close(reply) => (reply, true),
@@ -127,7 +127,7 @@ fn data_may_end_badly() {
 fn a_shutdown_or_a_time_out_ends_any_state() {
     for input in [Input::ShuttingDown, Input::TimedOut] {
         let (mut session, rng) = in_data();
-        let action = session.handle(input, &rng);
+        let action = session.handle(input, driver::NOW, &rng);
         assert!(matches!(action, Action::Close(Some(reply)) if reply.code == 421));
     }
 }

@@ -12,7 +12,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         4 => prop::sample::select(vec![
             "EHLO client.example", "HELO client.example", "MAIL FROM:<a@client.example>",
             "MAIL FROM:<>", "RCPT TO:<mjl@local.example>", "RCPT TO:<postmaster>", "DATA", ".",
-            "..", "a: b", "", "RSET", "NOOP", "QUIT", "AUTH LOGIN", "AUTH PLAIN =", "*",
+            "..", "a: b", "", "BDAT 0", "BDAT 4", "BDAT 40", "BDAT 3 LAST", "BDAT x",
+            "MAIL FROM:<a@client.example> BODY=BINARYMIME RET=FULL ENVID=x", "RSET", "NOOP", "QUIT", "AUTH LOGIN", "AUTH PLAIN =", "*",
             "AUTH PLAIN AG1qbEBsb2NhbC5leGFtcGxlAG1veG1veG1veA==", "bWpsQGxvY2FsLmV4YW1wbGU=",
             "AUTH SCRAM-SHA-256 biwsbj1tamwscj0xMjM0NTY3OA==", "Yz1iaXdz",
         ]).prop_map(|text| text.as_bytes().to_vec()),

@@ -1,7 +1,7 @@
 //! Whole sessions, from `tests/transcripts/`.
 //!
 //! Options of a case: `submission`, `tls` (on from the start), `cert` (with a client certificate of
-//! the only user), `pedantic`, `no-starttls`, `plain-login`, `verified-second`.
+//! the only user), `pedantic`, `no-starttls`, `no-requiretls`, `plain-login`, `verified-second`.
 //! `Q:` lines tell also of what needs no answer: login attempts, slow mode, the start of TLS, the
 //! close. `T:` ends a delay, or an idle connection.
 
@@ -18,6 +18,7 @@ fn start(case: &Case) -> impl FnMut(&Input) -> Vec<Output> + use<> {
     let mut config = driver::config(service);
     config.is_pedantic = case.has("pedantic");
     config.has_starttls = !case.has("no-starttls");
+    config.has_requiretls = !case.has("no-requiretls");
     config.login_needs_tls = !case.has("plain-login");
     config.second_rcpt_needs_verified_sender = case.has("verified-second");
     let certificate = case.has("cert").then_some(driver::USER);

@@ -57,6 +57,8 @@ pub(crate) struct Connection {
     pub(crate) account: Option<String>,
     /// The message whose data has ended.
     pub(crate) spool: Option<Spool>,
+    /// The message that is coming in by chunks.
+    pub(crate) chunks: Option<data::Chunks>,
     /// What SPF said of a sender, from the second recipient to the data.
     pub(crate) spf: Option<(Sender, spf::Received)>,
     /// Whether a message was not wanted by somebody.
@@ -111,6 +113,7 @@ pub(crate) async fn serve(smtpd: Smtpd, incoming: Incoming, port: Port) {
         id,
         account: None,
         spool: None,
+        chunks: None,
         spf: None,
         is_doubtful: false,
         stopping,
@@ -163,6 +166,7 @@ fn config(smtpd: &Smtpd, port: &Port) -> Config {
         size_bytes_max: port.message_bytes_max,
         is_pedantic: smtpd.services.is_pedantic,
         slows_offenders: !smtpd.services.is_localserve,
+        has_requiretls: port.offers_requiretls,
         has_starttls: port.tls.is_some() && !port.is_tls_immediate,
         login_needs_tls: is_submission && port.requires_tls,
         // A message that some recipients get and some do not is reported to the sender by mail: it
@@ -212,6 +216,16 @@ impl Connection {
             }
             Action::StartTls(reply) => self.start_tls(&reply).await,
             Action::ReadData { reply, reader } => data::read(self, &reply, reader).await,
+            Action::ReadChunk { reader, is_first, is_last } => {
+                data::read_chunk(self, reader, is_first, is_last).await
+            }
+            Action::SkipChunk { chunk_bytes, reply } => {
+                if let Some(action) = data::skip_chunk(self, chunk_bytes).await? {
+                    return Ok(action);
+                }
+                self.reply(&reply);
+                self.command().await
+            }
             Action::Close(reply) => {
                 if let Some(reply) = reply {
                     self.reply(&reply);
@@ -228,7 +242,8 @@ impl Connection {
 
     /// Gives the session an input that is not a line.
     pub(crate) fn handle(&mut self, input: Input<'_>) -> Action {
-        let action = self.session.handle(input, &*self.smtpd.services.rng);
+        let services = &self.smtpd.services;
+        let action = self.session.handle(input, services.clock.now(), &*services.rng);
         self.note();
         action
     }
@@ -263,7 +278,8 @@ impl Connection {
                 // Nobody knows what it was to be.
                 _ => true,
             };
-            let action = self.session.handle(input, &*self.smtpd.services.rng);
+            let services = &self.smtpd.services;
+            let action = self.session.handle(input, services.clock.now(), &*services.rng);
             let kind = if is_secret { Kind::Auth } else { Kind::Protocol };
             self.conn.consume(kind, count);
             self.note();
@@ -291,6 +307,10 @@ impl Connection {
     fn note(&mut self) {
         let is_doubtful = self.is_doubtful && !self.smtpd.services.is_localserve;
         self.conn.set_slow(self.session.is_slow() || is_doubtful);
+        if self.session.transaction().is_none() {
+            // RSET and the like: RFC 3030 §2.
+            self.chunks = None;
+        }
         let Some(attempt) = self.session.take_login_attempt() else { return };
         let (cid, remote) = (self.cid, self.conn.peer_ip());
         let outcome = refusal::attempt(&attempt);

@@ -1,11 +1,11 @@
-//! DATA: from the first byte of a message to its end.
+//! DATA and BDAT: from the first byte of a message to its end.
 
 use std::time::Duration;
 
 use mox_net::trace::Kind;
 use mox_net::{ConnError, Deadline, Wait};
-use mox_smtp::server::{Action, DataEnd, Input};
-use mox_smtp::{DataProgress, DataReader, Reply};
+use mox_smtp::server::{Action, ChunkEnd, DataEnd, Input};
+use mox_smtp::{ChunkReader, DataProgress, DataReader, Reply};
 
 use crate::connection::{Connection, End, FLUSH_WAIT};
 use crate::spool::Spool;
@@ -34,10 +34,7 @@ pub(crate) async fn read(
     connection.conn.set_read_deadline(None);
     match end {
         Ok(Some(end)) => Ok(connection.handle(Input::DataEnd(end))),
-        Ok(None) => {
-            tracing::info!(cid = connection.cid, "client went away within a message");
-            Err(End::Closed)
-        }
+        Ok(None) => Err(went_away(connection)),
         Err(error) if error.is_timeout() => Ok(connection.handle(Input::TimedOut)),
         Err(error) => Err(error.into()),
     }
@@ -59,10 +56,7 @@ async fn receive(
     connection: &mut Connection,
     mut reader: DataReader,
 ) -> Result<Option<DataEnd>, ConnError> {
-    let services = &connection.smtpd.services;
-    let spool = Spool::new(&services.spool_dir, &connection.smtpd.memory_spools);
-    let mut incoming =
-        Incoming { spool: Some(spool), pending: Vec::new(), has_started: false, failure: None };
+    let mut incoming = Incoming::new(connection);
     loop {
         if connection.conn.buffered().is_empty() && connection.conn.fill(DATA_WAIT).await? == 0 {
             return Ok(None);
@@ -92,7 +86,117 @@ async fn receive(
     }
 }
 
+/// The chunks of a message so far. RFC 3030 §2.
+pub(crate) struct Chunks {
+    incoming: Incoming,
+    /// For the whole message.
+    deadline: Deadline,
+}
+
+/// Reads a chunk into the spool, and gives the session its end.
+pub(crate) async fn read_chunk(
+    connection: &mut Connection,
+    mut reader: Box<ChunkReader>,
+    is_first: bool,
+    is_last: bool,
+) -> Result<Action, End> {
+    let known = connection.chunks.take().filter(|_| !is_first);
+    let mut chunks = known.unwrap_or_else(|| Chunks {
+        incoming: Incoming::new(connection),
+        deadline: Deadline::after(DATA_DEADLINE),
+    });
+    connection.spool = None;
+    connection.conn.set_read_deadline(Some(chunks.deadline));
+    let read = receive_chunk(connection, &mut reader, &mut chunks.incoming, is_last).await;
+    connection.conn.set_read_deadline(None);
+    match read {
+        Ok(true) => {}
+        Ok(false) => return Err(went_away(connection)),
+        Err(error) if error.is_timeout() => return Ok(connection.handle(Input::TimedOut)),
+        Err(error) => return Err(error.into()),
+    }
+    let end = match chunks.incoming.failure {
+        Some(DataEnd::StorageFull) => ChunkEnd::StorageFull,
+        Some(_) => ChunkEnd::StorageFailed,
+        None => ChunkEnd::Complete(reader),
+    };
+    if is_last {
+        connection.spool = chunks.incoming.spool;
+    } else {
+        connection.chunks = Some(chunks);
+    }
+    Ok(connection.handle(Input::ChunkEnd(end)))
+}
+
+/// Reads to the end of a chunk, of the last one with what the message needs to be whole. `false` if
+/// the client closes before.
+async fn receive_chunk(
+    connection: &mut Connection,
+    reader: &mut ChunkReader,
+    incoming: &mut Incoming,
+    is_last: bool,
+) -> Result<bool, ConnError> {
+    loop {
+        let is_end = reader.left_bytes() == 0;
+        if is_end && is_last {
+            reader.finish(&mut incoming.pending);
+        }
+        if reader.report().fault.is_some() {
+            incoming.drop_content();
+        }
+        incoming.keep(is_end && is_last, connection.cid).await;
+        if is_end {
+            return Ok(true);
+        }
+        if connection.conn.buffered().is_empty() && connection.conn.fill(DATA_WAIT).await? == 0 {
+            return Ok(false);
+        }
+        let buffered = connection.conn.buffered();
+        let piece = buffered.get(..CHUNK_BYTES).unwrap_or(buffered);
+        let taken_bytes = reader.push(piece, &mut incoming.pending);
+        connection.conn.consume(Kind::Data, taken_bytes);
+    }
+}
+
+/// Reads a chunk that nobody wants. An action if the client is too slow.
+pub(crate) async fn skip_chunk(
+    connection: &mut Connection,
+    chunk_bytes: u64,
+) -> Result<Option<Action>, End> {
+    connection.conn.set_read_deadline(Some(Deadline::after(DATA_DEADLINE)));
+    let mut left_bytes = chunk_bytes;
+    while left_bytes > 0 {
+        if connection.conn.buffered().is_empty() {
+            match connection.conn.fill(DATA_WAIT).await {
+                Ok(0) => return Err(went_away(connection)),
+                Ok(_) => {}
+                Err(error) if error.is_timeout() => {
+                    return Ok(Some(connection.handle(Input::TimedOut)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let buffered_bytes = connection.conn.buffered().len();
+        let taken_bytes = usize::try_from(left_bytes).unwrap_or(usize::MAX).min(buffered_bytes);
+        connection.conn.consume(Kind::Data, taken_bytes);
+        left_bytes -= taken_bytes as u64;
+    }
+    connection.conn.set_read_deadline(None);
+    Ok(None)
+}
+
+fn went_away(connection: &Connection) -> End {
+    tracing::info!(cid = connection.cid, "client went away within a message");
+    End::Closed
+}
+
 impl Incoming {
+    fn new(connection: &Connection) -> Self {
+        let services = &connection.smtpd.services;
+        let spool = Spool::new(&services.spool_dir, &connection.smtpd.memory_spools);
+        Self { spool: Some(spool), pending: Vec::new(), has_started: false, failure: None }
+    }
+
     fn drop_content(&mut self) {
         self.spool = None;
         self.pending = Vec::new();

@@ -52,7 +52,8 @@ pub(crate) async fn deliver(
     let all = |refusal: DataRefusal| Ok(vec![Err(refusal); envelope.rcpts.len()]);
     let mut simulated = Vec::with_capacity(envelope.rcpts.len());
     for rcpt in &envelope.rcpts {
-        simulated.push(simulate(connection, rcpt.localpart(), Stage::Data).await?);
+        let localpart = rcpt.forward_path.localpart();
+        simulated.push(simulate(connection, localpart, Stage::Data).await?);
     }
     let Some(spool) = connection.spool.take() else { return all(DataRefusal::Unavailable) };
     let config = connection.smtpd.services.config.snapshot();
@@ -79,7 +80,8 @@ pub(crate) async fn deliver(
     let proof = message.facts.as_ref().filter(|_| !connection.smtpd.services.is_localserve);
     let standing = proof.map_or(Standing::Proven, Facts::standing);
     let author = Author { address: message.from.as_ref(), standing };
-    let mut routes = routes(&config, hostname, &envelope.rcpts, author, Rules::of(connection));
+    let rcpts: Vec<_> = envelope.rcpts.iter().map(|rcpt| rcpt.forward_path.clone()).collect();
+    let mut routes = routes(&config, hostname, &rcpts, author, Rules::of(connection));
     for (member, refusal) in &routes.left_out {
         tracing::info!(cid = connection.cid, %member, ?refusal, "member of alias left out");
     }
@@ -290,6 +292,7 @@ pub(crate) fn log(
             tracing::info!(cid, %mail_from, size, rcpts, failed, "message accepted in part");
             for (rcpt, result) in envelope.rcpts.iter().zip(results) {
                 if let Err(refusal) = result {
+                    let rcpt = &rcpt.forward_path;
                     // There is no queue yet that could carry a report.
                     tracing::error!(cid, %mail_from, %rcpt, ?refusal, "sender not told of failure");
                 }

@@ -27,6 +27,7 @@
 //!     tls: None,
 //!     is_tls_immediate: false,
 //!     requires_tls: false,
+//!     offers_requiretls: true,
 //!     message_bytes_max: 100 << 20,
 //!     hostname: mox_base::Domain::parse("mail.example").unwrap(),
 //!     blocklists: Vec::new(),
@@ -139,6 +140,8 @@ pub struct Port {
     /// Delivery: no recipients without TLS (`RequireSTARTTLS`). Submission: no logins without TLS
     /// (not `NoRequireSTARTTLS`).
     pub requires_tls: bool,
+    /// Whether a message may come that goes on by verified TLS only (not `NoRequireTLS`). RFC 8689.
+    pub offers_requiretls: bool,
     /// The largest message taken, in bytes.
     pub message_bytes_max: u64,
     /// What the listener calls itself.

@@ -1,7 +1,8 @@
 //! `RCPT`: a recipient. RFC 5321 §4.1.1.3.
 
-use super::parameter::take_parameter;
+use super::parameter::{Parameter, take_parameter};
 use super::{CommandError, Syntax};
+use crate::dsn::{Notify, parse_orcpt};
 use crate::lex::Cursor;
 use crate::path::{ForwardPath, mailbox, take_path};
 
@@ -10,6 +11,16 @@ use crate::path::{ForwardPath, mailbox, take_path};
 pub struct RcptCommand {
     /// Who is to get it.
     pub forward_path: ForwardPath,
+    /// `NOTIFY=`: when the sender is told. RFC 3461 §4.1.
+    pub notify: Option<Notify>,
+    /// `ORCPT=`, decoded: see [`parse_orcpt`]. RFC 3461 §4.2.
+    pub orcpt: Option<String>,
+}
+
+impl From<ForwardPath> for RcptCommand {
+    fn from(forward_path: ForwardPath) -> Self {
+        Self { forward_path, notify: None, orcpt: None }
+    }
 }
 
 pub(super) fn rcpt(
@@ -30,11 +41,31 @@ pub(super) fn rcpt(
     } else {
         ForwardPath::Mailbox(mailbox(path, is_utf8, syntax)?)
     };
-    // The place for NOTIFY and ORCPT of RFC 3461, once they are offered.
-    match take_parameter(&mut cursor)? {
-        Some(_) => Err(CommandError::UnknownParameter),
-        None => Ok(RcptCommand { forward_path }),
+    let mut command = RcptCommand::from(forward_path);
+    while let Some(parameter) = take_parameter(&mut cursor)? {
+        apply(&mut command, parameter, is_utf8)?;
     }
+    Ok(command)
+}
+
+fn apply(
+    command: &mut RcptCommand,
+    parameter: Parameter<'_>,
+    is_utf8: bool,
+) -> Result<(), CommandError> {
+    let Parameter { keyword, value } = parameter;
+    // RFC 6533 §3: UTF-8 stands for itself only with SMTPUTF8.
+    let value = value.filter(|value| is_utf8 || value.is_ascii());
+    let is_new = if keyword.eq_ignore_ascii_case("NOTIFY") {
+        let notify = value.and_then(Notify::parse).ok_or(CommandError::BadParameterValue)?;
+        command.notify.replace(notify).is_none()
+    } else if keyword.eq_ignore_ascii_case("ORCPT") {
+        let orcpt = value.and_then(parse_orcpt).ok_or(CommandError::BadParameterValue)?;
+        command.orcpt.replace(orcpt).is_none()
+    } else {
+        return Err(CommandError::UnknownParameter);
+    };
+    if is_new { Ok(()) } else { Err(CommandError::DuplicateParameter) }
 }
 
 #[cfg(test)]
@@ -61,12 +92,44 @@ mod tests {
         check(" TO: <a@b.example>", false, Ok("<a@b.example>"));
         // Just past the edge.
         check(" TO:<☕@b.example>", false, Err(CommandError::LocalpartNeedsUtf8));
-        check(" TO:<a@b.example> NOTIFY=NEVER", false, Err(CommandError::UnknownParameter));
+        check(" TO:<a@b.example> RRVS=x", false, Err(CommandError::UnknownParameter));
         check(" TO:<hostmaster>", false, syntax_error(10));
         // Never valid.
         check(" TO:<>", false, syntax_error(0));
         check(" TO:a@b.example", false, syntax_error(11));
         check(" FROM:<a@b.example>", false, syntax_error(19));
         check("", false, syntax_error(0));
+    }
+
+    #[track_caller]
+    fn check_parameters(
+        parameters: &str,
+        is_utf8: bool,
+        want: Result<(Option<Notify>, Option<&str>), CommandError>,
+    ) {
+        let got = rcpt(&format!(" TO:<a@b.example> {parameters}"), is_utf8, LOOSE);
+        let got = got.as_ref().map(|command| (command.notify, command.orcpt.as_deref()));
+        assert_eq!(got.map_err(|e| *e), want, "{parameters}");
+    }
+
+    /// RFC 3461 §4.1, §4.2; RFC 6533 §3.
+    #[test]
+    fn reports_are_asked_for() {
+        let bad = Err(CommandError::BadParameterValue);
+        let orcpt = Some("rfc822;Bob+x@c.example");
+        // Valid.
+        check_parameters("notify=never", false, Ok((Some(Notify::NEVER), None)));
+        check_parameters(
+            "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob+2Bx@c.example",
+            false,
+            Ok((Some(Notify::when(true, false, true)), orcpt)),
+        );
+        check_parameters("ORCPT=utf-8;☕@c.example", true, Ok((None, Some("utf-8;☕@c.example"))));
+        // Just past the edge.
+        check_parameters("ORCPT=utf-8;☕@c.example", false, bad);
+        check_parameters("ORCPT=Bob@c.example", false, bad);
+        check_parameters("NOTIFY=NEVER,SUCCESS", false, bad);
+        check_parameters("NOTIFY", false, bad);
+        check_parameters("NOTIFY=NEVER NOTIFY=DELAY", false, Err(CommandError::DuplicateParameter));
     }
 }

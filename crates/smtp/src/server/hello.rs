@@ -1,23 +1,23 @@
 //! HELO, EHLO and STARTTLS.
 
-use mox_base::Host;
+use mox_base::{DateTime, Host, UnixSeconds};
 
 use super::auth::Login;
 use super::session::{Client, State};
-use super::{Action, Question, RCPTS_MAX, Service, Session, Tls};
+use super::{Action, HOLD_SECS_MAX, Question, RCPTS_MAX, Service, Session, Tls};
 use crate::Reply;
 use crate::command::ClientName;
 
 impl Session {
     /// RFC 5321 §4.1.4: any transaction ends; a login stays.
-    pub(super) fn ehlo(&mut self, name: ClientName) -> Action {
+    pub(super) fn ehlo(&mut self, name: ClientName, now: UnixSeconds) -> Action {
         self.state = State::Idle;
         let name = match name {
             ClientName::Host(host) => Some(host),
             ClientName::Ignored => None,
         };
         self.client = Some(Client { name, is_esmtp: true });
-        Action::Reply(Reply::bare(250, self.extensions().join("\n")))
+        Action::Reply(Reply::bare(250, self.extensions(now).join("\n")))
     }
 
     pub(super) fn helo(&mut self, name: ClientName) -> Action {
@@ -45,9 +45,9 @@ impl Session {
 
     /// `ehlo-ok-rsp` of RFC 5321 §4.1.1.1: only what works now, on this connection.
     ///
-    /// The place for REQUIRETLS (RFC 8689), FUTURERELEASE (RFC 4865), CHUNKING (RFC 3030) and DSN
-    /// (RFC 3461), once they exist.
-    fn extensions(&self) -> Vec<String> {
+    /// DELIVERBY (RFC 2852) is not among them: nobody has it, so a promise would end at the next
+    /// server.
+    fn extensions(&self, now: UnixSeconds) -> Vec<String> {
         let config = &self.config;
         let mut lines = vec![
             config.hostname.ascii().to_owned(),
@@ -60,16 +60,24 @@ impl Session {
             // RFC 3207.
             lines.push("STARTTLS".to_owned());
         }
+        if self.tls.is_some() && config.has_requiretls {
+            // RFC 8689 §2: only where TLS is on.
+            lines.push("REQUIRETLS".to_owned());
+        }
         if config.service == Service::Submission {
             let mechanisms: Vec<_> = self.mechanisms().map(|mechanism| mechanism.name()).collect();
             // RFC 4954 §3. Nothing to offer before TLS, then no line.
             if !mechanisms.is_empty() {
                 lines.push(format!("AUTH {}", mechanisms.join(" ")));
             }
+            // RFC 4865 §3.
+            let last = DateTime::from_unix(now.plus_secs(HOLD_SECS_MAX.into()));
+            lines.push(format!("FUTURERELEASE {HOLD_SECS_MAX} {}", last.to_rfc3339()));
         }
-        // RFC 2034, RFC 6152, RFC 9422, RFC 6531.
-        lines.push("ENHANCEDSTATUSCODES".to_owned());
-        lines.push("8BITMIME".to_owned());
+        // RFC 2034, RFC 6152, RFC 3461, RFC 3030, RFC 6710; RFC 9422, RFC 6531.
+        let always =
+            ["ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "CHUNKING", "BINARYMIME", "MT-PRIORITY"];
+        lines.extend(always.map(str::to_owned));
         lines.push(format!("LIMITS RCPTMAX={RCPTS_MAX}"));
         lines.push("SMTPUTF8".to_owned());
         lines

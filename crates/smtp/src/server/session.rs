@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use mox_base::{Host, Rng};
+use mox_base::{Host, Rng, UnixSeconds};
 
 use super::auth::{Exchange, Login, LoginAttempt};
 use super::{Action, Answer, Config, DataEnd, ERRORS_MAX, Envelope, Input, Question, Service, Tls};
-use crate::Reply;
+use crate::command::Body;
 use crate::command::{Command, CommandError, RcptCommand, Syntax, Verb, verb};
+use crate::{ChunkReader, Reply};
 
 /// One connection. See the [module](super) for how to drive it.
 pub struct Session {
@@ -43,6 +44,8 @@ pub(super) enum State {
     Idle,
     /// A command; a transaction is open.
     Transaction(Box<Envelope>),
+    /// A command; a part of the message is there. RFC 3030 §2.
+    Chunks(Box<Envelope>, Box<ChunkReader>),
     /// The answer on the name in HELO.
     HeloVerdict(Client),
     /// The end of a delay before a login.
@@ -61,6 +64,8 @@ pub(super) enum State {
     RcptVerdict(Box<Envelope>, RcptCommand),
     /// The end of the data.
     Data(Box<Envelope>),
+    /// The end of a chunk, and whether it is the last.
+    ChunkEnd(Box<Envelope>, bool),
     /// What becomes of the message.
     Decision,
     /// The handshake.
@@ -124,6 +129,8 @@ impl Session {
     pub fn transaction(&self) -> Option<&Envelope> {
         match &self.state {
             State::Transaction(envelope)
+            | State::Chunks(envelope, _)
+            | State::ChunkEnd(envelope, _)
             | State::SenderVerdict(envelope)
             | State::SenderVerified(envelope, _)
             | State::RcptVerdict(envelope, _)
@@ -146,7 +153,7 @@ impl Session {
 
     /// Advances the session by one input. `rng` gives nonces.
     #[must_use]
-    pub fn handle(&mut self, input: Input<'_>, rng: &dyn Rng) -> Action {
+    pub fn handle(&mut self, input: Input<'_>, now: UnixSeconds, rng: &dyn Rng) -> Action {
         let state = std::mem::take(&mut self.state);
         match (state, input) {
             (_, Input::ShuttingDown) => self.close(Reply::new(421, (3, 2), "shutting down")),
@@ -154,9 +161,12 @@ impl Session {
                 self.close(Reply::new(421, (4, 2), "nothing received for too long"))
             }
             (_, Input::LineTooLong) => self.close(Reply::new(500, (5, 0), "line too long")),
-            (state @ (State::Idle | State::Transaction(_)), Input::Line(line)) => {
+            (
+                state @ (State::Idle | State::Transaction(_) | State::Chunks(..)),
+                Input::Line(line),
+            ) => {
                 self.state = state;
-                self.command(line, rng)
+                self.command(line, now, rng)
             }
             (State::LoginResponse(exchange), Input::Line(line)) => {
                 self.login_response(exchange, line)
@@ -169,6 +179,9 @@ impl Session {
                 self.close(Reply::new(554, (5, 1), "data received before tls was started"))
             }
             (State::Data(envelope), Input::DataEnd(end)) => self.data_end(envelope, end),
+            (State::ChunkEnd(envelope, is_last), Input::ChunkEnd(end)) => {
+                self.chunk_end(envelope, is_last, end)
+            }
             (state, Input::Answer(answer)) => self.answer(state, answer),
             (state, input) => {
                 debug_assert!(false, "{input:?} in {state:?}");
@@ -205,8 +218,8 @@ impl Session {
         }
     }
 
-    /// A command line, in [`State::Idle`] or [`State::Transaction`].
-    fn command(&mut self, line: &[u8], rng: &dyn Rng) -> Action {
+    /// A command line, in [`State::Idle`], [`State::Transaction`] or [`State::Chunks`].
+    fn command(&mut self, line: &[u8], now: UnixSeconds, rng: &dyn Rng) -> Action {
         let is_first = std::mem::take(&mut self.is_first_command);
         let Some((verb, argument)) = verb(line) else {
             if is_first {
@@ -214,12 +227,15 @@ impl Session {
             }
             return self.refuse(Reply::new(500, (5, 1), "unknown command"));
         };
+        if verb == Verb::Bdat {
+            return self.bdat(argument);
+        }
         if let Err(reply) = self.check_order(verb) {
             return self.refuse(reply);
         }
         let is_utf8 = self.envelope().is_some_and(|envelope| envelope.mail.is_utf8);
         match Command::parse_argument(verb, argument, is_utf8, self.syntax()) {
-            Ok(command) => self.dispatch(command, rng),
+            Ok(command) => self.dispatch(command, now, rng),
             Err(error) => {
                 let reply = self.command_error(verb, argument, error);
                 self.refuse(reply)
@@ -227,15 +243,16 @@ impl Session {
         }
     }
 
-    fn dispatch(&mut self, command: Command, rng: &dyn Rng) -> Action {
+    fn dispatch(&mut self, command: Command, now: UnixSeconds, rng: &dyn Rng) -> Action {
         match command {
             Command::Helo(name) => self.helo(name),
-            Command::Ehlo(name) => self.ehlo(name),
+            Command::Ehlo(name) => self.ehlo(name, now),
             Command::StartTls => self.starttls(),
             Command::Auth(auth) => self.auth(&auth, rng),
-            Command::Mail(mail) => self.mail(mail),
+            Command::Mail(mail) => self.mail(mail, now),
             Command::Rcpt(rcpt) => self.rcpt(rcpt),
-            Command::Data => self.data(),
+            // BDAT goes its own way: its argument is looked at before anything else.
+            Command::Data | Command::Bdat(_) => self.data(),
             Command::Rset => {
                 self.state = State::Idle;
                 Action::Reply(Reply::new(250, (0, 0), "ok"))
@@ -254,21 +271,29 @@ impl Session {
     }
 
     /// RFC 5321 §4.1.4, RFC 6409 §4.3.
-    fn check_order(&self, verb: Verb) -> Result<(), Reply> {
-        let needs_hello =
-            matches!(verb, Verb::Mail | Verb::Rcpt | Verb::Data | Verb::Auth | Verb::StartTls);
+    pub(super) fn check_order(&self, verb: Verb) -> Result<(), Reply> {
+        let is_mail = matches!(verb, Verb::Mail | Verb::Rcpt | Verb::Data | Verb::Bdat);
+        let needs_hello = is_mail || matches!(verb, Verb::Auth | Verb::StartTls);
         if needs_hello && self.client.is_none() {
             return Err(Reply::new(503, (5, 1), "say ehlo first"));
         }
-        let is_mail = matches!(verb, Verb::Mail | Verb::Rcpt | Verb::Data);
         if is_mail && self.config.service == Service::Submission && self.login.is_none() {
             return Err(Reply::new(530, (7, 0), "authentication required"));
         }
         match (verb, self.envelope()) {
             (Verb::Mail, Some(_)) => Err(Reply::new(503, (5, 1), "a transaction is open already")),
-            (Verb::Rcpt | Verb::Data, None) => Err(Reply::new(503, (5, 1), "send mail first")),
-            (Verb::Data, Some(envelope)) if envelope.rcpts.is_empty() => {
+            (Verb::Rcpt | Verb::Data, Some(_)) if matches!(self.state, State::Chunks(..)) => {
+                Err(Reply::new(503, (5, 1), "send the rest with bdat"))
+            }
+            (Verb::Rcpt | Verb::Data | Verb::Bdat, None) => {
+                Err(Reply::new(503, (5, 1), "send mail first"))
+            }
+            (Verb::Data | Verb::Bdat, Some(envelope)) if envelope.rcpts.is_empty() => {
                 Err(Reply::new(503, (5, 1), "send rcpt first"))
+            }
+            // RFC 3030 §3.
+            (Verb::Data, Some(envelope)) if envelope.mail.body == Some(Body::BinaryMime) => {
+                Err(Reply::new(503, (5, 1), "binarymime needs bdat"))
             }
             _ => Ok(()),
         }
@@ -301,7 +326,7 @@ impl Session {
         }
     }
 
-    fn syntax(&self) -> Syntax {
+    pub(super) fn syntax(&self) -> Syntax {
         Syntax {
             is_pedantic: self.config.is_pedantic,
             is_submission: self.config.service == Service::Submission,
@@ -310,7 +335,7 @@ impl Session {
 
     pub(super) fn envelope(&self) -> Option<&Envelope> {
         match &self.state {
-            State::Transaction(envelope) => Some(envelope),
+            State::Transaction(envelope) | State::Chunks(envelope, _) => Some(envelope),
             _ => None,
         }
     }

@@ -1,23 +1,31 @@
 //! MAIL, RCPT and DATA: a message comes in. RFC 5321 §3.3.
 
-use mox_base::Host;
+use mox_base::{Host, UnixSeconds};
 
 use super::session::State;
 use super::{
-    Action, BAD_TRANSACTIONS_MAX, DataEnd, DataRefusal, Decision, Envelope, Question, RCPTS_MAX,
-    RECEIVED_MAX, RcptRefusal, SIZE_BYTES_DEFAULT, SenderRefusal, Service, Session, combine,
+    Action, BAD_TRANSACTIONS_MAX, DataEnd, DataRefusal, Decision, Envelope, FutureRelease,
+    HOLD_SECS_MAX, Question, RCPTS_MAX, RECEIVED_MAX, RcptRefusal, SIZE_BYTES_DEFAULT,
+    SenderRefusal, Service, Session, combine,
 };
-use crate::command::{Body, MailCommand, RcptCommand};
+use crate::command::{Body, Hold, MailCommand, PRIORITY_MAX, RcptCommand};
 use crate::{DataFault, DataReader, DataReport, ForwardPath, Mailbox, Reply, ReversePath};
 
 impl Session {
-    pub(super) fn mail(&mut self, mail: MailCommand) -> Action {
+    pub(super) fn mail(&mut self, mail: MailCommand, now: UnixSeconds) -> Action {
         if self.good_transactions == 0 && self.bad_transactions > BAD_TRANSACTIONS_MAX {
             return self.close(Reply::new(550, (1, 0), "too many refused messages"));
         }
         if mail.size_bytes.is_some_and(|size| size > self.config.size_bytes_max) {
             let reply = self.too_big(mail.size_bytes.unwrap_or(u64::MAX));
             return self.reject(reply);
+        }
+        if mail.requires_tls && !self.config.has_requiretls {
+            return self.refuse(Reply::new(555, (3, 3), "unknown parameter"));
+        }
+        if mail.requires_tls && self.tls.is_none() {
+            // RFC 8689 §2: it came in the open already.
+            return self.refuse(Reply::new(523, (7, 10), "requiretls needs tls"));
         }
         let is_delivery = self.config.service == Service::Delivery;
         let host = mail.reverse_path.mailbox().map(|mailbox| &mailbox.host);
@@ -28,6 +36,11 @@ impl Session {
                 "senders at ip addresses are not accepted",
             ));
         }
+        let release = match mail.hold.as_ref().map(|hold| release(hold, now)) {
+            Some(None) => return self.reject(Reply::new(554, (5, 4), "cannot hold it that long")),
+            Some(release) => release,
+            None => None,
+        };
         let client = self.client.clone();
         let reverse_path = mail.reverse_path.clone();
         let envelope = Box::new(Envelope {
@@ -35,8 +48,15 @@ impl Session {
             client_name: client.and_then(|client| client.name),
             username: self.login.as_ref().map(|login| login.username.clone()),
             is_tls: self.tls.is_some(),
+            // A stranger cannot be more urgent than others. RFC 6710 §5.1.
+            priority: mail.priority.unwrap_or_default().min(if is_delivery {
+                0
+            } else {
+                PRIORITY_MAX
+            }),
             mail,
             rcpts: Vec::new(),
+            release,
         });
         if reverse_path == ReversePath::Null {
             // A report; anyone may send one. RFC 5321 §4.5.5.
@@ -52,8 +72,12 @@ impl Session {
     ) -> Action {
         match verdict {
             Ok(()) => {
+                let is_changed = envelope.mail.priority.is_some_and(|it| it != envelope.priority);
                 self.state = State::Transaction(envelope);
-                Action::Reply(Reply::new(250, (1, 0), "ok"))
+                // RFC 6710 §7.
+                let enhanced = if is_changed { (3, 6) } else { (1, 0) };
+                let text = if is_changed { "ok, but no more urgent than others" } else { "ok" };
+                Action::Reply(Reply::new(250, enhanced, text))
             }
             Err(refusal) => self.reject(Reply::from(&refusal)),
         }
@@ -115,7 +139,7 @@ impl Session {
     ) -> Action {
         let action = match verdict {
             Ok(()) => {
-                envelope.rcpts.push(rcpt.forward_path);
+                envelope.rcpts.push(rcpt);
                 Action::Reply(Reply::new(250, (1, 0), "ok"))
             }
             Err(refusal) => self.reject(Reply::from(&refusal)),
@@ -154,7 +178,8 @@ impl Session {
                 return Err(self.reject(Reply::from(&DataRefusal::Unavailable)));
             }
         };
-        let is_8bit_announced = envelope.mail.body == Some(Body::EightBitMime);
+        let is_8bit_announced =
+            matches!(envelope.mail.body, Some(Body::EightBitMime | Body::BinaryMime));
         let refusal = match report.fault {
             Some(DataFault::Smuggling) => {
                 Some(Reply::new(500, (5, 2), "bare cr or lf, refused because of smtp smuggling"))
@@ -208,7 +233,7 @@ impl Session {
     }
 
     /// RFC 1870 §6.1; x.2.3 where the limit is lower here than is usual.
-    fn too_big(&self, size_bytes: u64) -> Reply {
+    pub(super) fn too_big(&self, size_bytes: u64) -> Reply {
         let enhanced = if size_bytes < SIZE_BYTES_DEFAULT { (2, 3) } else { (3, 4) };
         let max = self.config.size_bytes_max;
         Reply::new(552, enhanced, format!("message too big, at most {max} bytes"))
@@ -217,4 +242,15 @@ impl Session {
 
 fn is_literal(path: &ForwardPath) -> bool {
     matches!(path, ForwardPath::Mailbox(Mailbox { host: Host::Ip(_), .. }))
+}
+
+/// When a message may go; `None` if that is past or too far away. RFC 4865 §4.
+fn release(hold: &Hold, now: UnixSeconds) -> Option<FutureRelease> {
+    let (at, request) = match hold {
+        Hold::For(secs) => (now.plus_secs((*secs).into()), format!("for;{secs}")),
+        Hold::Until { at, text } => (*at, format!("until;{text}")),
+    };
+    (1..=i64::from(HOLD_SECS_MAX))
+        .contains(&at.secs_since(now))
+        .then_some(FutureRelease { at, request })
 }

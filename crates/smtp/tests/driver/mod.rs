@@ -3,13 +3,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use mox_base::Domain;
+use mox_base::{Domain, UnixSeconds};
 use mox_sasl::{ChannelBindings, Decoy, Password, Verifiers};
+use mox_smtp::command::{Body, RcptCommand};
 use mox_smtp::server::{
-    Action, Answer, Config, DataEnd, DataRefusal, Decision, Envelope, Input, LoginVerdict,
-    Question, RcptRefusal, SenderRefusal, Service, Session, Tls,
+    Action, Answer, ChunkEnd, Config, DataEnd, DataRefusal, Decision, Envelope, Input,
+    LoginVerdict, Question, RcptRefusal, SenderRefusal, Service, Session, Tls,
 };
-use mox_smtp::{CommandLine, DataProgress, DataReader, Reply, command_line};
+use mox_smtp::{ChunkReader, CommandLine, DataProgress, DataReader, Reply, command_line};
 use mox_testkit::TestRng;
 
 /// The only user, and its password.
@@ -20,6 +21,9 @@ static STORED: LazyLock<Verifiers> = LazyLock::new(|| {
     let password = Password::prepare(PASSWORD).expect("a good password");
     Verifiers::derive(&password, [1; 16], [2; 16])
 });
+
+/// 2026-11-20 08:55:32.
+pub(crate) const NOW: UnixSeconds = UnixSeconds(1_795_164_932);
 
 /// What came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +46,10 @@ pub(crate) struct Driver {
 enum Mode {
     Line,
     Data(DataReader),
+    /// And whether it is the last.
+    Chunk(Box<ChunkReader>, bool),
+    /// How many bytes, and what is said then.
+    Skip(u64, Reply),
     /// For an answer from outside.
     Wait(Question),
     Delay,
@@ -57,6 +65,7 @@ pub(crate) fn config(service: Service) -> Config {
         is_pedantic: false,
         slows_offenders: true,
         has_starttls: true,
+        has_requiretls: true,
         login_needs_tls: true,
         second_rcpt_needs_verified_sender: false,
     }
@@ -170,6 +179,24 @@ impl Driver {
                         }
                     }
                 }
+                Mode::Chunk(reader, is_last) => {
+                    if self.chunk(reader, is_last, &buffer) {
+                        continue;
+                    }
+                    return;
+                }
+                Mode::Skip(left_bytes, reply) => {
+                    let taken = usize::try_from(left_bytes)
+                        .map_or(buffer.len(), |left| left.min(buffer.len()));
+                    self.buffer = buffer[taken..].to_vec();
+                    let left_bytes = left_bytes - taken as u64;
+                    if left_bytes > 0 {
+                        self.mode = Mode::Skip(left_bytes, reply);
+                        return;
+                    }
+                    self.send(&reply);
+                    continue;
+                }
                 mode => {
                     self.mode = mode;
                     self.buffer = buffer;
@@ -180,8 +207,23 @@ impl Driver {
         }
     }
 
+    /// Takes what belongs to the chunk; returns whether that was the end of it.
+    fn chunk(&mut self, mut reader: Box<ChunkReader>, is_last: bool, buffer: &[u8]) -> bool {
+        let taken = reader.push(buffer, &mut self.message);
+        self.buffer = buffer[taken..].to_vec();
+        if reader.left_bytes() > 0 {
+            self.mode = Mode::Chunk(reader, is_last);
+            return false;
+        }
+        if is_last {
+            reader.finish(&mut self.message);
+        }
+        self.feed(Input::ChunkEnd(ChunkEnd::Complete(reader)));
+        true
+    }
+
     fn feed(&mut self, input: Input<'_>) {
-        let action = self.session.handle(input, &self.rng);
+        let action = self.session.handle(input, NOW, &self.rng);
         if let Some(attempt) = self.session.take_login_attempt() {
             let username = attempt.username.as_deref().unwrap_or("-");
             let result = match &attempt.result {
@@ -241,6 +283,13 @@ impl Driver {
                 self.message.clear();
                 Mode::Data(reader)
             }
+            Action::ReadChunk { reader, is_first, is_last } => {
+                if is_first {
+                    self.message.clear();
+                }
+                Mode::Chunk(reader, is_last)
+            }
+            Action::SkipChunk { chunk_bytes, reply } => Mode::Skip(chunk_bytes, reply),
             Action::Close(reply) => {
                 if let Some(reply) = reply {
                     self.send(&reply);
@@ -273,16 +322,40 @@ pub(crate) fn describe(question: &Question) -> String {
 }
 
 fn describe_decide(envelope: &Envelope, size_bytes: u64) -> String {
-    let Envelope { client_name, is_esmtp, username, is_tls, mail, rcpts } = envelope;
-    let rcpts: Vec<_> = rcpts.iter().map(ToString::to_string).collect();
+    let Envelope { client_name, is_esmtp, username, is_tls, mail, rcpts, release, priority } =
+        envelope;
+    let rcpts: Vec<_> = rcpts.iter().map(describe_rcpt).collect();
     let client = client_name.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-    format!(
+    let mut text = format!(
         "decide {} -> {} by {} client={client} esmtp={is_esmtp} tls={is_tls} utf8={} size={size_bytes}",
         mail.reverse_path,
         rcpts.join(" "),
         username.as_deref().unwrap_or("-"),
         mail.is_utf8,
-    )
+    );
+    let asked = [
+        (mail.body == Some(Body::BinaryMime)).then(|| "binary".to_owned()),
+        mail.requires_tls.then(|| "requiretls".to_owned()),
+        mail.ret.map(|ret| format!("ret={ret}")),
+        mail.envid.as_ref().map(|envid| format!("envid={envid:?}")),
+        release.as_ref().map(|release| {
+            format!("release={} at=+{}s", release.request, release.at.secs_since(NOW))
+        }),
+        (*priority != 0).then(|| format!("priority={priority}")),
+    ];
+    asked.into_iter().flatten().for_each(|asked| text.push_str(&format!(" {asked}")));
+    text
+}
+
+fn describe_rcpt(rcpt: &RcptCommand) -> String {
+    let mut text = rcpt.forward_path.to_string();
+    if let Some(notify) = rcpt.notify {
+        text.push_str(&format!(" notify={notify}"));
+    }
+    if let Some(orcpt) = &rcpt.orcpt {
+        text.push_str(&format!(" orcpt={orcpt:?}"));
+    }
+    text
 }
 
 /// Answers as a transcript says it: a word, or several for the recipients.

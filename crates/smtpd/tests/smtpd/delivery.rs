@@ -154,6 +154,10 @@ async fn there_is_no_login_on_the_delivery_port() {
             "SIZE 1000000",
             "ENHANCEDSTATUSCODES",
             "8BITMIME",
+            "DSN",
+            "CHUNKING",
+            "BINARYMIME",
+            "MT-PRIORITY",
             "LIMITS RCPTMAX=1000",
             "SMTPUTF8"
         ]

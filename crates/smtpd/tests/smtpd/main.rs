@@ -9,6 +9,8 @@ mod aliases;
 #[cfg(test)]
 mod catchall;
 #[cfg(test)]
+mod chunking;
+#[cfg(test)]
 mod data;
 #[cfg(test)]
 mod decision;

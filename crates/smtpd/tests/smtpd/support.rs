@@ -241,6 +241,7 @@ impl Fixture {
             is_tls_immediate: false,
             requires_tls: false,
             message_bytes_max: 1_000_000,
+            offers_requiretls: true,
             hostname: Domain::parse("mail.example.org").unwrap(),
             blocklists: Vec::new(),
             first_time_delay: FIRST_TIME_DELAY,
@@ -278,13 +279,19 @@ impl Fixture {
 
     /// All messages of a mailbox, oldest first; none if there is no such mailbox.
     pub(crate) fn messages(&self, account: &str, mailbox: &str) -> Vec<String> {
+        let contents = self.contents(account, mailbox).into_iter();
+        contents.map(|bytes| String::from_utf8_lossy(&bytes).into()).collect()
+    }
+
+    /// The same, byte by byte.
+    pub(crate) fn contents(&self, account: &str, mailbox: &str) -> Vec<Vec<u8>> {
         let reader = self.store.account(account).unwrap().read().unwrap();
         let Ok(mailbox) = reader.mailbox(&MailboxName::parse(mailbox).unwrap()) else {
             return Vec::new();
         };
         let uids = reader.uids(mailbox.id).unwrap();
         let read = |uid| reader.content(mailbox.id, Uid::new(uid).unwrap()).unwrap().to_vec();
-        uids.into_iter().map(|uid| String::from_utf8_lossy(&read(uid).unwrap()).into()).collect()
+        uids.into_iter().map(|uid| read(uid).unwrap()).collect()
     }
 
     pub(crate) fn account(&self, name: &str) -> Account {

@@ -9,3 +9,5 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
+
+pub mod connection;

@@ -200,7 +200,7 @@ impl Progress {
     }
 
     /// What is under way: the oldest command without a reply, or the next to be sent.
-    fn step(&self) -> Step {
+    pub(super) fn step(&self) -> Step {
         let next = self.unsent.front().map(|(sent, _)| sent);
         match self.awaited.front().or(next) {
             Some(Sent::Rset) => Step::Rset,

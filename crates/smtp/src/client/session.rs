@@ -50,7 +50,8 @@ impl State {
             Self::Helo => Step::Helo,
             Self::StartTls | Self::Tls => Step::StartTls,
             Self::Auth(_) | Self::AuthAborted(_) => Step::Auth,
-            Self::Ready | Self::Transaction(_) => Step::Mail,
+            Self::Ready => Step::Mail,
+            Self::Transaction(progress) => progress.step(),
             Self::Quit | Self::Closed => Step::Quit,
         }
     }
@@ -99,6 +100,12 @@ impl Session {
     #[must_use]
     pub fn has_tls(&self) -> bool {
         self.has_tls
+    }
+
+    /// What is under way, which says how long to wait for a reply. RFC 5321 §4.5.3.2.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        self.state.step()
     }
 
     /// Takes a reply.

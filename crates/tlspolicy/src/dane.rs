@@ -18,6 +18,17 @@ use crate::pkix::{self, CHAIN_MAX, CertFault, Names, Roots};
 /// a few thousand, and each is compared with each certificate.
 pub const RECORDS_MAX: usize = 100;
 
+/// A record as it stands in a zone: three numbers and hexadecimal digits. RFC 6698 §2.2.
+#[must_use]
+pub fn record_text(record: &Tlsa) -> String {
+    let mut text = format!("{} {} {} ", record.usage, record.selector, record.matching);
+    for byte in &record.data {
+        let digits = [byte >> 4, byte & 15].map(u32::from);
+        text.extend(digits.into_iter().filter_map(|digit| char::from_digit(digit, 16)));
+    }
+    text
+}
+
 /// How a record binds a server (`Certificate Usage`). RFC 6698 §2.1.1, RFC 7671 §5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Usage {
@@ -422,12 +433,16 @@ fn is_anchor(rule: &Rule<'_>, anchor: &TrustAnchor<'_>) -> bool {
 /// Tag and length of a DER `SEQUENCE` of that length, which the key of a root is kept without.
 fn sequence_header(len: usize) -> Vec<u8> {
     const SEQUENCE: u8 = 0x30;
-    let bytes = len.to_be_bytes();
-    let significant: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
-    let mut header = vec![SEQUENCE];
-    if len >= 0x80 {
-        header.push(0x80 | u8::try_from(significant.len()).unwrap_or_default());
+    if let Ok(short @ ..0x80) = u8::try_from(len) {
+        return vec![SEQUENCE, short];
     }
+    let significant: Vec<u8> =
+        len.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
+    let mut header = vec![SEQUENCE, 0x80 | u8::try_from(significant.len()).unwrap_or_default()];
     header.extend_from_slice(&significant);
     header
 }
+
+#[cfg(test)]
+#[path = "dane_tests.rs"]
+mod tests;

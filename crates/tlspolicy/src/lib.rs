@@ -21,4 +21,6 @@
 
 pub mod dane;
 pub mod failure;
+pub mod mtasts;
 pub mod pkix;
+pub mod tally;

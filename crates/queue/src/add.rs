@@ -10,7 +10,7 @@ use crate::hold::{self, HoldRule};
 use crate::lane::Touched;
 use crate::message::{MessageId, NewMessage, NewRecipient, RCPTS_MAX};
 use crate::queue::Queue;
-use crate::row;
+use crate::{outgoing, row};
 
 /// What a recipient takes in memory while it waits for the writer, about.
 const RCPT_BYTES: usize = 512;
@@ -26,7 +26,8 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`QueueError::FromIdTaken`], [`QueueError::NoRecipients`], or what the disk says; nothing
+    /// [`QueueError::FromIdTaken`], [`QueueError::NoRecipients`], [`QueueError::MessagesPerDay`],
+    /// [`QueueError::FirstTimeRcptsPerDay`], or what the disk says; nothing
     /// is added then.
     pub fn add(&self, message: NewMessage, now: UnixSeconds) -> Pending<Vec<MessageId>> {
         if message.recipients.is_empty() {
@@ -53,6 +54,9 @@ fn add(db: &Connection, message: NewMessage, now: UnixSeconds) -> Result<Vec<Mes
         {
             return Err(QueueError::FromIdTaken);
         }
+    }
+    if let Some(limits) = message.limits {
+        outgoing::record(db, &message.account, limits, &message.recipients, now)?;
     }
     let shared = insert_message(db, &message)?;
     let rules = hold::rules(db)?;

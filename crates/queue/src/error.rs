@@ -18,6 +18,12 @@ pub enum QueueError {
     /// A message, queued or retired, has this FromID already.
     #[error("fromid is taken")]
     FromIdTaken,
+    /// The account sends more messages than it may in a day.
+    #[error("too many messages in a day")]
+    MessagesPerDay,
+    /// The account writes to more addresses for the first time than it may in a day.
+    #[error("too many first-time recipients in a day")]
+    FirstTimeRcptsPerDay,
     /// There is no such message.
     #[error("no such message")]
     NoMessage,

@@ -24,6 +24,7 @@ mod lane;
 mod lease;
 mod message;
 mod notice;
+mod outgoing;
 mod queue;
 mod retired;
 mod retry;
@@ -43,6 +44,7 @@ pub use message::{
     RESULT_TEXT_BYTES_MAX, RESULTS_MAX, Release,
 };
 pub use notice::{NOTICES_MAX, NewNotice, Notice, NoticeId};
+pub use outgoing::{SENDING_WINDOW_SECS, SendingLimits};
 pub use queue::{LOG_BYTES_MAX, Queue};
 pub use retired::{Retired, RetiredFilter, RetiredSort, RetiredSortField};
 pub use retry::{FIRST_WAIT_SECS, wait_secs};

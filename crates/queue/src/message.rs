@@ -10,6 +10,7 @@ use mox_smtp::{Mailbox, ReversePath};
 use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
+use crate::outgoing::SendingLimits;
 
 /// The most recipients of one message.
 pub const RCPTS_MAX: usize = 20_000;
@@ -107,6 +108,8 @@ pub struct NewMessage {
     pub attempts_max: Option<u32>,
     /// The name of the transport to take, whatever the routes say.
     pub transport: Option<String>,
+    /// What the account may send, if that is limited; of what is not, nothing is counted either.
+    pub limits: Option<SendingLimits>,
     /// At least one, at most [`RCPTS_MAX`].
     pub recipients: Vec<NewRecipient>,
 }
@@ -133,6 +136,7 @@ impl NewMessage {
             kind: Kind::Mail,
             attempts_max: None,
             transport: None,
+            limits: None,
             recipients: Vec::new(),
         }
     }

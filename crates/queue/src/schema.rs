@@ -8,6 +8,7 @@ use mox_sqlite::{Durability, Settings, Step};
 use rusqlite::Connection;
 
 use crate::error::{QueueError, Result};
+use crate::outgoing;
 
 /// The version that this program writes; `user_version` in the file.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -149,7 +150,8 @@ INSERT INTO clock VALUES(0);
 const STEPS: &[Step<QueueError>] = &[create_tables];
 
 fn create_tables(db: &Connection) -> Result<()> {
-    Ok(db.execute_batch(TABLES)?)
+    db.execute_batch(TABLES)?;
+    Ok(db.execute_batch(outgoing::TABLES)?)
 }
 
 /// Opens the database, making and upgrading its tables as needed. What an earlier process left in

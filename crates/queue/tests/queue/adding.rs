@@ -4,7 +4,9 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use mox_base::UnixSeconds;
-use mox_queue::{INLINE_BYTES_MAX, Kind, NewMessage, QueueError, RCPTS_MAX, Release};
+use mox_queue::{
+    INLINE_BYTES_MAX, Kind, NewMessage, QueueError, RCPTS_MAX, Release, SendingLimits,
+};
 use mox_smtp::dsn::{Notify, Ret};
 
 use crate::support::{Fixture, NOW, delivered, recipient};
@@ -192,4 +194,26 @@ fn a_time_before_all_times_is_a_time() {
     let fixture = Fixture::new();
     fixture.add_at(UnixSeconds(-5), fixture.message(&["a@x.example"]));
     assert_eq!(fixture.next_due(UnixSeconds(-5)), Some(UnixSeconds(-5)));
+}
+
+/// Messages that are added at the same time do not both get the last place.
+#[test]
+fn what_is_over_a_limit_is_not_added() {
+    let fixture = Fixture::new();
+    let limits = SendingLimits { messages_per_day: 5, first_time_rcpts_per_day: 5 };
+    let message = |rcpts: &[&str]| NewMessage { limits: Some(limits), ..fixture.message(rcpts) };
+    let pending: Vec<_> =
+        (0..4).map(|_| fixture.queue.add(message(&["a@x.example", "b@x.example"]), NOW)).collect();
+    let outcomes: Vec<_> = pending.into_iter().map(mox_queue::Pending::wait).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 2);
+    let refused = outcomes.into_iter().filter_map(Result::err);
+    assert!(refused.into_iter().all(|error| matches!(error, QueueError::MessagesPerDay)));
+    assert_eq!(fixture.all().len(), 4);
+    // Across a restart, and each account by itself.
+    let fixture = fixture.reopened();
+    let message = |rcpts: &[&str]| NewMessage { limits: Some(limits), ..fixture.message(rcpts) };
+    let refused = fixture.queue.add(message(&["a@x.example", "b@x.example"]), NOW).wait();
+    assert!(matches!(refused, Err(QueueError::MessagesPerDay)));
+    let other = NewMessage { account: "other".to_owned(), ..message(&["a@x.example"]) };
+    assert!(fixture.queue.add(other, NOW).wait().is_ok());
 }

@@ -3,8 +3,12 @@
 #[cfg(test)]
 mod adding;
 #[cfg(test)]
+mod finding;
+#[cfg(test)]
 mod leasing;
 #[cfg(test)]
 mod settling;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod suppressing;

@@ -428,6 +428,13 @@ impl Conn {
         Ok((conn, outcome))
     }
 
+    /// The stream itself, for a library that reads and writes by its own rules. Only before anything
+    /// was received, or what was received and not taken is lost.
+    pub(crate) fn into_transport(self) -> Transport {
+        debug_assert!(self.input.is_empty() && self.output.is_empty(), "bytes would be lost");
+        self.transport
+    }
+
     /// Whether what is sent and received is compressed.
     #[must_use]
     pub fn is_deflated(&self) -> bool {

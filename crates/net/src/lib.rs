@@ -30,6 +30,7 @@ mod conn;
 mod deflate;
 mod dial;
 pub mod dns;
+pub mod http;
 mod limits;
 mod listen;
 pub mod socks;

@@ -321,4 +321,4 @@ pub fn alert_of(error: &crate::ConnError) -> Option<u8> {
 
 #[cfg(test)]
 #[path = "client_tests.rs"]
-mod tests;
+pub(crate) mod tests;

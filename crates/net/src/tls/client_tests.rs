@@ -30,7 +30,7 @@ fn names(names: &[&str]) -> Vec<Domain> {
 }
 
 /// An authority, and a server whose certificate it made.
-struct Lab {
+pub(crate) struct Lab {
     authority: CertifiedIssuer<'static, KeyPair>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -38,7 +38,7 @@ struct Lab {
 
 impl Lab {
     /// A server's certificate for these names, good through this year.
-    fn new(names: &[&str], last_year: i32) -> Self {
+    pub(crate) fn new(names: &[&str], last_year: i32) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, format!("{names:?} {last_year}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -53,13 +53,13 @@ impl Lab {
         Self { authority, chain, key }
     }
 
-    fn connector(&self) -> Connector {
+    pub(crate) fn connector(&self) -> Connector {
         let mut roots = Roots::default();
         roots.add(self.authority.der()).unwrap();
         Connector::new(roots, Arc::new(ManualClock::at(NOW)))
     }
 
-    fn server(&self) -> ServerConfig {
+    pub(crate) fn server(&self) -> ServerConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -24,9 +24,14 @@ impl ReportDb {
             let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
             let mut faults = rows.collect::<rusqlite::Result<Vec<_>>>()?;
             faults.retain(|fault| fault != "ok");
-            for (kind, bytes) in
-                [("dmarc", "feedback"), ("tls", "report"), ("evaluation", "record")]
-            {
+            for (kind, bytes) in [
+                ("dmarc", "feedback"),
+                ("tls", "report"),
+                ("evaluation", "record"),
+                ("mtasts", "policy"),
+                ("tls_result", "results"),
+                ("report_suppression", "address"),
+            ] {
                 faults.extend(usage_fault(db, kind, bytes)?);
             }
             Ok(faults)
@@ -39,6 +44,10 @@ impl ReportDb {
         for id in &self.ids("tls")? {
             let found: Result<tls::Report> = self.unpacked("tls", "report", *id);
             faults.extend(found.is_err().then(|| unread(id, "tls report")));
+        }
+        for id in &self.ids("tls_result")? {
+            let found: Result<Vec<tls::PolicyResult>> = self.unpacked("tls_result", "results", *id);
+            faults.extend(found.is_err().then(|| unread(id, "tls result")));
         }
         faults.truncate(FAULTS_MAX);
         Ok(faults)

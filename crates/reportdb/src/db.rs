@@ -42,6 +42,10 @@ pub struct Removed {
     pub tls: u64,
     /// Evaluations.
     pub evaluations: u64,
+    /// Rows of results of TLS.
+    pub tls_results: u64,
+    /// Addresses that get reports again.
+    pub suppressions: u64,
 }
 
 impl std::fmt::Debug for ReportDb {
@@ -83,8 +87,11 @@ impl ReportDb {
         Ok(written)
     }
 
-    /// Removes reports older than [`REPORT_KEEP_SECS`] and evaluations older than
-    /// [`EVALUATION_KEEP_SECS`], a few at a time.
+    /// Removes reports older than [`REPORT_KEEP_SECS`], evaluations older than
+    /// [`EVALUATION_KEEP_SECS`], results of TLS beyond [`TLS_RESULT_KEEP_DAYS`] and suppressions whose
+    /// time is over, a few at a time.
+    ///
+    /// [`TLS_RESULT_KEEP_DAYS`]: crate::TLS_RESULT_KEEP_DAYS
     ///
     /// # Errors
     ///
@@ -99,6 +106,12 @@ impl ReportDb {
                 "evaluated",
                 now.plus_secs(-EVALUATION_KEEP_SECS),
             )?,
+            tls_results: self.remove_before(
+                "tls_result",
+                "day",
+                UnixSeconds(Self::first_day_kept(now)),
+            )?,
+            suppressions: self.remove_before("report_suppression", "until", now)?,
         };
         if removed != Removed::default() {
             let free = format!("PRAGMA incremental_vacuum({PAGES_FREED_MAX})");
@@ -107,7 +120,7 @@ impl ReportDb {
         Ok(removed)
     }
 
-    /// `table` and `column` are ours. Walks the index of that column.
+    /// `table` and `column` are ours; `time` is of the kind of that column. Walks the index of that column.
     fn remove_before(&self, table: &str, column: &str, time: UnixSeconds) -> Result<u64> {
         let sql = format!(
             "DELETE FROM {table} WHERE id IN \

@@ -1,5 +1,6 @@
 //! The database of reports, `reports.db`: what others reported about our domains (DMARC, RFC 9990 and
-//! RFC 7489; TLS, RFC 8460), and the evaluations of incoming mail that our own reports will tell.
+//! RFC 7489; TLS, RFC 8460), and what our own reports will tell: evaluations of incoming mail, and what
+//! came of TLS in outgoing mail. Also the policies of MTA-STS that were fetched (RFC 8461).
 //!
 //! Not here: reading reports from messages, deciding whom to believe, and sending reports.
 //!
@@ -33,9 +34,12 @@ mod evaluation;
 #[cfg(test)]
 mod fixture;
 mod json;
+mod mtasts;
 mod query;
 mod schema;
+mod suppression;
 mod tls;
+mod tls_result;
 
 pub use db::{EVALUATION_KEEP_SECS, REPORT_KEEP_SECS, Removed, ReportDb};
 pub use dmarc::{DmarcReport, NewDmarcReport};
@@ -43,8 +47,14 @@ pub use error::{ReportDbError, Result};
 pub use evaluation::{
     ADDRESSES_MAX, EVALUATIONS_MAX, Evaluation, EvaluationStats, StoredEvaluation,
 };
+pub use mtasts::{STS_BYTES_MAX, STS_DOMAINS_MAX, STS_USED_SECS, StsEntry};
 pub use query::{
     Added, LIST_MAX, REPORTS_BYTES_MAX, REPORTS_PER_SENDER_MAX, ReportId, ReportQuery, SENDER_SECS,
 };
 pub use schema::SCHEMA_VERSION;
+pub use suppression::{REPORT_SUPPRESSIONS_MAX, ReportSuppression};
 pub use tls::{NewTlsReport, TlsReport};
+pub use tls_result::{
+    NewTlsResult, StoredTlsResult, TLS_RESULT_BYTES_MAX, TLS_RESULT_KEEP_DAYS,
+    TLS_RESULTS_BYTES_MAX, TLS_RESULTS_MAX,
+};

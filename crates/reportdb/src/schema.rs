@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::{ReportDbError, Result};
 
 /// The version that this program writes; `user_version` in the file.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Memory for pages.
 const PAGE_CACHE_KIB: u32 = 1_024;
@@ -93,13 +93,78 @@ CREATE TRIGGER evaluation_removed AFTER DELETE ON evaluation BEGIN
 END;
 ";
 
+/// What mail that goes out needs: policies of others, what came of TLS, and who wants no reports.
+const OUTGOING_TABLES: &str = "
+CREATE TABLE mtasts(
+    id INTEGER PRIMARY KEY,
+    domain TEXT NOT NULL UNIQUE,
+    inserted INTEGER NOT NULL,
+    valid_end INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    record_id TEXT NOT NULL,
+    policy TEXT
+);
+CREATE INDEX mtasts_used ON mtasts(used);
+CREATE TABLE tls_result(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    policy_domain TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    recipient_domain TEXT NOT NULL,
+    is_host INTEGER NOT NULL,
+    sends_report INTEGER NOT NULL,
+    is_sent INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    results BLOB NOT NULL
+);
+CREATE UNIQUE INDEX tls_result_same ON tls_result(policy_domain, recipient_domain, day);
+CREATE INDEX tls_result_day ON tls_result(day);
+CREATE TABLE report_suppression(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    address TEXT NOT NULL UNIQUE,
+    inserted INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    comment TEXT NOT NULL
+);
+CREATE INDEX report_suppression_until ON report_suppression(until);
+INSERT INTO usage VALUES('mtasts', 0, 0), ('tls_result', 0, 0), ('report_suppression', 0, 0);
+CREATE TRIGGER mtasts_added AFTER INSERT ON mtasts BEGIN
+    UPDATE usage SET count = count + 1, bytes = bytes + coalesce(length(new.policy), 0) WHERE kind = 'mtasts';
+END;
+CREATE TRIGGER mtasts_changed AFTER UPDATE OF policy ON mtasts BEGIN
+    UPDATE usage SET bytes = bytes + coalesce(length(new.policy), 0) - coalesce(length(old.policy), 0) WHERE kind = 'mtasts';
+END;
+CREATE TRIGGER mtasts_removed AFTER DELETE ON mtasts BEGIN
+    UPDATE usage SET count = count - 1, bytes = bytes - coalesce(length(old.policy), 0) WHERE kind = 'mtasts';
+END;
+CREATE TRIGGER tls_result_added AFTER INSERT ON tls_result BEGIN
+    UPDATE usage SET count = count + 1, bytes = bytes + length(new.results) WHERE kind = 'tls_result';
+END;
+CREATE TRIGGER tls_result_changed AFTER UPDATE OF results ON tls_result BEGIN
+    UPDATE usage SET bytes = bytes + length(new.results) - length(old.results) WHERE kind = 'tls_result';
+END;
+CREATE TRIGGER tls_result_removed AFTER DELETE ON tls_result BEGIN
+    UPDATE usage SET count = count - 1, bytes = bytes - length(old.results) WHERE kind = 'tls_result';
+END;
+CREATE TRIGGER report_suppression_added AFTER INSERT ON report_suppression BEGIN
+    UPDATE usage SET count = count + 1, bytes = bytes + length(new.address) WHERE kind = 'report_suppression';
+END;
+CREATE TRIGGER report_suppression_removed AFTER DELETE ON report_suppression BEGIN
+    UPDATE usage SET count = count - 1, bytes = bytes - length(old.address) WHERE kind = 'report_suppression';
+END;
+";
+
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.
 ///
 /// A released step is never changed: `tests/fixtures` keeps a database of every released version.
-const STEPS: &[fn(&Connection) -> rusqlite::Result<()>] = &[create_tables];
+const STEPS: &[fn(&Connection) -> rusqlite::Result<()>] = &[create_tables, add_outgoing];
 
 fn create_tables(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(TABLES)
+}
+
+fn add_outgoing(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(OUTGOING_TABLES)
 }
 
 /// Opens the database, making and upgrading its tables as needed.

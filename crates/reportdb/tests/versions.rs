@@ -9,7 +9,8 @@ mod tests {
 
     use mox_base::{Domain, UnixSeconds};
     use mox_reportdb::{
-        Added, Evaluation, NewDmarcReport, NewTlsReport, ReportDb, ReportQuery, SCHEMA_VERSION,
+        Added, Evaluation, NewDmarcReport, NewTlsReport, NewTlsResult, ReportDb, ReportQuery,
+        SCHEMA_VERSION, StsEntry,
     };
     use mox_reports::{dmarc, tls};
 
@@ -55,6 +56,45 @@ mod tests {
         }
     }
 
+    fn policy() -> StsEntry {
+        StsEntry {
+            domain: domain("sts.example"),
+            inserted: UnixSeconds(1),
+            valid_end: UnixSeconds(2),
+            updated: UnixSeconds(3),
+            used: UnixSeconds(4),
+            record_id: "5".to_owned(),
+            policy: Some("version: STSv1".to_owned()),
+        }
+    }
+
+    fn tls_result() -> NewTlsResult {
+        NewTlsResult {
+            policy_domain: domain("mx.example.org"),
+            day: 20_000,
+            recipient_domain: domain("example.org"),
+            is_host: true,
+            sends_report: true,
+            results: tls_report().policies,
+        }
+    }
+
+    /// What came with version 2.
+    fn fill_outgoing(db: &ReportDb) {
+        db.sts_put(&policy()).unwrap();
+        db.add_tls_results(&[tls_result()]).unwrap();
+        let (now, until) = (UnixSeconds(1), UnixSeconds(9));
+        db.suppress_report_address("a@example.org", now, until, "why").unwrap();
+    }
+
+    fn check_outgoing(db: &ReportDb) {
+        assert_eq!(db.sts_list(None).unwrap(), [policy()]);
+        let [row] = &db.tls_results_of_day(20_000, None).unwrap()[..] else { panic!("one") };
+        assert_eq!((&row.result, row.is_sent), (&tls_result(), false));
+        let [row] = &db.report_suppressions(None).unwrap()[..] else { panic!("one") };
+        assert_eq!((row.address.as_str(), row.comment.as_str()), ("a@example.org", "why"));
+    }
+
     /// A database with a bit of everything.
     fn fill(path: &Path) {
         let db = ReportDb::open(path).unwrap();
@@ -75,6 +115,7 @@ mod tests {
         };
         db.add_tls(&report, |_| true).unwrap();
         db.add_evaluation(&evaluation()).unwrap();
+        fill_outgoing(&db);
     }
 
     #[test]
@@ -105,6 +146,11 @@ mod tests {
                 feedback: feedback(),
             };
             assert_eq!(db.add_dmarc(&again).unwrap(), Added::Known);
+            if version < 2 {
+                fill_outgoing(&db);
+            }
+            check_outgoing(&db);
+            assert_eq!(db.check().unwrap(), Vec::<String>::new());
         }
     }
 }

@@ -27,12 +27,12 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, duplex};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::advance;
 
 /// 2026-01-01.
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_767_225_600);
 
-/// Between the bytes of a reply that drips.
+/// Between the bytes of a reply that drips, on the paused clock of the test.
 const DRIP: Duration = Duration::from_secs(20);
 
 /// What a remote heard on one connection.
@@ -80,7 +80,7 @@ async fn play(stream: Box<dyn Stream>, script: &str) -> Heard {
             "RAW" => say(&mut stream, &unescape(rest)).await,
             "DRIP" => {
                 for byte in format!("{rest}\r\n").as_bytes() {
-                    sleep(DRIP).await;
+                    advance(DRIP).await;
                     say(&mut stream, &[*byte]).await;
                 }
             }
@@ -110,9 +110,7 @@ async fn play(stream: Box<dyn Stream>, script: &str) -> Heard {
                 say(&mut stream, b"this is not TLS, whatever I said before\r\n").await;
                 return heard;
             }
-            "DEAF" => {
-                sleep(Duration::from_hours(24)).await;
-            }
+            "DEAF" => std::future::pending().await,
             "CLOSE" => return heard,
             _ => panic!("{step}"),
         }

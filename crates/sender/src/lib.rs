@@ -11,3 +11,4 @@
 )]
 
 pub mod connection;
+pub mod destination;

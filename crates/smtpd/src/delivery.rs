@@ -169,6 +169,11 @@ async fn examine(
     };
     let read = if is_quick { read() } else { blocking(read).await };
     let (spool, header, has_utf8) = read.map_err(|error| unreadable(connection.cid, &error))?;
+    let may_be_cut = !is_submission && !header.starts_with(b"\r\n");
+    if may_be_cut && report.header_bytes.unwrap_or(report.size_bytes) > HEADER_BYTES_MAX as u64 {
+        // Attack: results in our name, or another author, behind what is looked at.
+        return Err(DataRefusal::HeaderTooLarge);
+    }
     let may_utf8 = envelope.mail.is_utf8 || is_submission;
     let needs_utf8 = may_utf8 && (has_utf8 || envelope.needs_utf8());
     if is_pedantic && has_utf8 && !envelope.mail.is_utf8 {

@@ -61,19 +61,24 @@ impl Reports {
     }
 
     /// Waits until reports may be looked for, if a copy goes to an address for some. If that takes
-    /// longer than [`REPORTS_WAIT`], none are looked for: the client would not wait for its reply.
+    /// longer than [`REPORTS_WAIT`] there are none, and the client must come again: it would not wait
+    /// for its reply, and a report that nobody reads is lost.
     ///
     /// - `config`: which domains are ours.
-    pub(crate) async fn of(copies: &[Copy], config: Arc<Config>, permits: Arc<Semaphore>) -> Self {
+    pub(crate) async fn of(
+        copies: &[Copy],
+        config: Arc<Config>,
+        permits: Arc<Semaphore>,
+    ) -> Option<Self> {
         let expects = |copy: &Copy| copy.reports != mox_config::Reports::default();
         if !copies.iter().any(expects) {
-            return Self::unexpected(config);
+            return Some(Self::unexpected(config));
         }
         let Some(permit) = permission(permits).await else {
-            tracing::error!("too many reports at once: a message is not looked through for one");
-            return Self { config, dmarc: Some(None), tls: Some(None), permit: None };
+            tracing::error!("too many reports at once: a message must come again");
+            return None;
         };
-        Self { permit: Some(permit), ..Self::unexpected(config) }
+        Some(Self { permit: Some(permit), ..Self::unexpected(config) })
     }
 
     /// The DMARC report in the message, `None` if none can be read. Blocks.

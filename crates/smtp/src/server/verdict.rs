@@ -104,6 +104,8 @@ pub enum DataRefusal {
     UnknownAddress,
     /// It does not fit in the recipient's quota.
     OverQuota,
+    /// Its header is larger than what is looked at.
+    HeaderTooLarge,
     /// The disk is full.
     StorageFull,
     /// Something of ours does not work.
@@ -129,6 +131,8 @@ impl From<&DataRefusal> for Reply {
         match refusal {
             DataRefusal::UnknownAddress => Self::new(550, (1, 1), "no such address"),
             DataRefusal::OverQuota => over_quota(),
+            // RFC 3463 §3.4.
+            DataRefusal::HeaderTooLarge => Self::new(552, (3, 4), "header too large"),
             DataRefusal::StorageFull => Self::new(452, (3, 1), "no storage left"),
             DataRefusal::Unavailable => unavailable(),
             DataRefusal::Submission(error) => Self::from(error),
@@ -183,6 +187,7 @@ mod tests {
         check(&RcptRefusal::Unavailable, "451 4.3.0");
         check(&DataRefusal::OverQuota, "452 4.2.2");
         check(&DataRefusal::StorageFull, "452 4.3.1");
+        check(&DataRefusal::HeaderTooLarge, "552 5.3.4");
         check(&DataRefusal::Policy(Reply::new(451, (7, 1), "x")), "451 4.7.1");
     }
 }

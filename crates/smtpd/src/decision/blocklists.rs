@@ -9,45 +9,77 @@ use std::time::Duration;
 
 use mox_base::{Domain, UnixSeconds};
 use mox_dns::Resolver;
-use mox_mailauth::dnsbl::{Answer, HealthError, ZONES_MAX, check_all, check_health_all};
+use mox_mailauth::dnsbl::{Answer, HealthError, Problem, ZONES_MAX, check_all, check_health_all};
 use mox_net::Wait;
 use mox_policy::Listing;
 
 use crate::facts::Bounded;
 
-/// For all lists of one message.
-pub const BLOCKLISTS_WAIT: Wait = Wait::new("block lists", Duration::from_secs(30));
+/// For all lists of one message: a list that works answers in far less.
+pub const BLOCKLISTS_WAIT: Wait = Wait::new("block lists", Duration::from_secs(5));
 
 /// How long it is believed that a list works, or does not.
 pub const BLOCKLIST_HEALTH_SECS: i64 = 4 * 60 * 60;
 
-/// How long a list is left alone that could not be asked whether it works. Until it has shown that,
-/// it may be one that lists everybody.
-const BLOCKLIST_RETRY_SECS: i64 = 5 * 60;
+/// How long a list is left alone that did not answer; twice as long each time it does not again, up to
+/// [`BLOCKLIST_HEALTH_SECS`]. Until it has shown that it works it may be one that lists everybody.
+pub const BLOCKLIST_RETRY_SECS: i64 = 5 * 60;
 
-/// Which lists work; none if that could not be asked. One for all connections; there is an entry for each list in the configuration.
+/// Which lists work. One for all connections; there is an entry for each list in the configuration.
 #[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<HashMap<Domain, (UnixSeconds, Option<bool>)>>);
+pub(crate) struct Health(Mutex<HashMap<Domain, Known>>);
+
+/// What is known of a list.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    at: UnixSeconds,
+    keep_secs: i64,
+    works: bool,
+    /// How often in a row it did not answer.
+    silences: u32,
+}
 
 impl Health {
-    fn known(&self, zone: &Domain, now: UnixSeconds) -> Option<bool> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, works) = known.get(zone)?;
-        let age_secs = now.0.saturating_sub(at.0);
-        let keep_secs = if works.is_some() { BLOCKLIST_HEALTH_SECS } else { BLOCKLIST_RETRY_SECS };
-        (0..keep_secs).contains(&age_secs).then_some(works.unwrap_or(false))
+    /// `None`: it must be asked. Whoever is told so is the one who asks; it counts as silent until
+    /// then, so that it delays one message and not all that come meanwhile.
+    fn claim(&self, zone: &Domain, now: UnixSeconds) -> Option<bool> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(zone) {
+            let age_secs = now.0.saturating_sub(known.at.0);
+            if (0..known.keep_secs).contains(&age_secs) {
+                return Some(known.works);
+            }
+        }
+        let entry = known.entry(zone.clone()).or_insert(Known::silent(now, 0));
+        *entry = Known::silent(now, entry.silences);
+        None
     }
 
+    /// `works`: `None` if it did not answer.
     fn set(&self, zone: &Domain, now: UnixSeconds, works: Option<bool>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(zone.clone(), (now, works));
+        let silences = known.get(zone).map_or(0, |known| known.silences);
+        let entry = match works {
+            Some(works) => Known { at: now, keep_secs: BLOCKLIST_HEALTH_SECS, works, silences: 0 },
+            None => Known::silent(now, silences.saturating_add(1)),
+        };
+        known.insert(zone.clone(), entry);
+    }
+}
+
+impl Known {
+    fn silent(now: UnixSeconds, silences: u32) -> Self {
+        let doublings = silences.saturating_sub(1).min(8);
+        let keep_secs = (BLOCKLIST_RETRY_SECS << doublings).min(BLOCKLIST_HEALTH_SECS);
+        Self { at: now, keep_secs, works: false, silences }
     }
 }
 
 /// The first of these lists that has the address. Lists that do not work are left out; one that does
-/// not answer lists nobody.
+/// not answer lists nobody, and is left alone for a while.
 ///
-/// Asks two questions for each of [`ZONES_MAX`] lists, and four more for each now and then.
+/// Asks two questions for each of [`ZONES_MAX`] lists, and two more for each now and then, all lists at
+/// once: one that does not answer must not use up the time of the others.
 pub(crate) async fn first_listing(
     resolver: Arc<dyn Resolver>,
     health: &Health,
@@ -57,22 +89,31 @@ pub(crate) async fn first_listing(
 ) -> Option<Listing> {
     let resolver = Bounded::new(resolver, BLOCKLISTS_WAIT);
     let zones = zones.get(..ZONES_MAX).unwrap_or(zones);
-    let is_new = |zone: &&Domain| health.known(zone, now).is_none();
-    let new: Vec<Domain> = zones.iter().filter(is_new).cloned().collect();
-    // All at once: one that does not answer must not use up the time of the others.
-    for (zone, outcome) in new.iter().zip(check_health_all(&resolver, &new).await) {
+    let claims = zones.iter().map(|zone| (zone, health.claim(zone, now)));
+    let claims: Vec<_> = claims.filter(|(_, works)| *works != Some(false)).collect();
+    let of = |is_new: bool| {
+        let some = claims.iter().filter(move |(_, works)| works.is_none() || !is_new);
+        some.map(|(zone, _)| (*zone).clone()).collect::<Vec<_>>()
+    };
+    let (new, asked) = (of(true), of(false));
+    let (outcomes, answers) =
+        tokio::join!(check_health_all(&resolver, &new), check_all(&resolver, &asked, ip));
+    for (zone, outcome) in new.iter().zip(outcomes) {
         health.set(zone, now, works(zone, outcome));
     }
-    let works = |zone: &&Domain| health.known(zone, now) == Some(true);
-    let working: Vec<Domain> = zones.iter().filter(works).cloned().collect();
-    let answers = check_all(&resolver, &working, ip).await;
-    working.iter().zip(answers).find_map(|(zone, answer)| match answer {
-        Answer::Listed(listing) => {
-            let text = listing.explanation.unwrap_or_else(|| "no reason given".to_owned());
-            Some(Listing { zone: zone.to_string(), text })
+    let mut found = None;
+    for (zone, answer) in asked.iter().zip(answers) {
+        let is_new = new.contains(zone);
+        match answer {
+            Answer::Unknown(Problem::Dns(_)) if !is_new => health.set(zone, now, None),
+            Answer::Listed(listing) if found.is_none() && health.claim(zone, now) == Some(true) => {
+                let text = listing.explanation.unwrap_or_else(|| "no reason given".to_owned());
+                found = Some(Listing { zone: zone.to_string(), text });
+            }
+            Answer::Listed(_) | Answer::NotListed(_) | Answer::Unknown(_) => {}
         }
-        Answer::NotListed(_) | Answer::Unknown(_) => None,
-    })
+    }
+    found
 }
 
 /// None of a list that could not be asked.
@@ -177,12 +218,60 @@ mod tests {
         assert_eq!(first_listing(Arc::new(silent), &health, &zones, ip, start).await, None);
         let dns = Arc::new(dns());
         for (after_secs, questions) in
-            [(1, 0), (BLOCKLIST_RETRY_SECS, 2), (BLOCKLIST_HEALTH_SECS, 0)]
+            [(1, 0), (BLOCKLIST_RETRY_SECS, 4), (BLOCKLIST_HEALTH_SECS, 0)]
         {
             let resolver = Arc::clone(&dns) as Arc<dyn Resolver>;
             let now = start.plus_secs(after_secs);
             assert_eq!(first_listing(resolver, &health, &zones, ip, now).await, None);
             assert_eq!(dns.take_asked().len(), questions, "{after_secs}");
         }
+    }
+
+    /// A dead list delays a message now and then, and ever more rarely.
+    #[tokio::test]
+    async fn a_list_that_does_not_answer_is_left_alone_ever_longer() {
+        let health = Health::default();
+        let zones = zones(&["slow.example"]);
+        let ip = "192.0.2.9".parse().unwrap();
+        let dns = Arc::new(dns());
+        let (mut now, mut waits) = (UnixSeconds(1_000_000), Vec::new());
+        for _ in 0..8 {
+            let resolver = Arc::clone(&dns) as Arc<dyn Resolver>;
+            assert_eq!(first_listing(resolver, &health, &zones, ip, now).await, None);
+            assert!(!dns.take_asked().is_empty());
+            let wait = health.0.lock().unwrap()[&zones[0]].keep_secs;
+            assert_eq!(health.claim(&zones[0], now.plus_secs(wait - 1)), Some(false));
+            waits.push(wait / 60);
+            now = now.plus_secs(wait);
+        }
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 240, 240]);
+    }
+
+    /// One that answered yesterday and does not today must not delay every message.
+    #[tokio::test]
+    async fn a_list_that_stops_answering_is_left_alone() {
+        let health = Health::default();
+        let zones = zones(&["slow.example", "good.example"]);
+        let ip = "192.0.2.9".parse().unwrap();
+        let now = UnixSeconds(1_000_000);
+        health.set(&zones[0], now, Some(true));
+        let dns = Arc::new(dns());
+        for questions in [5 + 1, 2] {
+            let resolver = Arc::clone(&dns) as Arc<dyn Resolver>;
+            let found = first_listing(resolver, &health, &zones, ip, now).await;
+            assert_eq!(found.unwrap().zone, "good.example");
+            assert_eq!(dns.take_asked().len(), questions);
+        }
+    }
+
+    /// Messages that come together are not all delayed by one question.
+    #[test]
+    fn one_message_asks_for_all() {
+        let (health, zones) = (Health::default(), zones(&["slow.example"]));
+        let now = UnixSeconds(1_000_000);
+        assert_eq!(health.claim(&zones[0], now), None);
+        assert_eq!(health.claim(&zones[0], now), Some(false));
+        health.set(&zones[0], now, Some(true));
+        assert_eq!(health.claim(&zones[0], now), Some(true));
     }
 }

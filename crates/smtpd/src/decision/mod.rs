@@ -210,7 +210,14 @@ pub(crate) async fn judge(
     let briefs: Vec<_> = briefs.collect();
     let (store, rng, cid) = (services.store.clone(), Arc::clone(&services.rng), connection.cid);
     let permits = Arc::clone(&connection.smtpd.report_permits);
-    let reports = Reports::of(copies, Arc::clone(config), permits).await;
+    let Some(reports) = Reports::of(copies, Arc::clone(config), permits).await else {
+        let later = |copy| Judgement {
+            refusal: Some(DataRefusal::Unavailable),
+            ..Judgement::unjudged(copy)
+        };
+        let judgements = copies.iter().map(later).collect();
+        return (spool, judgements, Reports::unexpected(Arc::clone(config)));
+    };
     let ((spool, reports), steps) = blocking(move || {
         let mut text = Text::new(spool, reports);
         let mut earlier = Earlier::default();
@@ -304,7 +311,8 @@ impl Brief {
         let mut content = AccountText { text, reader: &reader, filter, cid };
         let history = earlier.with(&name, &reader);
         let step = decide(facts.clone(), &history, &mut content);
-        if !matches!(&step, Step::Done(verdict) if verdict.reason == Reason::HighRate) {
+        // What is refused is not stored, so it is no traffic that others would have to wait for.
+        if !matches!(&step, Step::Done(verdict) if verdict.refusal.is_some()) {
             earlier.add(&name, facts.message.size_bytes);
         }
         Ok((facts, step))

@@ -549,6 +549,26 @@ async fn the_copies_of_one_message_count_too() {
     assert_eq!(reasons, [Reason::HighRate]);
 }
 
+/// A copy that is refused is no traffic: the rate told to come again later, and of a message that is
+/// refused by itself some copies were told one thing and some the other.
+#[tokio::test(start_paused = true)]
+async fn copies_that_are_refused_do_not_count() {
+    const MESSAGES_MAX: usize = 500;
+
+    let fixture = setup(dns());
+    for subject in ["one", "two"] {
+        check_reply(&send_as(&fixture, "a@client.example", subject).await, "250");
+    }
+    fixture.mark("mjl", "Inbox", Flags::JUNK);
+    let rcpts: Vec<String> = (0..=MESSAGES_MAX).map(|n| format!("mjl+{n}@example.org")).collect();
+    let rcpts: Vec<&str> = rcpts.iter().map(String::as_str).collect();
+    let message = text("a@client.example", "three");
+    check_reply(&send(&fixture, "a@client.example", &rcpts, &message).await, VAGUE);
+    let refused = DecisionFilter { outcome: Some(Outcome::Refused), ..DecisionFilter::default() };
+    let refused = fixture.account("mjl").read().unwrap().decisions(&refused, 1_000).unwrap();
+    assert!(refused.iter().all(|decision| decision.reason != Reason::HighRate));
+}
+
 /// Attack: a large message to many recipients of one account, which none of them wants.
 #[tokio::test(start_paused = true)]
 async fn an_account_keeps_a_reject_once() {

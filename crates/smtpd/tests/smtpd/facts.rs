@@ -157,6 +157,42 @@ async fn results_in_our_name_are_removed() {
     assert!(copy.contains(other) && copy.ends_with(MESSAGE), "{copy}");
 }
 
+const FORGED: &str =
+    "Authentication-Results: mail.example.org; spf=pass smtp.mailfrom=bank.example\r\n";
+
+/// A header line of a kilobyte.
+fn long_line() -> String {
+    format!("X: {}\r\n", "x".repeat(1_019))
+}
+
+/// What is behind the part of a header that is looked at could be in our name too. RFC 8601 §5.
+#[tokio::test(start_paused = true)]
+async fn a_header_that_is_too_large_to_be_looked_at_is_refused() {
+    let fixture = with(dns());
+    for end in ["\r\n", ""] {
+        let text = format!("{}{FORGED}{end}", long_line().repeat(256));
+        let mut client = fixture.deliverer().await;
+        let reply = client.transact("a@client.example", &["mjl@example.org"], &text).await;
+        assert!(reply.starts_with("552 5.3.4"), "{reply}");
+    }
+    assert_eq!(fixture.counts(["mjl"]), [0]);
+}
+
+#[tokio::test]
+async fn a_large_header_is_looked_at_and_a_text_of_any_size_is_none() {
+    let fixture = with(dns());
+    let mut client = fixture.deliverer().await;
+    for text in [
+        format!("{}{FORGED}\r\nbody\r\n", long_line().repeat(255)),
+        format!("no header here\r\n{}", "x\r\n".repeat(100_000)),
+    ] {
+        let reply = client.transact("a@client.example", &["mjl@example.org"], &text).await;
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    let copies = fixture.messages("mjl", "Inbox");
+    assert!(copies.len() == 2 && copies.iter().all(|copy| !copy.contains("bank.example")));
+}
+
 /// Any question fails, or is never answered; but for those about who can get mail, without which there
 /// would be no message.
 struct Broken {

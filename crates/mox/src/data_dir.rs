@@ -20,6 +20,9 @@ pub(crate) const RECEIVED_ID_SECRET: &str = "receivedid.key";
 /// The database of reports.
 pub(crate) const REPORTS_DB: &str = "reports.db";
 
+/// The directory of the queue.
+pub(crate) const QUEUE: &str = "queue";
+
 /// The directory for what is not kept.
 pub(crate) const TEMPORARY: &str = "tmp";
 

@@ -9,11 +9,13 @@ use mox_dns::Resolver;
 use mox_login::Logins;
 use mox_net::dns::{SystemOptions, SystemResolver};
 use mox_net::{AuthFailures, ConnectionLimits, Supervisor, SystemClock, SystemRng};
+use mox_queue::Queue;
 use mox_reportdb::ReportDb;
+use mox_signing::SigningKeys;
 use mox_smtpd::ReceivedIds;
 use mox_store::{ClientKeys, Disk, Store};
 
-use crate::data_dir::{DECOY_SECRET, DataDir, RECEIVED_ID_SECRET, REPORTS_DB};
+use crate::data_dir::{DECOY_SECRET, DataDir, QUEUE, RECEIVED_ID_SECRET, REPORTS_DB};
 use crate::localserve::LocalDns;
 use crate::log::Levels;
 use crate::policies::ConfigPolicies;
@@ -39,6 +41,10 @@ pub struct Services {
     pub resolver: Arc<dyn Resolver>,
     /// The accounts.
     pub store: Store,
+    /// Messages on their way out.
+    pub queue: Queue,
+    /// The keys that messages are signed with.
+    pub signing: Arc<SigningKeys>,
     /// Reports of others, and evaluations for ours.
     pub reports: ReportDb,
     /// The keys registered for logging in.
@@ -66,7 +72,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Builds them. Opens the databases of client keys and reports; accounts are opened when they are used.
+    /// Builds them. Opens the queue and the databases of client keys and reports; accounts are opened when they are used.
     /// Blocks.
     ///
     /// - `pedantic`: asked for on the command line; the configuration may ask too.
@@ -94,6 +100,12 @@ impl Services {
         let client_keys = Arc::new(client_keys);
         let reports = ReportDb::open(&data.path().join(REPORTS_DB));
         let reports = reports.context("open database of reports")?;
+        let queue =
+            Queue::open(&data.path().join(QUEUE), Arc::clone(&rng)).context("open queue")?;
+        let interrupted = queue.interrupted();
+        if interrupted > 0 {
+            tracing::warn!(interrupted, "deliveries were cut off: these may arrive twice");
+        }
         let decoy_secret: [u8; 32] = data.secret(DECOY_SECRET, &*rng)?;
         let logins = Logins::new(
             Arc::clone(&config),
@@ -122,6 +134,8 @@ impl Services {
         let received_ids = received_ids(data, &*rng)?;
         Ok(Self {
             mode,
+            queue,
+            signing: Arc::new(SigningKeys::new()),
             reports,
             pedantic: pedantic || config.snapshot().statics.pedantic,
             resolver,

@@ -29,6 +29,10 @@ impl Drivers {
         let smtpd = Smtpd::new(mox_smtpd::Services {
             logins: services.logins.clone(),
             store: services.store.clone(),
+            queue: services.queue.clone(),
+            signing: services.signing.clone(),
+            // Nothing takes messages out of the queue yet.
+            sends: false,
             reports: services.reports.clone(),
             config: services.config.clone(),
             resolver: services.resolver.clone(),

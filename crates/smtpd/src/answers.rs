@@ -154,6 +154,10 @@ async fn rcpt(
     }
     let config = connection.smtpd.services.config.snapshot();
     let verdict = match resolve(&config, path, Rules::of(connection)) {
+        // What is not ours is the business of others.
+        resolved if sends(connection) => {
+            switched_off(connection, &config).map_or_else(|| may_send_to(resolved), Err)
+        }
         // Whoever may not speak without TLS is told nothing of who exists.
         resolved if needs_tls(connection, &resolved) => Err(RcptRefusal::NeedsTls),
         _ if let Some(refusal) = switched_off(connection, &config) => Err(refusal),
@@ -178,6 +182,20 @@ async fn rcpt(
         tracing::info!(cid = connection.cid, rcpt = %path, ?refusal, "recipient refused");
     }
     Ok(verdict)
+}
+
+/// Whether what is submitted goes into the queue.
+fn sends(connection: &Connection) -> bool {
+    connection.port.kind == Service::Submission && connection.smtpd.services.sends
+}
+
+/// Whether a user may send to a recipient: to all that are not ours, address literals among them
+/// (RFC 6409 §5.1), and to those of ours that take mail.
+fn may_send_to(resolved: Result<Target, RcptRefusal>) -> Result<(), RcptRefusal> {
+    match resolved {
+        Ok(_) | Err(RcptRefusal::NoSending) => Ok(()),
+        Err(refusal) => Err(refusal),
+    }
 }
 
 /// Why a user who is logged in may send no more, if the account was switched off since: whoever has

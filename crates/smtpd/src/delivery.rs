@@ -22,6 +22,7 @@ use crate::post::{Judged, Postmark, keep_refused, store_copies};
 use crate::reports::Reports;
 use crate::routing::{Author, Routes, Rules, Standing, routes};
 use crate::spool::Spool;
+use crate::submit::{Submission, submit};
 use crate::{evaluations, header};
 
 /// The account that gets everything on a server for developers.
@@ -31,15 +32,15 @@ pub const LOCALSERVE_ACCOUNT: &str = "mox";
 pub(crate) type Outcome = Result<(), DataRefusal>;
 
 /// A message that was looked into.
-struct Message {
-    spool: Spool,
-    header: Vec<u8>,
+pub(crate) struct Message {
+    pub(crate) spool: Spool,
+    pub(crate) header: Vec<u8>,
     /// The author, if there is exactly one.
     from: Option<Address>,
     /// Who sent it; of what came in by submission that is known.
     facts: Option<Facts>,
     /// Whether it needs SMTPUTF8. RFC 6531 §3.
-    needs_utf8: bool,
+    pub(crate) needs_utf8: bool,
 }
 
 /// Delivers the message in the spool. Returns the result for each recipient; what is said to be
@@ -62,6 +63,12 @@ pub(crate) async fn deliver(
         Ok(message) => message,
         Err(refusal) => return all(refusal),
     };
+    if connection.port.kind == Service::Submission && connection.smtpd.services.sends {
+        let simulated = simulated.into_iter().flatten().next();
+        let submission = Submission { config: &config, envelope, report, simulated, now };
+        let submitted = Box::pin(submit(connection, submission, message)).await;
+        return Ok(vec![submitted; envelope.rcpts.len()]);
+    }
     let examined = match connection.port.kind {
         Service::Submission => complete(connection, &config, message, report, now).await,
         Service::Delivery => {

@@ -1,6 +1,7 @@
 //! SMTP driver: the sockets around [`mox_smtp::server::Session`], and the services it asks for.
 //!
-//! Reads: the client's bytes. Writes: replies; messages into the accounts of their recipients.
+//! Reads: the client's bytes. Writes: replies; messages into the accounts of their recipients, or into
+//! the queue.
 //! Fails: by closing the one connection, with 421 where the protocol allows it.
 //!
 //! The session decides what is said; this crate moves bytes, answers the session's questions from
@@ -11,7 +12,9 @@
 //! Of a message from outside, who sent it is found out first ([`FACTS_WAIT`]), and then whether each
 //! recipient wants it, which `mox-policy` decides.
 //!
-//! Not here: the queue for mail to others, reports of failures, and the rules of a decision.
+//! A message of a user is signed, and goes into the queue for all its recipients.
+//!
+//! Not here: sending what is in the queue, and the rules of a decision.
 //!
 //! Invariant: 250 to the data is said only after all copies are durable.
 //! Invariant: data costs at most [`SPOOL_MEMORY_BYTES`] of memory and a chunk, whatever its size.
@@ -55,6 +58,7 @@ mod refusal;
 mod reports;
 mod routing;
 mod spool;
+mod submit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,7 +71,9 @@ use mox_login::Logins;
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::TraceSwitch;
 use mox_net::{ConnectionLimits, Incoming};
+use mox_queue::Queue;
 use mox_reportdb::ReportDb;
+use mox_signing::SigningKeys;
 pub use mox_smtp::server::Service;
 use mox_store::Store;
 use tokio::sync::Semaphore;
@@ -102,6 +108,13 @@ pub struct Services {
     pub logins: Logins,
     /// Where messages go.
     pub store: Store,
+    /// Where submitted messages go.
+    pub queue: Queue,
+    /// With which keys they are signed.
+    pub signing: Arc<SigningKeys>,
+    /// Whether what is submitted goes into the queue, for all recipients; else it goes to those here
+    /// alone.
+    pub sends: bool,
     /// Where reports of others go, and evaluations for ours.
     pub reports: ReportDb,
     /// Whose addresses are whose.

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use mox_base::{DateTime, Flags, MailboxName, UnixSeconds};
+use mox_base::{DateTime, Domain, Flags, MailboxName, UnixSeconds};
 use mox_config::Config;
 use mox_net::blocking;
 use mox_smtp::ForwardPath;
@@ -276,12 +276,21 @@ impl Postmark<'_> {
             let overrides = decided.map(|decided| decided.overrides(facts)).unwrap_or_default();
             facts.fields(hostname, self.now, &overrides, self.needs_utf8)
         });
+        let service = self.connection.port.kind;
+        let is_shared = service == Service::Submission && self.envelope.rcpts.len() > 1;
         let prefix = [
             decided.map(|decided| decided.fields(self.needs_utf8)).unwrap_or_default(),
             delivered_to_field(&copy.address),
             return_path_field(reverse_path),
             results.unwrap_or_default(),
-            self.received(&copy.rcpt),
+            received(
+                self.connection,
+                self.envelope,
+                self.facts.and_then(Facts::remote_name).as_ref(),
+                self.needs_utf8,
+                (!is_shared).then_some(&copy.rcpt),
+                self.now,
+            ),
         ]
         .concat();
         let client = self.envelope.client_name.as_ref();
@@ -296,27 +305,33 @@ impl Postmark<'_> {
         let mailbox = judgement.mailbox.clone();
         Parcel { account: Arc::clone(&copy.account), mailbox, prefix, envelope }
     }
+}
 
-    /// RFC 5321 §4.4. Of a delivery, each copy names its own recipient and no other, §7.2.
-    fn received(&self, rcpt: &ForwardPath) -> String {
-        let conn = &self.connection.conn;
-        let service = self.connection.port.kind;
-        let is_shared = service == Service::Submission && self.envelope.rcpts.len() > 1;
-        let tls = conn.tls().map(|tls| (tls.version.to_string(), tls.cipher_suite.as_str()));
-        let remote_name = self.facts.and_then(Facts::remote_name);
-        let received = Received {
-            service,
-            envelope: self.envelope,
-            hostname: &self.connection.port.hostname,
-            local_ip: conn.local().ip(),
-            remote_ip: conn.peer_ip(),
-            remote_name: remote_name.as_ref(),
-            is_utf8: self.needs_utf8,
-            id: &self.connection.id,
-            tls: tls.as_ref().map(|(version, cipher)| (version.as_str(), *cipher)),
-            rcpt: (!is_shared).then_some(rcpt),
-            time: DateTime::from_unix(self.now),
-        };
-        received.field()
-    }
+/// RFC 5321 §4.4. Of a delivery, each copy names its own recipient and no other, §7.2.
+///
+/// - `rcpt`: `None` where one message is for several.
+pub(crate) fn received(
+    connection: &Connection,
+    envelope: &Envelope,
+    remote_name: Option<&Domain>,
+    needs_utf8: bool,
+    rcpt: Option<&ForwardPath>,
+    now: UnixSeconds,
+) -> String {
+    let conn = &connection.conn;
+    let tls = conn.tls().map(|tls| (tls.version.to_string(), tls.cipher_suite.as_str()));
+    let received = Received {
+        service: connection.port.kind,
+        envelope,
+        hostname: &connection.port.hostname,
+        local_ip: conn.local().ip(),
+        remote_ip: conn.peer_ip(),
+        remote_name,
+        is_utf8: needs_utf8,
+        id: &connection.id,
+        tls: tls.as_ref().map(|(version, cipher)| (version.as_str(), *cipher)),
+        rcpt,
+        time: DateTime::from_unix(now),
+    };
+    received.field()
 }

@@ -31,6 +31,8 @@ mod reports;
 #[cfg(test)]
 mod senders;
 #[cfg(test)]
+mod sending;
+#[cfg(test)]
 mod submission;
 #[cfg(test)]
 mod support;

@@ -1,6 +1,7 @@
 //! A server in a temporary folder, and clients that speak to it line by line.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,8 +12,10 @@ use mox_dns::{FakeDns, Resolver};
 use mox_login::{Logins, set_password};
 use mox_net::trace::{TraceLevel, TraceSwitch};
 use mox_net::{AuthFailures, Conn, ConnectionLimits, Incoming};
+use mox_queue::{Filter, Queue, Queued, Sort, SortField};
 use mox_reportdb::ReportDb;
 use mox_sasl::Password;
+use mox_signing::SigningKeys;
 use mox_smtpd::{Port, ReceivedIds, Service, Services, Smtpd};
 use mox_store::{
     Account, ClientKeys, Destination, Disk, FlagChange, FlagOp, JunkFilter, NewMessage, Policies,
@@ -95,6 +98,7 @@ pub(crate) struct Setup {
     pub(crate) is_pedantic: bool,
     pub(crate) is_localserve: bool,
     pub(crate) has_spool_dir: bool,
+    pub(crate) sends: bool,
 }
 
 impl Default for Setup {
@@ -109,6 +113,7 @@ impl Default for Setup {
             is_pedantic: false,
             is_localserve: false,
             has_spool_dir: true,
+            sends: false,
         }
     }
 }
@@ -155,6 +160,7 @@ impl Policies for ConfigPolicies {
 pub(crate) struct Fixture {
     pub(crate) smtpd: Smtpd,
     pub(crate) store: Store,
+    pub(crate) queue: Queue,
     pub(crate) reports: ReportDb,
     pub(crate) keys: Arc<ClientKeys>,
     pub(crate) stopping: CancellationToken,
@@ -198,10 +204,14 @@ impl Fixture {
             [9; 32],
             setup.failures,
         );
+        let queue = Queue::open(&dir.path().join("queue"), Arc::clone(&rng)).unwrap();
         let reports = ReportDb::open(&dir.path().join("reports.db")).unwrap();
         let smtpd = Smtpd::new(Services {
             logins,
             store: store.clone(),
+            queue: queue.clone(),
+            signing: Arc::new(SigningKeys::new()),
+            sends: setup.sends,
             reports: reports.clone(),
             config,
             resolver: setup.resolver,
@@ -216,7 +226,18 @@ impl Fixture {
         });
         let stopping = CancellationToken::new();
         let next_cid = AtomicU64::new(1);
-        Self { smtpd, store, reports, keys, stopping, config: live, clock: manual, next_cid, dir }
+        Self {
+            smtpd,
+            store,
+            queue,
+            reports,
+            keys,
+            stopping,
+            config: live,
+            clock: manual,
+            next_cid,
+            dir,
+        }
     }
 
     /// Changes domains.conf while the server runs.
@@ -341,6 +362,30 @@ impl Fixture {
         accounts.map(|account| self.messages(account, "Inbox").len())
     }
 
+    /// All that is queued, in the order in which it was.
+    pub(crate) fn queued(&self) -> Vec<Sent> {
+        let sort = Sort { field: SortField::Queued, is_ascending: true, after: None };
+        let rows = self.queue.list(&Filter::default(), &sort).unwrap();
+        let sent = |row: Queued| {
+            let mut bytes = Vec::new();
+            self.queue.body(row.id).unwrap().read_to_end(&mut bytes).unwrap();
+            Sent { text: String::from_utf8_lossy(&bytes).into(), row }
+        };
+        rows.into_iter().map(sent).collect()
+    }
+
+    /// Where domains.conf is.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What is queued, with nothing else in the queue.
+    pub(crate) fn only_queued(&self) -> Sent {
+        let mut queued = self.queued();
+        assert_eq!(queued.len(), 1);
+        queued.remove(0)
+    }
+
     pub(crate) fn spooled_files(&self) -> usize {
         std::fs::read_dir(self.dir.path().join("spool")).unwrap().count()
     }
@@ -350,6 +395,20 @@ impl Fixture {
             let found = self.store.account(account).map(|account| account.check().unwrap());
             assert_eq!(found.unwrap_or_default(), Vec::<String>::new(), "{account}");
         }
+    }
+}
+
+/// A message for one recipient in the queue.
+pub(crate) struct Sent {
+    pub(crate) row: Queued,
+    /// What goes on the wire.
+    pub(crate) text: String,
+}
+
+impl Sent {
+    /// To whom it goes.
+    pub(crate) fn to(&self) -> String {
+        self.row.rcpt_to.to_string()
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod add;
 mod body;
+mod check;
 mod disk;
 mod error;
 mod filter;

@@ -50,10 +50,10 @@ impl Found {
     }
 
     #[track_caller]
-    fn check(&self, filter: Filter, want: &[usize]) {
+    fn check(&self, filter: &Filter, want: &[usize]) {
         let sort = Sort { is_ascending: true, ..Sort::default() };
-        assert_eq!(self.list(&filter, &sort), want, "{filter:?}");
-        assert_eq!(self.fixture.queue.count(&filter).unwrap(), want.len() as u64, "{filter:?}");
+        assert_eq!(self.list(filter, &sort), want, "{filter:?}");
+        assert_eq!(self.fixture.queue.count(filter).unwrap(), want.len() as u64, "{filter:?}");
     }
 }
 
@@ -62,29 +62,29 @@ fn every_filter() {
     let found = Found::new();
     let text = |text: &str| Some(text.to_owned());
     let none = Filter::default;
-    found.check(none(), &[0, 1, 2, 3]);
-    found.check(Filter { ids: vec![found.ids[1], MessageId(99)], ..none() }, &[1]);
-    found.check(Filter { account: text("two"), ..none() }, &[2, 3]);
-    found.check(Filter { account: text("tw"), ..none() }, &[]);
-    found.check(Filter { from: text("me@local.example"), ..none() }, &[0]);
-    found.check(Filter { from: text("@LOCAL.example"), ..none() }, &[0, 1]);
-    found.check(Filter { to: text("bob@"), ..none() }, &[1]);
-    found.check(Filter { to: text("@x.example"), ..none() }, &[0, 2]);
+    found.check(&none(), &[0, 1, 2, 3]);
+    found.check(&Filter { ids: vec![found.ids[1], MessageId(99)], ..none() }, &[1]);
+    found.check(&Filter { account: text("two"), ..none() }, &[2, 3]);
+    found.check(&Filter { account: text("tw"), ..none() }, &[]);
+    found.check(&Filter { from: text("me@local.example"), ..none() }, &[0]);
+    found.check(&Filter { from: text("@LOCAL.example"), ..none() }, &[0, 1]);
+    found.check(&Filter { to: text("bob@"), ..none() }, &[1]);
+    found.check(&Filter { to: text("@x.example"), ..none() }, &[0, 2]);
     // Not a pattern of SQL.
-    found.check(Filter { to: text("%"), ..none() }, &[]);
-    found.check(Filter { to: text("'"), ..none() }, &[]);
+    found.check(&Filter { to: text("%"), ..none() }, &[]);
+    found.check(&Filter { to: text("'"), ..none() }, &[]);
     // All of them must hold.
-    found.check(Filter { from: text("you"), to: text("@x.example"), ..none() }, &[2]);
-    found.check(Filter { hold: Some(true), ..none() }, &[2]);
-    found.check(Filter { hold: Some(false), ..none() }, &[0, 1, 3]);
-    found.check(Filter { transport: text("relay"), ..none() }, &[2]);
-    found.check(Filter { transport: text(""), ..none() }, &[0, 1, 3]);
+    found.check(&Filter { from: text("you"), to: text("@x.example"), ..none() }, &[2]);
+    found.check(&Filter { hold: Some(true), ..none() }, &[2]);
+    found.check(&Filter { hold: Some(false), ..none() }, &[0, 1, 3]);
+    found.check(&Filter { transport: text("relay"), ..none() }, &[2]);
+    found.check(&Filter { transport: text(""), ..none() }, &[0, 1, 3]);
     let (before, after) =
         (TimeFilter::Before(NOW.plus_secs(10)), TimeFilter::After(NOW.plus_secs(10)));
-    found.check(Filter { submitted: Some(before), ..none() }, &[0]);
-    found.check(Filter { submitted: Some(after), ..none() }, &[2, 3]);
-    found.check(Filter { next_attempt: Some(before), ..none() }, &[0]);
-    found.check(Filter { next_attempt: Some(after), ..none() }, &[2, 3]);
+    found.check(&Filter { submitted: Some(before), ..none() }, &[0]);
+    found.check(&Filter { submitted: Some(after), ..none() }, &[2, 3]);
+    found.check(&Filter { next_attempt: Some(before), ..none() }, &[0]);
+    found.check(&Filter { next_attempt: Some(after), ..none() }, &[2, 3]);
 }
 
 #[test]
@@ -174,11 +174,11 @@ fn a_hold_rule_needs_all_that_it_names() {
         let (id, held) = found.fixture.queue.add_hold_rule(rule.clone()).wait().unwrap();
         let newly = want.iter().filter(|place| **place != 2).count();
         assert_eq!(held, newly as u64, "{rule:?}");
-        found.check(Filter { hold: Some(true), ..Filter::default() }, want);
+        found.check(&Filter { hold: Some(true), ..Filter::default() }, want);
         assert_eq!(found.fixture.queue.hold_rules().unwrap(), [(id, rule)]);
         // What is held stays held without the rule.
         found.fixture.queue.remove_hold_rule(id).wait().unwrap();
-        found.check(Filter { hold: Some(true), ..Filter::default() }, want);
+        found.check(&Filter { hold: Some(true), ..Filter::default() }, want);
         assert!(found.fixture.queue.remove_hold_rule(id).wait().is_err());
     }
 }

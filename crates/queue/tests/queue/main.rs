@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod adding;
 #[cfg(test)]
+mod checking;
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod finding;
 #[cfg(test)]
 mod leasing;

@@ -15,19 +15,19 @@ pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
 pub(crate) struct Fixture {
     pub(crate) queue: Queue,
-    pub(crate) dir: tempfile::TempDir,
+    pub(crate) dir: Arc<tempfile::TempDir>,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Arc::new(tempfile::tempdir().unwrap());
         Self { queue: open(dir.path()), dir }
     }
 
     /// Closes the queue and opens it again.
     pub(crate) fn reopened(self) -> Self {
-        let Self { queue, dir } = self;
-        drop(queue);
+        let dir = Arc::clone(&self.dir);
+        drop(self);
         Self { queue: open(dir.path()), dir }
     }
 
@@ -79,6 +79,15 @@ impl Fixture {
 
     pub(crate) fn next_due(&self, now: UnixSeconds) -> Option<UnixSeconds> {
         self.queue.next_due(now).unwrap()
+    }
+}
+
+/// Every test ends with the check of the whole queue.
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.queue.check().unwrap(), Vec::<String>::new());
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod disk;
 mod error;
 mod filter;
 mod hold;
+mod hook;
 mod lane;
 mod lease;
 mod message;
@@ -39,6 +40,11 @@ pub use disk::{Disk, RealDisk};
 pub use error::{Pending, QueueError, Result};
 pub use filter::{Change, FILTER_IDS_MAX, Filter, LIST_MAX, Sort, SortField, TimeFilter};
 pub use hold::{HOLD_RULES_MAX, HoldRule, HoldRuleId};
+pub use hook::{
+    HOOK_ATTEMPTS_MAX, HOOK_BYTES_PER_ACCOUNT_MAX, HOOKS_PER_ACCOUNT_MAX, Hook, HookAttempt,
+    HookChange, HookEnd, HookEvent, HookFilter, HookId, HookOutcome, HookSettled, HookSort,
+    HookSortField, NewHook, OutgoingEvent, RESPONSE_BYTES_MAX, hook_wait_secs,
+};
 pub use lease::{LEASES_MAX, Lease, LeaseRequest};
 pub use message::{
     ATTEMPTS_MAX, Attempt, Kind, MessageId, NewMessage, NewRecipient, Queued, RCPTS_MAX,

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use crate::disk::{Disk, RealDisk, create_dirs};
 use crate::error::{Pending, QueueError, Result};
-use crate::{body, lane, lease, schema};
+use crate::{body, hook, lane, lease, schema};
 
 /// The log is emptied into the database above this size.
 pub const LOG_BYTES_MAX: u64 = 16 << 20;
@@ -93,6 +93,7 @@ impl Queue {
         let latest = number("SELECT latest FROM clock")?;
         let notice_before = number("SELECT coalesce(max(id), 0) FROM notice")?;
         let interrupted = recover(&db, &HashMap::new())?;
+        hook::recover(&db)?;
         body::sweep(dir, &*disk, &db)?;
         let state = Arc::new(State {
             dir: dir.to_path_buf(),
@@ -195,6 +196,7 @@ impl State {
                  WHERE set_at > ?1",
                 [now.0],
             )?;
+            hook::clock_went_back(tx.db(), now)?;
             lane::rebuild(tx.db())?;
             self.wake_after(tx);
         }

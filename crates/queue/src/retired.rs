@@ -242,5 +242,11 @@ fn expire(tx: &mut Tx<'_>, now: UnixSeconds) -> Result<usize> {
         )?
         .execute([message])?;
     }
-    Ok(expired.len())
+    let hooks = db
+        .prepare_cached(
+            "DELETE FROM hook WHERE id IN (SELECT id FROM hook WHERE is_retired = 1 \
+             AND keep_until <= ?1 ORDER BY keep_until LIMIT ?2)",
+        )?
+        .execute(params![now.0, REMOVED_AT_ONCE_MAX])?;
+    Ok(expired.len().max(hooks))
 }

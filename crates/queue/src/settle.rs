@@ -9,11 +9,12 @@ use mox_sqlite::Tx;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Pending, QueueError, Result};
+use crate::hook::NewHook;
 use crate::lane::Touched;
 use crate::message::{Attempt, MessageId, Queued, RESULT_TEXT_BYTES_MAX, RESULTS_MAX, truncated};
 use crate::notice::{self, NewNotice};
 use crate::queue::{Queue, State};
-use crate::{body, lease, row, suppression};
+use crate::{body, hook, lease, row, suppression};
 
 /// What a server answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +100,8 @@ pub struct Settlement {
     pub keep_secs: i64,
     /// Reports to local accounts, written in the same commit.
     pub notices: Vec<NewNotice>,
+    /// Webhook calls about it, written in the same commit.
+    pub hooks: Vec<NewHook>,
 }
 
 impl Settlement {
@@ -114,11 +117,13 @@ impl Settlement {
             retry_at: None,
             keep_secs: 0,
             notices: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 
     fn memory_bytes(&self) -> usize {
-        self.notices.iter().map(|notice| notice.body.len()).sum()
+        let notices: usize = self.notices.iter().map(|notice| notice.body.len()).sum();
+        notices + self.hooks.iter().map(NewHook::memory_bytes).sum::<usize>()
     }
 }
 
@@ -144,13 +149,14 @@ impl Queue {
     pub fn settle(&self, settlements: Vec<Settlement>, now: UnixSeconds) -> Pending<Vec<Settled>> {
         let bytes = settlements.iter().map(Settlement::memory_bytes).sum();
         self.write_at(now, bytes, move |tx, state| {
+            let has_hooks = settlements.iter().any(|one| !one.hooks.is_empty());
             let mut settled = Vec::with_capacity(settlements.len());
             let mut touched = Touched::default();
             for settlement in settlements {
                 settled.extend(settle(tx, state, &settlement, now, &mut touched)?);
             }
             touched.refresh(tx.db())?;
-            if settled.iter().any(|one| !one.is_final) {
+            if has_hooks || settled.iter().any(|one| !one.is_final) {
                 state.wake_after(tx);
             }
             Ok(settled)
@@ -174,6 +180,9 @@ fn settle(
     };
     for notice in &settlement.notices {
         notice::insert(tx.db(), notice, now)?;
+    }
+    for hook in &settlement.hooks {
+        hook::insert(tx.db(), hook, now)?;
     }
     push_result(&mut message.results, settlement.result());
     message.dialed_ips.clone_from(&settlement.dialed_ips);

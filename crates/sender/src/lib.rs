@@ -12,3 +12,4 @@
 
 pub mod connection;
 pub mod destination;
+pub mod mtasts;

@@ -7,6 +7,7 @@ use mox_base::{Domain, Host};
 use mox_config::{Config, LookupError, Target};
 use mox_mailauth::spf;
 use mox_net::blocking;
+use mox_smtp::command::RcptCommand;
 use mox_smtp::server::{
     Answer, Decision, LoginVerdict, Question, RcptRefusal, SenderRefusal, Service,
 };
@@ -20,11 +21,8 @@ use crate::reach::{Reach, may_exist, reach};
 use crate::routing::{Rules, resolve};
 use crate::{delivery, reach, refusal};
 
-/// What asking for an address that does not exist costs a client of the delivery port: guessing
-/// addresses is slow.
-///
-/// Deviation: the refusal could be kept back until after the data, where it tells less; but where
-/// others of the same transaction exist it would have to be a report by mail to the sender.
+/// What a message to addresses of which none exists costs a client of the delivery port: guessing
+/// addresses is slow, and takes a message each time.
 pub const UNKNOWN_RCPT_DELAY: Duration = Duration::from_secs(5);
 
 /// How long a simulated time-out lasts.
@@ -153,6 +151,7 @@ async fn rcpt(
         return Ok(Err(RcptRefusal::Simulated(code)));
     }
     let config = connection.smtpd.services.config.snapshot();
+    let is_delivery = connection.port.kind == Service::Delivery;
     let verdict = match resolve(&config, path, Rules::of(connection)) {
         // What is not ours is the business of others.
         resolved if sends(connection) => {
@@ -172,12 +171,10 @@ async fn rcpt(
             None => Ok(()),
         },
         Ok(Target::Alias(_)) => Ok(()),
+        // To be refused after the data: who exists is not told for a line. RFC 5321 §7.3.
+        Err(RcptRefusal::UnknownAddress) if is_delivery => Ok(()),
         Err(refusal) => Err(refusal),
     };
-    let is_delivery = connection.port.kind == Service::Delivery;
-    if is_delivery && matches!(verdict, Err(RcptRefusal::UnknownAddress)) {
-        connection.pause(UNKNOWN_RCPT_DELAY).await?;
-    }
     if let Err(refusal) = &verdict {
         tracing::info!(cid = connection.cid, rcpt = %path, ?refusal, "recipient refused");
     }
@@ -204,6 +201,23 @@ fn switched_off(connection: &Connection, config: &Config) -> Option<RcptRefusal>
     let account = config.account(connection.account.as_deref()?)?;
     let text = Some(&account.login_disabled).filter(|text| !text.is_empty())?;
     Some(RcptRefusal::AccountDisabled(text.clone()))
+}
+
+/// Whether none of the recipients of a delivery exists; guessing costs the client a while then.
+pub(crate) async fn nobody_exists(
+    connection: &mut Connection,
+    config: &Config,
+    rcpts: &[RcptCommand],
+) -> Result<bool, End> {
+    let rules = Rules::of(connection);
+    let is_unknown = |rcpt: &RcptCommand| {
+        matches!(resolve(config, &rcpt.forward_path, rules), Err(RcptRefusal::UnknownAddress))
+    };
+    if connection.port.kind != Service::Delivery || !rcpts.iter().all(is_unknown) {
+        return Ok(false);
+    }
+    connection.pause(UNKNOWN_RCPT_DELAY).await?;
+    Ok(true)
 }
 
 /// Whether mail for this recipient takes TLS that is not there. Reports of failing TLS come without.

@@ -14,7 +14,7 @@ use mox_smtp::simulate::Stage;
 use mox_smtp::submission::{SubmissionError, check_header, missing_fields};
 use mox_smtp::{DataReport, ReversePath};
 
-use crate::answers::simulate;
+use crate::answers::{nobody_exists, simulate};
 use crate::connection::{Connection, End, in_time};
 use crate::decision::{Case, Judgement, judge};
 use crate::facts::{Circumstances, Facts, Sender, Subject, gather};
@@ -58,6 +58,9 @@ pub(crate) async fn deliver(
     }
     let Some(spool) = connection.spool.take() else { return all(DataRefusal::Unavailable) };
     let config = connection.smtpd.services.config.snapshot();
+    if nobody_exists(connection, &config, &envelope.rcpts).await? {
+        return all(DataRefusal::UnknownAddress);
+    }
     let now = connection.smtpd.services.clock.now();
     let message = match examine(connection, spool, envelope, report).await {
         Ok(message) => message,

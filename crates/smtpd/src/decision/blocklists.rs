@@ -23,7 +23,7 @@ pub const BLOCKLIST_HEALTH_SECS: i64 = 4 * 60 * 60;
 
 /// How long a list is left alone that did not answer; twice as long each time it does not again, up to
 /// [`BLOCKLIST_HEALTH_SECS`]. Until it has shown that it works it may be one that lists everybody.
-pub const BLOCKLIST_RETRY_SECS: i64 = 5 * 60;
+const BLOCKLIST_RETRY_SECS: i64 = 5 * 60;
 
 /// Which lists work. One for all connections; there is an entry for each list in the configuration.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Health {
                 return Some(known.works);
             }
         }
-        let entry = known.entry(zone.clone()).or_insert(Known::silent(now, 0));
+        let entry = known.entry(zone.clone()).or_insert_with(|| Known::silent(now, 0));
         *entry = Known::silent(now, entry.silences);
         None
     }

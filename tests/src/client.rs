@@ -117,6 +117,13 @@ impl Client {
         }
     }
 
+    /// Reads so many bytes.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        timeout(WAIT, self.stream.read_exact(&mut bytes)).await.unwrap().unwrap();
+        bytes
+    }
+
     /// Reads a line that must begin so.
     pub(crate) async fn expect(&mut self, prefix: &str) -> String {
         let line = self.line().await.unwrap_or_else(|| panic!("closed instead of {prefix:?}"));

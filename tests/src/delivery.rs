@@ -46,6 +46,41 @@ async fn what_smtp_accepts_is_there_by_imap() {
     server.stop().await;
 }
 
+/// RFC 3030 §3; RFC 3516 §4.3: what came byte by byte is fetched byte by byte. Where IMAP has no way to
+/// say NUL, another byte stands for it, RFC 9051 §4.3.
+#[tokio::test]
+async fn what_comes_in_binary_is_fetched_in_binary() {
+    const BODY: &[u8] = b"\0\r\n\n\r.\r\n.\r\n\xff\0 no line end";
+    let server = TestServer::start().await;
+    let mut smtp = server.smtp(Service::Smtp).await;
+    smtp.reply("MAIL FROM:<a@client.example> BODY=BINARYMIME", "250").await;
+    smtp.reply("RCPT TO:<mox@localhost>", "250").await;
+    let header =
+        b"Subject: bytes\r\nMIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\n\
+        Content-Transfer-Encoding: binary\r\n\r\n";
+    smtp.send(&format!("BDAT {}", header.len())).await;
+    smtp.send_raw(header).await;
+    smtp.expect("250 2.0.0").await;
+    smtp.send(&format!("BDAT {} LAST", BODY.len())).await;
+    smtp.send_raw(BODY).await;
+    smtp.expect("250 2.2.0").await;
+
+    let mut imap = server.inbox().await;
+    imap.send("f1 FETCH 1 BINARY.PEEK[1]").await;
+    imap.expect(&format!("* 1 FETCH (UID 1 BINARY[1] ~{{{}}}", BODY.len())).await;
+    assert_eq!(imap.bytes(BODY.len()).await, BODY);
+    imap.expect(")").await;
+    imap.until_ok("f1").await;
+    imap.send("f2 FETCH 1 BODY.PEEK[TEXT]").await;
+    imap.expect(&format!("* 1 FETCH (UID 1 BODY[TEXT] {{{}}}", BODY.len())).await;
+    let shown: Vec<u8> = BODY.iter().map(|byte| if *byte == 0 { 0x80 } else { *byte }).collect();
+    assert_eq!(imap.bytes(BODY.len()).await, shown);
+    imap.expect(")").await;
+    imap.until_ok("f2").await;
+    drop((smtp, imap));
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_session_in_idle_hears_of_a_delivery() {
     let server = TestServer::start().await;

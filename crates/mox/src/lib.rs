@@ -28,6 +28,7 @@ mod data_dir;
 pub mod localserve;
 pub mod log;
 mod policies;
+mod sendmail;
 pub mod server;
 pub mod service;
 pub mod services;

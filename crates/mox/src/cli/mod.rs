@@ -24,6 +24,7 @@ mod message_parse;
 mod parsereportmsg;
 mod rebuildsearch;
 mod retrain;
+mod sendmail;
 mod serve;
 mod setaccountpassword;
 mod spf;
@@ -119,6 +120,7 @@ enum Command {
     Junk(junk::Junk),
     Decisions(decisions::Decisions),
     Deliver(deliver::Deliver),
+    Sendmail(sendmail::Sendmail),
     #[command(subcommand)]
     Admin(AdminCommand),
     Version(version::Version),
@@ -132,6 +134,7 @@ enum ConfigCommand {
     Test(config_test::ConfigTest),
     DescribeStatic(config_describe::DescribeStatic),
     DescribeDomains(config_describe::DescribeDomains),
+    DescribeSendmail(config_describe::DescribeSendmail),
     #[command(subcommand)]
     Tlspubkey(tlspubkey::TlsPubkey),
 }
@@ -152,6 +155,14 @@ enum MessageCommand {
 
 /// Runs the program: everything but `main`.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<_> = args.into_iter().collect();
+    if let Some(command) = sendmail::Sendmail::of(&args) {
+        return command.run_alone();
+    }
+    if crate::sendmail::is_setgid() {
+        say("fatal: installed for sendmail, and of no other use\n");
+        return ExitCode::FAILURE;
+    }
     let args = flags::normalized(args, &Cli::command());
     let parsed = Cli::command().try_get_matches_from(&args);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
@@ -177,6 +188,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Serve(command) => return command.run(&global),
         Command::Localserve(command) => return command.run(&global),
         Command::Help(command) => return command.run(),
+        Command::Sendmail(command) => return Ok(command.run(&global)),
         Command::Config(ConfigCommand::Test(command)) => return command.run(&global),
         Command::Verifydata(command) => return command.run(&global),
         Command::Stop(command) => command.run(&global)?,
@@ -184,6 +196,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Loglevels(command) => command.run(&global)?,
         Command::Config(ConfigCommand::DescribeStatic(command)) => command.run()?,
         Command::Config(ConfigCommand::DescribeDomains(command)) => command.run()?,
+        Command::Config(ConfigCommand::DescribeSendmail(command)) => command.run()?,
         Command::Config(ConfigCommand::Tlspubkey(command)) => command.run(&global)?,
         Command::Message(MessageCommand::Parse(command)) => command.run()?,
         Command::Spf(command) => command.run()?,

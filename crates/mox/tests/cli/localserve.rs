@@ -84,6 +84,54 @@ fn check_imapserve(dir: &Path) {
     assert_eq!((run.code, &*run.out), (Some(0), ""), "{run:?}");
 }
 
+/// Runs it as a program of this name would be run.
+fn sendmail(dir: &Path, settings: &str, words: &[&str], message: &str) -> Run {
+    std::fs::write(dir.join("moxsubmit.conf"), settings).unwrap();
+    let words = [&["-config", "moxsubmit.conf", "sendmail"], words].concat();
+    let mut command = command(&words);
+    command.current_dir(dir).env("HOME", dir);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(message.as_bytes()).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+/// With a password, and with the key that is registered.
+fn check_sendmail(dir: &Path, ip: IpAddr) {
+    let settings = |how: &str| {
+        let who = "Username: mox@localhost\nFrom: mox@localhost\nDefaultDestination: mox@localhost";
+        format!("LocalHostname: me.example\nHost: {ip}\nTLSInsecureSkipVerify: true\n{who}\n{how}")
+    };
+    let key = std::fs::read_to_string(dir.join("ls/localhost.key")).unwrap();
+    let certificate = std::fs::read_to_string(dir.join("ls/localhost.crt")).unwrap();
+    std::fs::write(dir.join("both.pem"), format!("{certificate}{key}")).unwrap();
+    let message = "Subject: backup\nTo: root\n\ndone\n.\n";
+    for how in [
+        "Port: 1587\nTLS: false\nSTARTTLS: true\nPassword: new password\n",
+        "Port: 1465\nTLS: true\nSTARTTLS: false\nPassword: new password\nAuthMethod: PLAIN\n",
+        "Port: 1465\nTLS: true\nSTARTTLS: false\nClientAuthCertPrivateKeyPEMFile: both.pem\n",
+    ] {
+        let run = sendmail(dir, &settings(how), &["-FCron", "-i", "root"], message);
+        assert_eq!((run.code, &*run.out, &*run.err), (Some(0), "", ""), "{how}");
+    }
+    assert!(!dir.join("moxsubmit.failures").exists());
+    let wrong = "Port: 1587\nTLS: false\nSTARTTLS: true\nPassword: wrong password\n";
+    let run = sendmail(dir, &settings(wrong), &["root"], message);
+    assert_eq!((run.code, &*run.out), (Some(1), ""), "{run:?}");
+    assert!(run.err.contains("AUTH") && !run.err.contains("wrong password"), "{run:?}");
+    let (_, kept) = run.err.trim_end().rsplit_once(" kept in ").unwrap();
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), message);
+    let inbox = "a EXAMINE Inbox\r\nb SEARCH FROM Cron SUBJECT backup\r\nc LOGOUT\r\n";
+    let words = ["-config", "ls/mox.conf", "admin", "imapserve", "mox@localhost"];
+    // They may still be on their way.
+    let arrived = (0..200).any(|_| {
+        let run = run_in(dir, &words, inbox);
+        let found = run.out.lines().find(|line| line.starts_with("* SEARCH")).unwrap_or_default();
+        found.split_whitespace().count() == 2 + 3
+    });
+    assert!(arrived, "three messages");
+}
+
 #[test]
 fn it_is_made_used_changed_and_ended() {
     let dir = tempfile::tempdir().unwrap();
@@ -122,6 +170,7 @@ fn it_is_made_used_changed_and_ended() {
     assert!(shown.starts_with("type: ecdsa-p256\nname: a key\naccount: mox\n"), "{shown}");
     let pem = certificate.replace("\r\n", "\n");
     assert!(shown.ends_with(&pem), "{shown}\n{pem}");
+    check_sendmail(dir.path(), ip);
     assert_eq!(mox(&["config", "tlspubkey", "rm", fingerprint], "").code, Some(0));
     // The data is in use: nobody else touches it.
     assert_eq!(mox(&["verifydata", "ls"], "").code, Some(1));

@@ -25,6 +25,8 @@ fn results_go_to_standard_output() {
     check(&["stop", "-help"], 0, "Usage: mox stop", "");
     check(&["config", "describe-static"], 0, "\nLogLevel:", "");
     check(&["config", "describe-domains"], 0, "Destinations:", "");
+    check(&["config", "describe-sendmail"], 0, "\nDefaultDestination:", "");
+    check(&["sendmail", "--help"], 0, "moxsubmit.failures", "");
     check(&["-loglevel", "debug", "version"], 0, "mox 0.", "");
     check(&["spf", "parse", "V=spf1 MX -all"], 0, "v=spf1 mx -all\n", "");
     check(&["help", "dns", "lookup"], 0, "with dnssec", "");

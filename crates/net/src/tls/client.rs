@@ -15,7 +15,7 @@ use mox_tlspolicy::failure::TlsFailure;
 use mox_tlspolicy::pkix::{CertFault, Roots};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, InvalidMessage, PeerIncompatible};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -92,6 +92,13 @@ pub struct Connector {
     provider: Arc<CryptoProvider>,
     min: TlsVersion,
     max: TlsVersion,
+    client: Option<Arc<ClientCert>>,
+}
+
+/// Who we are, to servers that ask.
+struct ClientCert {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
 }
 
 impl fmt::Debug for Connector {
@@ -110,7 +117,19 @@ impl Connector {
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             min: TlsVersion::V12,
             max: TlsVersion::V13,
+            client: None,
         }
+    }
+
+    /// The same with a certificate for servers that ask for one, as logins with SASL EXTERNAL need
+    /// it. A key that does not fit fails the handshakes.
+    #[must_use]
+    pub fn with_client_cert(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Self {
+        Self { client: Some(Arc::new(ClientCert { chain, key })), ..self }
     }
 
     /// The same with only these versions of TLS. If `min` is above `max`, handshakes fail.
@@ -209,11 +228,16 @@ impl Connector {
         versions.extend((self.max == TlsVersion::V13).then_some(&rustls::version::TLS13));
         versions.extend((self.min == TlsVersion::V12).then_some(&rustls::version::TLS12));
         let verifier = Arc::clone(verifier);
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&versions)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match self.client.as_deref() {
+            None => builder.with_no_client_auth(),
+            Some(ClientCert { chain, key }) => {
+                builder.with_client_auth_cert(chain.clone(), key.clone_key())?
+            }
+        };
         config.resumption = Resumption::disabled();
         config.alpn_protocols.clone_from(&verify.alpn);
         Ok(config)

@@ -319,3 +319,22 @@ async fn an_alert_after_the_handshake_is_found_by_the_first_read() {
     assert_eq!(alert_of(&ConnError::BufferFull), None);
     assert!(served.await.unwrap().is_err());
 }
+
+/// RFC 8446 §4.4.2.
+#[tokio::test]
+async fn a_server_that_asks_is_shown_our_certificate() {
+    let lab = Lab::new(&["client.example"], 2030);
+    let mut clients = RootCertStore::empty();
+    clients.add(lab.authority.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(clients), Arc::clone(&provider));
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients.build().unwrap())
+        .with_single_cert(lab.chain.clone(), lab.key.clone_key())
+        .unwrap();
+    let connector = strangers().with_client_cert(lab.chain.clone(), lab.key.clone_key());
+    connect_to(&connector, &Verify::default(), config).await.unwrap();
+}

@@ -12,7 +12,7 @@ use mox_net::blocking;
 use mox_smtp::server::{DataRefusal, Envelope, Service};
 use mox_smtp::simulate::Stage;
 use mox_smtp::submission::{SubmissionError, check_header, missing_fields};
-use mox_smtp::{DataReport, ReversePath};
+use mox_smtp::{DataReport, ForwardPath, ReversePath};
 
 use crate::answers::{nobody_exists, simulate};
 use crate::connection::{Connection, End, in_time};
@@ -23,7 +23,7 @@ use crate::reports::Reports;
 use crate::routing::{Author, Routes, Rules, Standing, routes};
 use crate::spool::Spool;
 use crate::submit::{Submission, submit};
-use crate::{evaluations, header};
+use crate::{evaluations, header, notices};
 
 /// The account that gets everything on a server for developers.
 pub const LOCALSERVE_ACCOUNT: &str = "mox";
@@ -90,8 +90,7 @@ pub(crate) async fn deliver(
     let proof = message.facts.as_ref().filter(|_| !connection.smtpd.services.is_localserve);
     let standing = proof.map_or(Standing::Proven, Facts::standing);
     let author = Author { address: message.from.as_ref(), standing };
-    let rcpts: Vec<_> = envelope.rcpts.iter().map(|rcpt| rcpt.forward_path.clone()).collect();
-    let mut routes = routes(&config, hostname, &rcpts, author, Rules::of(connection));
+    let mut routes = routes(&config, hostname, &paths(envelope), author, Rules::of(connection));
     for (member, refusal) in &routes.left_out {
         tracing::info!(cid = connection.cid, %member, ?refusal, "member of alias left out");
     }
@@ -101,7 +100,7 @@ pub(crate) async fn deliver(
         }
     }
     let Message { spool, header, facts, needs_utf8, .. } = message;
-    let (mut spool, mut judgements, reports) = match facts.as_ref() {
+    let (spool, mut judgements, reports) = match facts.as_ref() {
         Some(facts) => {
             let fields_bytes = facts.fields(hostname, now, &[], needs_utf8).len() as u64;
             let size_bytes = report.size_bytes.saturating_add(fields_bytes);
@@ -118,11 +117,16 @@ pub(crate) async fn deliver(
     let message_id = header::message_id(&header);
     let post = Postmark { connection, envelope, facts, message_id, needs_utf8, now };
     let copies: Vec<_> = routes.copies.iter().zip(judgements).collect();
-    let (back, outcomes) = store_copies(&post, &copies, &granted, spool).await;
-    spool = back;
+    let (spool, outcomes) = store_copies(&post, &copies, &granted, spool).await;
     keep_refused(&post, &config, &copies, &granted, spool).await;
     follow_up(&post, &config, &copies, (&granted, &outcomes), reports).await;
-    Ok(routes.results(&outcomes))
+    let results = routes.results(&outcomes);
+    notices::tell_failures(&post, &config, &header, &results).await;
+    Ok(results)
+}
+
+fn paths(envelope: &Envelope) -> Vec<ForwardPath> {
+    envelope.rcpts.iter().map(|rcpt| rcpt.forward_path.clone()).collect()
 }
 
 /// Says which copies are stored, and waits as long as it takes until they may be.
@@ -308,8 +312,7 @@ pub(crate) fn log(
             for (rcpt, result) in envelope.rcpts.iter().zip(results) {
                 if let Err(refusal) = result {
                     let rcpt = &rcpt.forward_path;
-                    // There is no queue yet that could carry a report.
-                    tracing::error!(cid, %mail_from, %rcpt, ?refusal, "sender not told of failure");
+                    tracing::info!(cid, %mail_from, %rcpt, ?refusal, "recipient refused");
                 }
             }
         }

@@ -3,7 +3,8 @@
 use mox_base::{Address, Domain};
 use mox_mailauth::results;
 use mox_mime::{
-    Field, canonical_message_id, fields, first_field, from_address, select_fields, unfold,
+    Field, MESSAGE_ID_BYTES_MAX, SUBJECT_BYTES_MAX, canonical_message_id, decode_header, fields,
+    first_field, from_address, select_fields, unfold,
 };
 use mox_smtp::submission::{EXTRA_FIELDS_MAX, EXTRA_PREFIX, HeaderFacts};
 
@@ -32,6 +33,22 @@ pub(crate) fn from(header: &[u8]) -> Option<Address> {
 /// The canonical Message-ID. RFC 5322 §3.6.4.
 pub(crate) fn message_id(header: &[u8]) -> Option<String> {
     first_field(header, "Message-Id").and_then(canonical_message_id).map(|found| found.id)
+}
+
+/// The Message-ID as it is, with its brackets; empty if it has none. RFC 5322 §3.6.4.
+pub(crate) fn bracketed_id(section: &[u8]) -> String {
+    let value = first_field(section, "Message-Id").map(unfold).unwrap_or_default();
+    let text = String::from_utf8_lossy(&value);
+    let id = text.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    let id = id.filter(|(id, _)| id.len() <= MESSAGE_ID_BYTES_MAX);
+    id.map(|(id, _)| format!("<{id}>")).unwrap_or_default()
+}
+
+/// The Subject, decoded; empty if there is none. RFC 5322 §3.6.5.
+pub(crate) fn subject(section: &[u8]) -> String {
+    let mut subject = first_field(section, "Subject").map(decode_header).unwrap_or_default();
+    subject.truncate(subject.floor_char_boundary(SUBJECT_BYTES_MAX));
+    subject
 }
 
 /// What a submitted message has in its header. RFC 6409 §6, §8.
@@ -159,5 +176,24 @@ mod tests {
         assert_eq!(without_bcc(header).unwrap(), want);
         assert_eq!(without_bcc(want), None);
         assert_eq!(facts(b"From: a@b.example, c@d.example\r\n\r\n").from, []);
+    }
+
+    #[track_caller]
+    fn check_shown(header: &str, want_id: &str, want_subject: &str) {
+        assert_eq!(bracketed_id(header.as_bytes()), want_id, "{header}");
+        assert_eq!(subject(header.as_bytes()), want_subject, "{header}");
+    }
+
+    /// RFC 5322 §3.6.4, §3.6.5.
+    #[test]
+    fn what_lists_show_is_found() {
+        check_shown("Message-ID: <A@b>\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\n\r\n", "<A@b>", "café");
+        check_shown("message-id:\r\n <a@b> (x)\r\nsubject: a\r\n b\r\n\r\n", "<a@b>", "a b");
+        check_shown("Message-ID: a@b\r\n\r\nSubject: x\r\n", "", "");
+        let long = "é".repeat(SUBJECT_BYTES_MAX);
+        check_shown(&format!("Subject: {long}\r\n"), "", &long[..SUBJECT_BYTES_MAX]);
+        let id = "x".repeat(MESSAGE_ID_BYTES_MAX);
+        check_shown(&format!("Message-Id: <{id}>\r\n"), &format!("<{id}>"), "");
+        check_shown(&format!("Message-Id: <{id}x>\r\n"), "", "");
     }
 }

@@ -51,6 +51,7 @@ mod delivery;
 mod evaluations;
 mod facts;
 mod header;
+mod notices;
 mod post;
 mod reach;
 mod received_id;

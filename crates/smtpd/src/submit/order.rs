@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use mox_base::{Address, UnixSeconds};
 use mox_config::Config;
-use mox_mime::{MESSAGE_ID_BYTES_MAX, SUBJECT_BYTES_MAX, decode_header, first_field, unfold};
 use mox_queue::{
     MessageId, NewMessage, NewRecipient, Pending, Queue, QueueError, Release, SendingLimits,
 };
@@ -14,6 +13,7 @@ use mox_signing::SigningKeys;
 use mox_smtp::Ret;
 
 use super::sign::Signatory;
+use crate::header;
 use crate::spool::Spool;
 
 /// A message that was checked, with all that is to be done about it.
@@ -78,8 +78,8 @@ impl Order {
             has_8bit,
             is_binary: terms.is_binary,
             needs_utf8: terms.needs_utf8,
-            message_id: message_id(&section),
-            subject: subject(&section),
+            message_id: header::bracketed_id(&section),
+            subject: header::subject(&section),
             ret: terms.ret,
             envid: terms.envid,
             priority: terms.priority,
@@ -119,43 +119,4 @@ fn body(spool: &mut Spool, header_bytes: u64) -> io::Result<&mut (impl Read + us
     let reader = spool.reader()?;
     reader.seek(SeekFrom::Start(header_bytes))?;
     Ok(reader)
-}
-
-/// The Message-ID as it is, with its brackets; empty if it has none. RFC 5322 §3.6.4.
-fn message_id(section: &[u8]) -> String {
-    let value = first_field(section, "Message-Id").map(unfold).unwrap_or_default();
-    let text = String::from_utf8_lossy(&value);
-    let id = text.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
-    let id = id.filter(|(id, _)| id.len() <= MESSAGE_ID_BYTES_MAX);
-    id.map(|(id, _)| format!("<{id}>")).unwrap_or_default()
-}
-
-fn subject(section: &[u8]) -> String {
-    let mut subject = first_field(section, "Subject").map(decode_header).unwrap_or_default();
-    subject.truncate(subject.floor_char_boundary(SUBJECT_BYTES_MAX));
-    subject
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(header: &str, want_id: &str, want_subject: &str) {
-        assert_eq!(message_id(header.as_bytes()), want_id, "{header}");
-        assert_eq!(subject(header.as_bytes()), want_subject, "{header}");
-    }
-
-    /// RFC 5322 §3.6.4, §3.6.5.
-    #[test]
-    fn what_lists_show_is_found() {
-        check("Message-ID: <A@b>\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\n\r\n", "<A@b>", "café");
-        check("message-id:\r\n <a@b> (x)\r\nsubject: a\r\n b\r\n\r\n", "<a@b>", "a b");
-        check("Message-ID: a@b\r\n\r\nSubject: x\r\n", "", "");
-        let long = "é".repeat(SUBJECT_BYTES_MAX);
-        check(&format!("Subject: {long}\r\n"), "", &long[..SUBJECT_BYTES_MAX]);
-        let id = "x".repeat(MESSAGE_ID_BYTES_MAX);
-        check(&format!("Message-Id: <{id}>\r\n"), &format!("<{id}>"), "");
-        check(&format!("Message-Id: <{id}x>\r\n"), "", "");
-    }
 }

@@ -27,6 +27,8 @@ mod limits;
 #[cfg(test)]
 mod localserve;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod senders;

@@ -53,7 +53,7 @@ fn with(from: &str, to: &str) -> Fixture {
 }
 
 /// With the two keys.
-fn signing() -> Fixture {
+pub(crate) fn signing() -> Fixture {
     let fixture = with("\texample.org:\n", DKIM);
     for (name, pem) in [("rsa.pem", RSA), ("ed25519.pem", ED25519)] {
         std::fs::write(fixture.dir().join(name), pem).unwrap();
@@ -62,7 +62,7 @@ fn signing() -> Fixture {
 }
 
 /// The state of each signature of a message, with its selector.
-fn signatures(text: &str) -> Vec<(String, Status)> {
+pub(crate) fn signatures(text: &str) -> Vec<(String, Status)> {
     let mut dns = FakeDns::new();
     for (selector, pem) in [("old", RSA), ("new", ED25519)] {
         let record = PrivateKey::from_pem(pem).unwrap().record().unwrap().to_string();

@@ -29,6 +29,8 @@ struct Pair {
     received: Vec<u8>,
     /// What the server asked, without answers.
     asked: Vec<String>,
+    /// Bytes of the message sent in chunks.
+    sent: usize,
 }
 
 impl Pair {
@@ -46,6 +48,7 @@ impl Pair {
             parser: ReplyParser::default(),
             received: Vec::new(),
             asked: Vec::new(),
+            sent: 0,
         }
     }
 
@@ -70,6 +73,13 @@ impl Pair {
                 }
                 Action::SendData => {
                     self.server.receive(&stuff(message).unwrap());
+                    self.client.data_sent()
+                }
+                Action::SendChunk { command, size_bytes } => {
+                    self.server.receive(&command);
+                    let (piece, _) = message[self.sent..].split_at(size_bytes.try_into().unwrap());
+                    self.sent += piece.len();
+                    self.server.receive(piece);
                     self.client.data_sent()
                 }
                 action => return action,
@@ -125,6 +135,36 @@ fn a_message_is_delivered() {
     assert_eq!(decide, want);
     let action = pair.client.quit();
     assert_eq!(pair.run(action, b""), Action::Quit);
+}
+
+/// RFC 3030 §3, RFC 3461 §4, RFC 6710 §4, RFC 8689 §4.1: each side understands what the other says.
+#[test]
+fn what_the_client_asks_for_is_understood() {
+    let mut pair = Pair::new(Service::Delivery, TlsUse::Required, None);
+    let action = pair.client.start();
+    assert_eq!(pair.run(action, b""), Action::Ready);
+    let message = b"a: b\r\n\r\n\0bare\nlines\r\n.\r\n";
+    let words = "a@client.example mjl@local.example notify=SUCCESS,DELAY envid=x+y=z \
+                 binary requiretls size=";
+    let mut transaction = transaction(&format!("{words}{}", message.len()));
+    transaction.rcpts[0].orcpt = Some("rfc822;m+x@local.example".to_owned());
+    transaction.priority = -2;
+    let action = pair.client.deliver(&transaction);
+    let done = pair.run(action, message);
+    let Action::Done(results) = done else { panic!("{done:?}") };
+    assert!(matches!(&results[0], Ok(reply) if reply.code == 250), "{results:?}");
+    let decide = pair.asked.iter().find(|text| text.starts_with("decide")).unwrap();
+    for part in [
+        "NOTIFY=SUCCESS,DELAY",
+        "rfc822;m+x@local.example",
+        "binary",
+        "requiretls",
+        "ret=FULL",
+        "envid=\"x+y=z\"",
+        &format!("size={}", message.len()),
+    ] {
+        assert!(decide.to_lowercase().contains(&part.to_lowercase()), "{part}: {decide}");
+    }
 }
 
 /// RFC 4954; RFC 5802 with channel binding.

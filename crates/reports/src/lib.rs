@@ -1,11 +1,12 @@
 //! Reports about mail: DMARC aggregate reports (RFC 7489 §7.2, RFC 9990), TLS reports (RFC 8460), and
-//! delivery status notifications (RFC 3464), which are also made here.
+//! delivery status notifications (RFC 3464). Those of others are read here, and ours are written.
 //!
 //! They come by mail from whoever likes to send some, compressed, so sizes are bounded before and
 //! after unpacking, counts and depths while reading, and XML that defines entities is refused.
 //! Values are typed; what lists of words do not have, and domains that are none, are kept as written.
 //!
-//! Not here: who may report, which domains are ours, and where reports are kept.
+//! Not here: who may report, which domains are ours, where reports are kept, and the messages that
+//! carry the first two.
 //!
 //! ```
 //! use mox_reports::{dmarc, tls};
@@ -32,6 +33,7 @@ mod bounded;
 pub mod dmarc;
 pub mod dsn;
 mod error;
+mod gzip;
 mod message;
 mod rfc3339;
 mod text;
@@ -43,6 +45,7 @@ mod xml;
 mod zip;
 
 pub use error::ReportError;
+pub use gzip::gzip;
 pub use message::{MESSAGE_BYTES_MAX, PARTS_TRIED_MAX};
 pub use text::TEXT_BYTES_MAX;
 pub use unpack::REPORT_BYTES_MAX;

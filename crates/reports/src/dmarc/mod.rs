@@ -1,9 +1,11 @@
 //! DMARC aggregate reports: what others saw of mail in our name.
 //!
 //! Source: RFC 7489 §7.2 and appendix C, and RFC 9990, which replaces them. Reports of both kinds are
-//! read, and those of senders that follow neither to the letter.
+//! read, and those of senders that follow neither to the letter; [`to_xml`] writes the new kind.
 
+mod group;
 mod parse;
+mod write;
 
 use std::net::IpAddr;
 
@@ -13,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::unix;
 use crate::words::words;
 
+pub use group::{Grouped, RECORDS_BYTES_MAX};
 pub use parse::{ERRORS_MAX, REASONS_MAX, RECORDS_MAX, SIGNATURES_MAX, from_message, parse};
+pub use write::to_xml;
 
 /// An aggregate report: element `feedback`. RFC 9990 §3.1.1, RFC 7489 appendix C.
 ///
@@ -95,7 +99,7 @@ impl PolicyPublished {
 }
 
 /// Messages from one source with one outcome. RFC 9990 §3.1.1 (`record`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// How many, from where, and what became of them.
     pub row: Row,
@@ -106,7 +110,7 @@ pub struct Record {
 }
 
 /// How many messages, from where, and what became of them. RFC 9990 §3.1.1 (`row`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Row {
     /// The server that sent them; `None` if it cannot be read.
     pub source_ip: Option<IpAddr>,
@@ -117,7 +121,7 @@ pub struct Row {
 }
 
 /// What became of messages. RFC 9990 §3.1.1 (`policy_evaluated`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PolicyEvaluated {
     /// What was done.
     pub disposition: Option<Disposition>,
@@ -130,7 +134,7 @@ pub struct PolicyEvaluated {
 }
 
 /// Why other was done than the policy says. RFC 9990 §3.1 (`reason`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OverrideReason {
     /// The kind of reason.
     #[serde(rename = "type")]
@@ -140,7 +144,7 @@ pub struct OverrideReason {
 }
 
 /// The domains that messages named. RFC 9990 §3.1.1 (`identifiers`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identifiers {
     /// Of the recipient.
     pub envelope_to: Option<String>,
@@ -151,7 +155,7 @@ pub struct Identifiers {
 }
 
 /// What DKIM and SPF said. RFC 9990 §3.1.1 (`auth_results`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AuthResults {
     /// Of signatures; at most [`SIGNATURES_MAX`].
     pub dkim: Vec<DkimAuthResult>,
@@ -160,7 +164,7 @@ pub struct AuthResults {
 }
 
 /// What DKIM said of a signature. RFC 9990 §3.1.1 (`dkim`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DkimAuthResult {
     /// Who signed.
     pub domain: String,
@@ -173,7 +177,7 @@ pub struct DkimAuthResult {
 }
 
 /// What SPF said. RFC 9990 §3.1.1 (`spf`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SpfAuthResult {
     /// The domain that was asked.
     pub domain: String,

@@ -3,6 +3,8 @@
 //! Source: RFC 8460.
 
 mod parse;
+mod record;
+mod write;
 
 use std::net::IpAddr;
 
@@ -13,6 +15,10 @@ use crate::words::words;
 use crate::{bounded, rfc3339};
 
 pub use parse::{from_message, parse};
+pub use record::{
+    RECORD_BYTES_MAX, Record, RecordError, URIS_MAX, find_record, mailto, parse_record,
+};
+pub use write::to_json;
 
 /// Policies of one report.
 pub const POLICIES_MAX: usize = 10_000;

@@ -14,6 +14,13 @@ pub(crate) fn check_dmarc(data: &[u8]) {
         let json = serde_json::to_string(&feedback).expect("it has no maps");
         let again: dmarc::Feedback = serde_json::from_str(&json).expect("it was just written");
         assert_eq!(again, feedback);
+        let xml = dmarc::to_xml(&feedback);
+        // What is written may be longer than what was read.
+        if xml.len() as u64 <= REPORT_BYTES_MAX {
+            let again = dmarc::parse(xml.as_bytes()).expect("it was just written");
+            // A few characters are not XML's, and are replaced.
+            assert_eq!(dmarc::to_xml(&again), xml);
+        }
     }
     for kind in ["application/gzip", "text/xml", "application/octet-stream"] {
         let _outcome = dmarc::from_message(&mut message(kind, data));
@@ -30,7 +37,13 @@ pub(crate) fn check_tls(data: &[u8]) {
         if json.len() as u64 <= REPORT_BYTES_MAX {
             let again = tls::parse(json.as_bytes()).expect("it was just written");
             assert_eq!(again, report);
+            let again = tls::parse(tls::to_json(&report).as_slice());
+            assert!(again.is_err() || again == Ok(report));
         }
+    }
+    if let Ok(record) = tls::parse_record(data) {
+        assert!(record.rua.len() <= tls::URIS_MAX);
+        assert_eq!(tls::parse_record(record.to_string().as_bytes()), Ok(record));
     }
     let _outcome = tls::from_message(&mut message("application/tlsrpt+gzip", data));
     let _outcome = tls::from_message(&mut Cursor::new(data));

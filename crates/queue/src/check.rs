@@ -2,13 +2,15 @@
 //! `docs/store-format.md`.
 
 use std::fs;
+use std::path::Path;
 
 use rusqlite::Connection;
 
 use crate::body::bodies_dir;
 use crate::error::Result;
-use crate::queue::Queue;
+use crate::queue::{Queue, database};
 use crate::row;
+use crate::schema::SETTINGS;
 
 /// Faults that are told at most.
 const FAULTS_MAX: usize = 100;
@@ -64,39 +66,51 @@ impl Queue {
     ///
     /// If the database fails.
     pub fn check(&self) -> Result<Vec<String>> {
-        let mut faults = self.read(|db| {
-            let sql = format!("PRAGMA integrity_check({FAULTS_MAX})");
-            let mut faults = texts(db, &sql)?;
-            faults.retain(|fault| fault != "ok");
-            for (what, sql) in NOTHING {
-                faults.extend(texts(db, sql)?.iter().map(|row| format!("{what}: {row}")));
-            }
-            for select in [row::SELECT_QUEUED, row::SELECT_RETIRED] {
-                faults.extend(unreadable(db, select)?);
-            }
-            Ok(faults)
-        })?;
-        faults.extend(self.file_faults()?);
-        faults.truncate(FAULTS_MAX);
-        Ok(faults)
+        self.read(|db| faults(db, &self.state().dir))
     }
+}
 
-    /// Body files that are missing or of another size.
-    fn file_faults(&self) -> Result<Vec<String>> {
-        let dir = bodies_dir(&self.state().dir);
-        let files: Vec<(String, i64)> = self.read(|db| {
-            let mut statement = db.prepare("SELECT file, size FROM body WHERE file IS NOT NULL")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })?;
-        let is_there = |name: &str, size: i64| {
-            fs::metadata(dir.join(name)).is_ok_and(|meta| meta.len() == size.cast_unsigned())
-        };
-        let faulty = files.into_iter().filter(|(name, size)| !is_there(name, *size));
-        Ok(faulty
-            .map(|(name, _)| format!("body file missing or of another size: {name}"))
-            .collect())
+/// [`Queue::check`] of a queue that nobody has open, such as a copy. Leases that a crash left stay as
+/// they are.
+///
+/// # Errors
+///
+/// If the database cannot be opened or fails.
+pub fn check(dir: &Path) -> Result<Vec<String>> {
+    let db = mox_sqlite::open(&database(dir), &SETTINGS)?;
+    let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    // A crash came before the tables.
+    if version == 0 { Ok(Vec::new()) } else { faults(&db, dir) }
+}
+
+fn faults(db: &Connection, dir: &Path) -> Result<Vec<String>> {
+    let sql = format!("PRAGMA integrity_check({FAULTS_MAX})");
+    let mut faults = texts(db, &sql)?;
+    faults.retain(|fault| fault != "ok");
+    for (what, sql) in NOTHING {
+        faults.extend(texts(db, sql)?.iter().map(|row| format!("{what}: {row}")));
     }
+    for select in [row::SELECT_QUEUED, row::SELECT_RETIRED] {
+        faults.extend(unreadable(db, select)?);
+    }
+    faults.extend(file_faults(db, &bodies_dir(dir))?);
+    faults.truncate(FAULTS_MAX);
+    Ok(faults)
+}
+
+/// Body files that are missing or of another size.
+fn file_faults(db: &Connection, dir: &Path) -> Result<Vec<String>> {
+    let mut statement = db.prepare("SELECT file, size FROM body WHERE file IS NOT NULL")?;
+    let mut rows = statement.query([])?;
+    let mut faults = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (name, size): (String, i64) = (row.get(0)?, row.get(1)?);
+        let found = fs::metadata(dir.join(&name)).map(|meta| meta.len());
+        if !found.is_ok_and(|found| found == size.cast_unsigned()) {
+            faults.push(format!("body file missing or of another size: {name}"));
+        }
+    }
+    Ok(faults)
 }
 
 /// The first column, as text.

@@ -36,6 +36,7 @@ mod settle;
 mod suppression;
 
 pub use body::{Body, BodyReader, INLINE_BYTES_MAX};
+pub use check::check;
 pub use disk::{Disk, RealDisk};
 pub use error::{Pending, QueueError, Result};
 pub use filter::{Change, FILTER_IDS_MAX, Filter, LIST_MAX, Sort, SortField, TimeFilter};

@@ -22,6 +22,7 @@ mod lookups;
 mod message_file;
 mod message_parse;
 mod parsereportmsg;
+mod queue;
 mod rebuildsearch;
 mod retrain;
 mod sendmail;
@@ -113,6 +114,8 @@ enum Command {
     Dns(dns::Dns),
     #[command(subcommand)]
     Dnsbl(dnsbl::Dnsbl),
+    #[command(subcommand)]
+    Queue(queue::Queue),
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
     Retrain(retrain::Retrain),
@@ -205,6 +208,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Tlsrpt(command) => command.run()?,
         Command::Dns(command) => command.run()?,
         Command::Dnsbl(command) => command.run()?,
+        Command::Queue(command) => command.run(&global)?,
         Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Retrain(command) => command.run(&global)?,
         Command::Junk(command) => command.run(&global)?,

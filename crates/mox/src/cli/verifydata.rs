@@ -13,9 +13,9 @@ use mox_reportdb::ReportDb;
 use mox_store::{ClientKeys, Policy, Store};
 
 use super::{Global, print, say};
-use crate::data_dir::{DataDir, REPORTS_DB};
+use crate::data_dir::{DataDir, QUEUE, REPORTS_DB};
 
-/// Check all accounts and the reports in a data directory that no server uses, such as a copy.
+/// Check all accounts, the queue and the reports in a data directory that no server uses, such as a copy.
 ///
 /// Reads every message. Prints what is wrong, or that all is well.
 #[derive(Debug, Args)]
@@ -55,6 +55,13 @@ fn verify(dir: &Path) -> Result<Vec<String>> {
         match ReportDb::open(&reports).and_then(|db| db.check()) {
             Ok(found) => faults.extend(found.iter().map(|fault| format!("reports.db: {fault}"))),
             Err(error) => faults.push(format!("reports.db: {error}")),
+        }
+    }
+    let queue = data.path().join(QUEUE);
+    if queue.exists() {
+        match mox_queue::check(&queue) {
+            Ok(found) => faults.extend(found.iter().map(|fault| format!("{QUEUE}: {fault}"))),
+            Err(error) => faults.push(format!("{QUEUE}: {error}")),
         }
     }
     let accounts = data.path().join("accounts");
@@ -97,6 +104,10 @@ mod tests {
         fs::write(ls.join("accounts/broken/index.db"), vec![b'x'; 10_000]).unwrap();
         let faults = verify(&ls).unwrap();
         assert!(faults[0].starts_with("accounts/broken: "), "{faults:?}");
+        fs::create_dir_all(ls.join(QUEUE)).unwrap();
+        fs::write(ls.join(QUEUE).join("queue.db"), vec![b'x'; 10_000]).unwrap();
+        let faults = verify(&ls).unwrap();
+        assert!(faults[0].starts_with("queue: "), "{faults:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use mox_sasl::Password;
 use mox_store::StoreError;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::queue;
 use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
 use crate::services::Services;
 
@@ -111,7 +112,11 @@ impl Handler {
             let Some(command) = wire.line().await? else { return Ok(Next::Close) };
             // Words that are no commands stay out of the log: somebody who sends lines in the wrong
             // order would find a password there.
-            let shown = if COMMANDS.contains(&&*command) { &*command } else { "unrecognized" };
+            let shown = if COMMANDS.contains(&&*command) || queue::COMMANDS.contains(&&*command) {
+                &*command
+            } else {
+                "unrecognized"
+            };
             tracing::info!(cid = self.cid, command = shown, "control command");
             match self.command(wire, &command).await {
                 Ok(Next::Command) => {}
@@ -151,6 +156,7 @@ impl Handler {
             "junkprogress" => self.junk_progress(wire).await?,
             "junkcheck" => self.junk_check(wire).await?,
             "decisions" => self.decisions(wire).await?,
+            word if word.starts_with("queue") => self.queue(wire, word).await?,
             _ => return Err(CommandError::Refused("unrecognized command".to_owned())),
         }
         Ok(Next::Command)

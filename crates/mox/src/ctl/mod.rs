@@ -8,7 +8,7 @@
 //!
 //! Known commands: `stop`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
 //! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`,
-//! `retrain`, `junkprogress`, `junkcheck`, `decisions`, `imapserve`, after which the socket speaks IMAP and no more
+//! `retrain`, `junkprogress`, `junkcheck`, `decisions`, those of the queue (`queue/mod.rs`), `imapserve`, after which the socket speaks IMAP and no more
 //! commands are taken.
 
 mod client;
@@ -18,6 +18,7 @@ mod deliver;
 mod imapserve;
 mod junk;
 mod keys;
+pub(crate) mod queue;
 mod search;
 mod socket;
 #[cfg(test)]

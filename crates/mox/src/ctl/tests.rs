@@ -16,7 +16,7 @@ use crate::localserve::{ADDRESS, InitOptions, PASSWORD, init};
 use crate::server::{Options, Server};
 
 /// A server, and its directory.
-async fn server() -> (Server, TempDir) {
+pub(super) async fn server() -> (Server, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ls");
     init(&path, &InitOptions::default()).unwrap();
@@ -28,12 +28,12 @@ fn socket(server: &Server) -> PathBuf {
     server.data_dir().join(SOCKET)
 }
 
-async fn client(server: &Server) -> Client {
+pub(super) async fn client(server: &Server) -> Client {
     Client::connect(server.data_dir()).await.unwrap()
 }
 
 #[track_caller]
-fn check_refused(result: Result<(), WireError>, part: &str) {
+pub(super) fn check_refused(result: Result<(), WireError>, part: &str) {
     match result {
         Err(WireError::Refused(text)) if text.contains(part) => {}
         other => panic!("{part}: {other:?}"),

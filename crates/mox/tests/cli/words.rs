@@ -31,6 +31,7 @@ fn results_go_to_standard_output() {
     check(&["spf", "parse", "V=spf1 MX -all"], 0, "v=spf1 mx -all\n", "");
     check(&["help", "dns", "lookup"], 0, "with dnssec", "");
     check(&["help", "dnsbl", "checkhealth"], 0, "127.0.0.2", "");
+    check(&["help", "queue", "schedule"], 0, "-10m for sooner", "");
 }
 
 #[test]
@@ -48,12 +49,20 @@ fn what_is_not_understood_is_two() {
     check(&["dns", "lookup", "a", "a..b"], 2, "", "'a..b'");
     check(&["dnsbl", "check", "a b", "127.0.0.1"], 2, "", "'a b'");
     check(&["dmarc"], 2, "", "mox dmarc verify");
+    check(&["queue"], 2, "", "mox queue suppress lookup");
+    check(&["queue", "list", "-submitted", "1h"], 2, "", "must begin with < or >");
+    check(&["queue", "list", "-sort", "size"], 2, "", "nextattempt");
+    check(&["queue", "hold", "-ids", "1,x"], 2, "", "'x'");
+    check(&["queue", "requiretls", "maybe"], 2, "", "'maybe'");
+    check(&["queue", "schedule"], 2, "", "<DURATION>");
 }
 
 #[test]
 fn failures_are_one_and_say_what_to_do() {
     check(&["config", "test"], 1, "", "--config");
     check(&["stop"], 1, "", "MOXCONF");
+    check(&["queue", "schedule", "-now", "-10m"], 1, "", "MOXCONF");
+    check(&["queue", "list", "-submitted", "<-1h", "-n", "1", "-hold", "true"], 1, "", "MOXCONF");
     check(&["spf", "parse", "v=spf1 nonsense"], 1, "", "fatal: term 1: unknown mechanism");
     check(&["dkim", "verify", "none.eml"], 1, "", "fatal: open none.eml: ");
     check(&["dkim", "txt"], 1, "", "fatal: standard input: not PEM");

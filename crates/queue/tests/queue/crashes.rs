@@ -227,6 +227,7 @@ impl Told {
 
     /// Opens the queue and looks. `before` is what there was when the process was started.
     fn verify(&self, dir: &Path, before: &HashMap<MessageId, usize>) -> HashMap<MessageId, usize> {
+        assert_eq!(mox_queue::check(&dir.join("queue")).unwrap(), Vec::<String>::new());
         let queue = open(dir);
         assert_eq!(queue.check().unwrap(), Vec::<String>::new());
         let filter = Filter::default();

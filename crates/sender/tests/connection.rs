@@ -264,6 +264,81 @@ async fn servers_that_do_not_keep_to_the_protocol() {
     }
 }
 
+/// RFC 5321 §4.2.1: each command may be refused for now or for good.
+#[tokio::test(start_paused = true)]
+async fn every_command_may_be_refused() {
+    // What comes before the reply, the command, and what else is answered in the same group.
+    let steps = [
+        ("S: 220 hi", "greeting", "", 1),
+        ("S: 250-there", "EHLO", "", 1),
+        ("S: 250 ok", "MAIL FROM", "S: 503 a\nS: 503 b\nS: 503 c", 2),
+        ("S: 354 go", "DATA", "", 2),
+        ("S: 250 taken", "end of data", "", 2),
+    ];
+    for (before, command, after, count) in steps {
+        let kept = &GOOD[..GOOD.find(before).unwrap()];
+        for (code, word) in [(450, "delayed"), (550, "failed"), (421, "delayed")] {
+            let got = outcome(&format!("{kept}\nS: {code} no\n{after}")).await;
+            let want = format!("{word}: {command}: {code} no");
+            assert_eq!(got, vec![want; count], "{command} {code}");
+        }
+    }
+    // One recipient of two.
+    let kept = &GOOD[..GOOD.find("S: 250 ok").unwrap()];
+    for (code, word) in [(450, "delayed"), (550, "failed"), (452, "delayed"), (552, "delayed")] {
+        let rest = format!("S: 250 ok\nS: 250 ok\nS: {code} no\nS: 354 go\nDATA\nS: 250 taken");
+        let got = outcome(&format!("{kept}\n{rest}")).await;
+        assert_eq!(got, ["delivered: 250 taken", &format!("{word}: RCPT TO: {code} no")], "{code}");
+    }
+}
+
+/// What a server says that it can do, and then cannot.
+#[tokio::test(start_paused = true)]
+async fn servers_that_lie_in_ehlo() {
+    let begin = "S: 220 hi\nC: EHLO\nS: 250-x\n";
+    for (rest, want) in [
+        // Takes only the first of the commands that it wanted together.
+        (
+            "S: 250 PIPELINING\nC: MAIL\nC: RCPT\nC: RCPT\nC: DATA\nS: 250 ok",
+            "delayed: RCPT TO: server did not answer in time",
+        ),
+        // Announces parameters and does not know them.
+        (
+            "S: 250 SIZE 1000\nC: MAIL FROM:<a@here.example> SIZE=22\nS: 555 what",
+            "failed: MAIL FROM: 555 what",
+        ),
+        // Limits that are none.
+        (
+            "S: 250-LIMITS RCPTMAX=0 RCPTMAX=99999999\nS: 250 SIZE -5\nC: MAIL\nS: 250 ok\nC: RCPT\n\
+             S: 250 ok\nC: RCPT\nS: 250 ok\nC: DATA\nS: 354 go\nDATA\nS: 250 taken",
+            "delivered: 250 taken",
+        ),
+        // TLS that it then does not have.
+        ("S: 250 STARTTLS\nC: STARTTLS\nS: 501 what", "failed: STARTTLS: 501 what"),
+        // Lines without end.
+        ("RAW 250-MORE", "delayed: EHLO: server did not answer in time"),
+    ] {
+        let got = outcome(&format!("{begin}{rest}")).await;
+        assert!(got.iter().all(|got| got == want), "{rest}: {got:?}");
+    }
+    let lines = "S: 250-MORE\n".repeat(200);
+    let got = outcome(&format!("{begin}{lines}")).await;
+    assert_eq!(got, ["delayed: EHLO: too many lines in smtp reply"]);
+    let line = format!("S: 250-{}", "x".repeat(5_000));
+    let got = outcome(&format!("{begin}{line}")).await;
+    assert_eq!(got, ["delayed: EHLO: smtp reply line too long"]);
+}
+
+/// RFC 1047: the one time that nobody knows.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_too_late_is_not_believed() {
+    let kept = &GOOD[..GOOD.find("S: 250 taken").unwrap()];
+    let late = "DRIP 250 taken, but only after all of ten minutes have gone";
+    let got = outcome(&format!("{kept}\n{late}")).await;
+    let want = "in doubt: end of data: server did not answer in time";
+    assert_eq!(got, [want, want]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn tls_that_does_not_work_is_told_apart() {
     for (then, want) in [

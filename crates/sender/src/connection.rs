@@ -137,6 +137,12 @@ impl Connection {
         }
     }
 
+    /// The connection, for those who go on by themselves.
+    #[must_use]
+    pub fn into_conn(self) -> Conn {
+        self.conn
+    }
+
     /// What the server can do.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {

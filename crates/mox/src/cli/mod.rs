@@ -6,6 +6,8 @@
 mod admin_imapserve;
 mod config_describe;
 mod config_test;
+mod dane;
+mod dane_mx;
 mod decisions;
 mod deliver;
 mod dkim;
@@ -21,6 +23,8 @@ mod loglevels;
 mod lookups;
 mod message_file;
 mod message_parse;
+mod mtasts;
+mod network;
 mod parsereportmsg;
 mod queue;
 mod rebuildsearch;
@@ -28,6 +32,7 @@ mod retrain;
 mod sendmail;
 mod serve;
 mod setaccountpassword;
+mod smtp_dial;
 mod spf;
 mod stop;
 mod tlspubkey;
@@ -110,6 +115,12 @@ enum Command {
     Dmarc(dmarc::Dmarc),
     #[command(subcommand)]
     Tlsrpt(parsereportmsg::Tlsrpt),
+    #[command(subcommand)]
+    Mtasts(mtasts::Mtasts),
+    #[command(subcommand)]
+    Dane(dane::Dane),
+    #[command(subcommand)]
+    Smtp(smtp_dial::Smtp),
     #[command(subcommand)]
     Dns(dns::Dns),
     #[command(subcommand)]
@@ -206,6 +217,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Dkim(command) => command.run(&global)?,
         Command::Dmarc(command) => command.run()?,
         Command::Tlsrpt(command) => command.run()?,
+        Command::Mtasts(command) => command.run()?,
+        Command::Dane(command) => command.run()?,
+        Command::Smtp(command) => command.run()?,
         Command::Dns(command) => command.run()?,
         Command::Dnsbl(command) => command.run()?,
         Command::Queue(command) => command.run(&global)?,

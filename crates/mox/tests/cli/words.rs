@@ -32,6 +32,7 @@ fn results_go_to_standard_output() {
     check(&["help", "dns", "lookup"], 0, "with dnssec", "");
     check(&["help", "dnsbl", "checkhealth"], 0, "127.0.0.2", "");
     check(&["help", "queue", "schedule"], 0, "-10m for sooner", "");
+    check(&["help", "dane", "makerecord"], 0, "dane-ee spki sha2-256", "");
 }
 
 #[test]
@@ -55,6 +56,12 @@ fn what_is_not_understood_is_two() {
     check(&["queue", "hold", "-ids", "1,x"], 2, "", "'x'");
     check(&["queue", "requiretls", "maybe"], 2, "", "'maybe'");
     check(&["queue", "schedule"], 2, "", "<DURATION>");
+    check(&["dane"], 2, "", "mox dane makerecord usage selector match [pem]");
+    check(&["dane", "dial", "a.example"], 2, "", "wanted is host:port");
+    check(&["dane", "makerecord", "dane", "spki", "full"], 2, "", "known are pkix-ta");
+    check(&["mtasts", "lookup", "a..b"], 2, "", "'a..b'");
+    check(&["smtp", "dial", "--notls", "--forcetls", "a.example"], 2, "", "--forcetls");
+    check(&["smtp", "dial", "--tlsversionmin", "TLS1.1", "a.example"], 2, "", "TLS1.2");
 }
 
 #[test]
@@ -66,6 +73,8 @@ fn failures_are_one_and_say_what_to_do() {
     check(&["spf", "parse", "v=spf1 nonsense"], 1, "", "fatal: term 1: unknown mechanism");
     check(&["dkim", "verify", "none.eml"], 1, "", "fatal: open none.eml: ");
     check(&["dkim", "txt"], 1, "", "fatal: standard input: not PEM");
+    check(&["dane", "makerecord", "3", "1", "1"], 1, "", "fatal: no certificate or key in PEM");
+    check(&["smtp", "dial", "-tlscerts", "none.pem", "a.example"], 1, "", "fatal: read none.pem");
     check(&["dkim", "sign", "none.eml"], 1, "", "MOXCONF");
     check(&["message", "parse", "none.eml"], 1, "", "fatal: open none.eml: ");
     check(&["verifydata", "none"], 1, "", "no such directory");

@@ -100,3 +100,25 @@ fn lists_walk_an_index() {
     let plan = fixture.plan(sql, params!["example.org", 0, 0, 1, 10]);
     assert!(plan.contains("INDEX evaluation_domain") && !plan.contains("B-TREE"), "{plan}");
 }
+
+#[test]
+fn domains_are_listed_without_their_evaluations() {
+    let fixture = Fixture::new();
+    let db = &fixture.db;
+    assert_eq!(db.evaluated_domains(None).unwrap(), []);
+    for (name, evaluated, interval_hours) in
+        [("b.example", 20, 1), ("b.example", 10, 24), ("a.example", 10, 12), ("c.example", 5, 6)]
+    {
+        let evaluation = evaluation(name, evaluated, true);
+        db.add_evaluation(&Evaluation { interval_hours, ..evaluation }).unwrap();
+    }
+    let all = db.evaluated_domains(None).unwrap();
+    let found: Vec<_> =
+        all.iter().map(|found| (found.policy_domain.ascii(), found.interval_hours)).collect();
+    // The interval is that of the latest.
+    assert_eq!(found, [("a.example", 12), ("b.example", 1), ("c.example", 6)]);
+    assert_eq!(db.evaluated_domains(Some(&named("a.example"))).unwrap(), all[1..]);
+    let sql = "SELECT min(policy_domain) FROM evaluation WHERE policy_domain > ?1";
+    let plan = fixture.plan(sql, params!["a"]);
+    assert!(plan.contains("SEARCH") && plan.contains("COVERING INDEX"), "{plan}");
+}

@@ -45,7 +45,7 @@ pub use db::{EVALUATION_KEEP_SECS, REPORT_KEEP_SECS, Removed, ReportDb};
 pub use dmarc::{DmarcReport, NewDmarcReport};
 pub use error::{ReportDbError, Result};
 pub use evaluation::{
-    ADDRESSES_MAX, EVALUATIONS_MAX, Evaluation, EvaluationStats, StoredEvaluation,
+    ADDRESSES_MAX, EVALUATIONS_MAX, EvaluatedDomain, Evaluation, EvaluationStats, StoredEvaluation,
 };
 pub use mtasts::{STS_BYTES_MAX, STS_DOMAINS_MAX, STS_USED_SECS, StsEntry};
 pub use query::{
@@ -55,6 +55,6 @@ pub use schema::SCHEMA_VERSION;
 pub use suppression::{REPORT_SUPPRESSIONS_MAX, ReportSuppression};
 pub use tls::{NewTlsReport, TlsReport};
 pub use tls_result::{
-    NewTlsResult, StoredTlsResult, TLS_RESULT_BYTES_MAX, TLS_RESULT_KEEP_DAYS,
-    TLS_RESULTS_BYTES_MAX, TLS_RESULTS_MAX,
+    NewTlsResult, Reported, StoredTlsResult, TLS_RESULT_BYTES_MAX, TLS_RESULT_KEEP_DAYS,
+    TLS_RESULTS_BYTES_MAX, TLS_RESULTS_MAX, TlsResultKey,
 };

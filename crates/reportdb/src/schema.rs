@@ -113,7 +113,7 @@ CREATE TABLE tls_result(
     recipient_domain TEXT NOT NULL,
     is_host INTEGER NOT NULL,
     sends_report INTEGER NOT NULL,
-    is_sent INTEGER NOT NULL,
+    reported INTEGER NOT NULL,
     size INTEGER NOT NULL,
     results BLOB NOT NULL
 );

@@ -49,11 +49,47 @@ pub struct StoredTlsResult {
     pub id: ReportId,
     /// All of that day, by policy.
     pub result: NewTlsResult,
-    /// Whether a report with it was begun.
-    pub is_sent: bool,
+    /// Which reports with it were begun.
+    pub reported: Reported,
 }
 
-const COLUMNS: &str = "id, policy_domain, day, recipient_domain, is_host, sends_report, is_sent, \
+/// Which reports with a row were begun, or are known to be of no need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Reported {
+    /// That of the recipient domain.
+    pub to_domain: bool,
+    /// That of the host.
+    pub to_host: bool,
+}
+
+impl Reported {
+    fn from_bits(bits: u8) -> Self {
+        Self { to_domain: bits & 1 != 0, to_host: bits & 2 != 0 }
+    }
+
+    fn bits(self) -> u8 {
+        u8::from(self.to_domain) | u8::from(self.to_host) << 1
+    }
+}
+
+/// A row without the results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsResultKey {
+    /// Which.
+    pub id: ReportId,
+    /// See [`NewTlsResult::policy_domain`].
+    pub policy_domain: Domain,
+    /// See [`NewTlsResult::recipient_domain`].
+    pub recipient_domain: Domain,
+    /// See [`NewTlsResult::is_host`].
+    pub is_host: bool,
+    /// See [`NewTlsResult::sends_report`].
+    pub sends_report: bool,
+    /// Which reports with it were begun.
+    pub reported: Reported,
+}
+
+const COLUMNS: &str = "id, policy_domain, day, recipient_domain, is_host, sends_report, reported, \
     size, results";
 
 impl ReportDb {
@@ -94,30 +130,67 @@ impl ReportDb {
             let mut rows = statement.query(params![day, after, LIST_MAX])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                let (size, packed): (u64, Vec<u8>) = (row.get(7)?, row.get(8)?);
-                let result = NewTlsResult {
-                    policy_domain: domain(row.get_ref(1)?.as_str().map_err(not_text)?)?,
-                    day: row.get(2)?,
-                    recipient_domain: domain(row.get_ref(3)?.as_str().map_err(not_text)?)?,
-                    is_host: row.get(4)?,
-                    sends_report: row.get(5)?,
-                    results: json::unpack(&packed, size)?,
-                };
-                let id = ReportId(row.get(0)?);
-                found.push(StoredTlsResult { id, result, is_sent: row.get(6)? });
+                found.push(stored(row)?);
             }
             Ok(found)
         })
     }
 
-    /// Notes that a report with these rows is about to be sent, so that it is not sent a second time
-    /// after a crash.
+    /// The rows of one day without their results, at most [`LIST_MAX`], in their order after
+    /// `after`.
     ///
     /// # Errors
     ///
     /// If the database fails.
-    pub fn mark_tls_results_sent(&self, rows: &[ReportId]) -> Result<()> {
-        self.each("UPDATE tls_result SET is_sent = 1 WHERE id = ?1", rows)
+    pub fn tls_result_keys(&self, day: i64, after: Option<ReportId>) -> Result<Vec<TlsResultKey>> {
+        const SQL: &str = "SELECT id, policy_domain, recipient_domain, is_host, sends_report, \
+            reported FROM tls_result WHERE day = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+        let after = after.map_or(i64::MIN, |id| id.0);
+        self.read(|db| {
+            let mut statement = db.prepare_cached(SQL)?;
+            let rows = statement.query_map(params![day, after, LIST_MAX], |row| {
+                Ok(TlsResultKey {
+                    id: ReportId(row.get(0)?),
+                    policy_domain: domain(row.get_ref(1)?.as_str()?)?,
+                    recipient_domain: domain(row.get_ref(2)?.as_str()?)?,
+                    is_host: row.get(3)?,
+                    sends_report: row.get(4)?,
+                    reported: Reported::from_bits(row.get(5)?),
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// A row, if it is still there.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub fn tls_result(&self, id: ReportId) -> Result<Option<StoredTlsResult>> {
+        let sql = format!("SELECT {COLUMNS} FROM tls_result WHERE id = ?1");
+        self.read(|db| {
+            let mut statement = db.prepare_cached(&sql)?;
+            let mut rows = statement.query([id.0])?;
+            rows.next()?.map(stored).transpose()
+        })
+    }
+
+    /// Notes that reports with these rows are about to be sent, so that they are not sent a second
+    /// time after a crash. What was noted before stays.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub fn mark_tls_results(&self, rows: &[ReportId], reported: Reported) -> Result<()> {
+        const SQL: &str = "UPDATE tls_result SET reported = reported | ?2 WHERE id = ?1";
+        self.write(|db| {
+            let mut statement = db.prepare_cached(SQL)?;
+            for id in rows {
+                statement.execute(params![id.0, reported.bits()])?;
+            }
+            Ok(())
+        })
     }
 
     /// Removes rows.
@@ -126,12 +199,8 @@ impl ReportDb {
     ///
     /// If the database fails.
     pub fn remove_tls_results(&self, rows: &[ReportId]) -> Result<()> {
-        self.each("DELETE FROM tls_result WHERE id = ?1", rows)
-    }
-
-    fn each(&self, sql: &str, rows: &[ReportId]) -> Result<()> {
         self.write(|db| {
-            let mut statement = db.prepare_cached(sql)?;
+            let mut statement = db.prepare_cached("DELETE FROM tls_result WHERE id = ?1")?;
             for id in rows {
                 statement.execute([id.0])?;
             }
@@ -145,6 +214,23 @@ impl ReportDb {
     }
 }
 
+fn stored(row: &rusqlite::Row<'_>) -> Result<StoredTlsResult> {
+    let (size, packed): (u64, Vec<u8>) = (row.get(7)?, row.get(8)?);
+    let result = NewTlsResult {
+        policy_domain: domain(row.get_ref(1)?.as_str().map_err(not_text)?)?,
+        day: row.get(2)?,
+        recipient_domain: domain(row.get_ref(3)?.as_str().map_err(not_text)?)?,
+        is_host: row.get(4)?,
+        sends_report: row.get(5)?,
+        results: json::unpack(&packed, size)?,
+    };
+    Ok(StoredTlsResult {
+        id: ReportId(row.get(0)?),
+        result,
+        reported: Reported::from_bits(row.get(6)?),
+    })
+}
+
 fn not_text(_: rusqlite::types::FromSqlError) -> ReportDbError {
     ReportDbError::Damaged { what: "TLS result" }
 }
@@ -156,7 +242,7 @@ fn merge(db: &Connection, new: &NewTlsResult) -> Result<bool> {
     const UPDATE: &str = "UPDATE tls_result SET sends_report = max(sends_report, ?2), \
         size = ?3, results = ?4 WHERE id = ?1";
     const INSERT: &str = "INSERT INTO tls_result(policy_domain, day, recipient_domain, is_host, \
-        sends_report, is_sent, size, results) VALUES(?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)";
+        sends_report, reported, size, results) VALUES(?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)";
     let key = params![new.day, new.policy_domain.ascii(), new.recipient_domain.ascii()];
     let found: Option<(i64, u64, Vec<u8>)> = db
         .prepare_cached(FIND)?

@@ -66,13 +66,27 @@ fn rows_are_marked_before_they_are_sent_and_removed_after() {
     let new = [result("example.org", 7, success()), result("mx.example.org", 7, success())];
     db.add_tls_results(&new).unwrap();
     let rows = db.tls_results_of_day(7, None).unwrap();
-    assert!(rows.iter().all(|row| !row.is_sent));
-    db.mark_tls_results_sent(&[rows[0].id]).unwrap();
+    assert!(rows.iter().all(|row| row.reported == Reported::default()));
+    let to_domain = Reported { to_domain: true, to_host: false };
+    let to_host = Reported { to_domain: false, to_host: true };
+    db.mark_tls_results(&[rows[0].id], to_domain).unwrap();
+    db.mark_tls_results(&[rows[1].id], to_host).unwrap();
     // As after a crash.
     let db = ReportDb::open(path).unwrap();
-    let sent: Vec<_> = db.tls_results_of_day(7, None).unwrap().iter().map(|r| r.is_sent).collect();
-    assert_eq!(sent, [true, false]);
+    let reported = || -> Vec<Reported> {
+        db.tls_result_keys(7, None).unwrap().iter().map(|row| row.reported).collect()
+    };
+    assert_eq!(reported(), [to_domain, to_host]);
+    db.mark_tls_results(&[rows[1].id], to_domain).unwrap();
+    let both = Reported { to_domain: true, to_host: true };
+    assert_eq!(reported(), [to_domain, both]);
+    assert_eq!(db.tls_result(rows[1].id).unwrap().unwrap().reported, both);
     db.remove_tls_results(&[rows[0].id]).unwrap();
+    assert_eq!(db.tls_result(rows[0].id).unwrap(), None);
+    let keys = db.tls_result_keys(7, Some(rows[0].id)).unwrap();
+    let [key] = &keys[..] else { panic!("one") };
+    let told = (key.id, key.policy_domain.ascii(), key.is_host, key.sends_report);
+    assert_eq!(told, (rows[1].id, "mx.example.org", true, false));
     assert_eq!(counts(&db, 7), [("mx.example.org".to_owned(), false, 1, 0)]);
 }
 

@@ -90,7 +90,7 @@ mod tests {
     fn check_outgoing(db: &ReportDb) {
         assert_eq!(db.sts_list(None).unwrap(), [policy()]);
         let [row] = &db.tls_results_of_day(20_000, None).unwrap()[..] else { panic!("one") };
-        assert_eq!((&row.result, row.is_sent), (&tls_result(), false));
+        assert_eq!((&row.result, row.reported.to_domain), (&tls_result(), false));
         let [row] = &db.report_suppressions(None).unwrap()[..] else { panic!("one") };
         assert_eq!((row.address.as_str(), row.comment.as_str()), ("a@example.org", "why"));
     }

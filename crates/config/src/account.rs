@@ -190,6 +190,14 @@ settings! {
 }
 
 impl Account {
+    /// The calls to be made for an event of a sent message, given by its word, if it is called for.
+    #[must_use]
+    pub fn outgoing_webhook_for(&self, event: &str) -> Option<&OutgoingWebhook> {
+        let hook = self.outgoing_webhook.as_ref()?;
+        let is_wanted = |wanted: &Text<WebhookEvent>| wanted.0.to_string() == event;
+        (hook.events.is_empty() || hook.events.iter().any(is_wanted)).then_some(hook)
+    }
+
     /// The most messages this account may send in a day.
     #[must_use]
     pub fn outgoing_messages_per_day(&self) -> u32 {
@@ -235,5 +243,27 @@ impl Destination {
     #[must_use]
     pub fn mailbox(&self) -> MailboxName {
         self.mailbox.as_ref().map_or_else(MailboxName::inbox, |name| name.0.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(events: &[WebhookEvent], event: &str, want: bool) {
+        let events = events.iter().copied().map(Text).collect();
+        let url = "https://h.example/".to_owned();
+        let hook = OutgoingWebhook { url, events, ..OutgoingWebhook::default() };
+        let account = Account { outgoing_webhook: Some(hook), ..Account::default() };
+        assert_eq!(account.outgoing_webhook_for(event).is_some(), want, "{event}");
+    }
+
+    #[test]
+    fn webhooks_are_for_the_events_that_are_named_or_for_all() {
+        check(&[WebhookEvent::Failed, WebhookEvent::Delayed], "failed", true);
+        check(&[], "failed", true);
+        check(&[WebhookEvent::Delivered], "failed", false);
+        assert_eq!(Account::default().outgoing_webhook_for("failed"), None);
     }
 }

@@ -42,9 +42,10 @@ pub use error::{Pending, QueueError, Result};
 pub use filter::{Change, FILTER_IDS_MAX, Filter, LIST_MAX, Sort, SortField, TimeFilter};
 pub use hold::{HOLD_RULES_MAX, HoldRule, HoldRuleId};
 pub use hook::{
-    HOOK_ATTEMPTS_MAX, HOOK_BYTES_PER_ACCOUNT_MAX, HOOKS_PER_ACCOUNT_MAX, Hook, HookAttempt,
-    HookChange, HookEnd, HookEvent, HookFilter, HookId, HookOutcome, HookSettled, HookSort,
-    HookSortField, NewHook, OutgoingEvent, RESPONSE_BYTES_MAX, hook_wait_secs,
+    HOOK_ATTEMPTS_MAX, HOOK_BYTES_PER_ACCOUNT_MAX, HOOK_ERROR_BYTES_MAX, HOOKS_PER_ACCOUNT_MAX,
+    Hook, HookAttempt, HookChange, HookEnd, HookEvent, HookFilter, HookId, HookOutcome,
+    HookSettled, HookSort, HookSortField, HookTarget, NewHook, OutgoingEvent, RESPONSE_BYTES_MAX,
+    Told, hook_wait_secs,
 };
 pub use lease::{LEASES_MAX, Lease, LeaseRequest};
 pub use message::{

@@ -4,6 +4,7 @@
 
 mod event;
 mod find;
+mod payload;
 mod run;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::row::{from_json, to_json};
 
 pub use event::OutgoingEvent;
 pub use find::{HookChange, HookEvent, HookFilter, HookSort, HookSortField};
+pub use payload::{HOOK_ERROR_BYTES_MAX, HookTarget, Told};
 pub use run::{HOOK_ATTEMPTS_MAX, HookOutcome, HookSettled, RESPONSE_BYTES_MAX, hook_wait_secs};
 
 pub(crate) use run::{clock_went_back, recover};

@@ -51,11 +51,7 @@ pub(crate) async fn deliver(
     report: &DataReport,
 ) -> Result<Vec<Outcome>, End> {
     let all = |refusal: DataRefusal| Ok(vec![Err(refusal); envelope.rcpts.len()]);
-    let mut simulated = Vec::with_capacity(envelope.rcpts.len());
-    for rcpt in &envelope.rcpts {
-        let localpart = rcpt.forward_path.localpart();
-        simulated.push(simulate(connection, localpart, Stage::Data).await?);
-    }
+    let simulated = simulated_codes(connection, envelope).await?;
     let Some(spool) = connection.spool.take() else { return all(DataRefusal::Unavailable) };
     let config = connection.smtpd.services.config.snapshot();
     if nobody_exists(connection, &config, &envelope.rcpts).await? {
@@ -123,6 +119,19 @@ pub(crate) async fn deliver(
     let results = routes.results(&outcomes);
     notices::tell_failures(&post, &config, &header, &results).await;
     Ok(results)
+}
+
+/// The errors that recipients ask for on a server for developers.
+async fn simulated_codes(
+    connection: &mut Connection,
+    envelope: &Envelope,
+) -> Result<Vec<Option<u16>>, End> {
+    let mut codes = Vec::with_capacity(envelope.rcpts.len());
+    for rcpt in &envelope.rcpts {
+        let localpart = rcpt.forward_path.localpart();
+        codes.push(simulate(connection, localpart, Stage::Data).await?);
+    }
+    Ok(codes)
 }
 
 fn paths(envelope: &Envelope) -> Vec<ForwardPath> {

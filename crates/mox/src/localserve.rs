@@ -17,10 +17,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use mox_base::{Address, Clock as _, Domain, UnixSeconds};
 use mox_config::{
-    Account, DomainSettings, Dynamic, KeyCert, Listener, ListenerTls, Live, LogLevel, NamedFiles,
-    Smtp, Static, Submission, TlsService,
+    Account, Dkim, DomainSettings, Dynamic, KeyCert, Listener, ListenerTls, Live, LogLevel,
+    NamedFiles, Selector, Smtp, Static, Submission, TlsService,
 };
 use mox_login::set_password;
+use mox_mailauth::dkim::PrivateKey;
 use mox_net::SystemClock;
 use mox_sasl::Password;
 use mox_store::RealDisk;
@@ -58,6 +59,12 @@ const CERT_AFTER: Duration = Duration::from_secs(4 * 365 * 24 * 60 * 60);
 pub const CERT_FILE: &str = "localhost.crt";
 
 const KEY_FILE: &str = "localhost.key";
+
+/// The key that messages are signed with, by the selector `localserve`.
+const DKIM_FILE: &str = "dkim.localserve.privatekey.pkcs8.pem";
+
+/// Its name in DNS, which a localserve answers for by itself.
+const DKIM_SELECTOR: &str = "localserve";
 
 /// What a new directory is to be like.
 #[derive(Clone, Debug)]
@@ -113,6 +120,9 @@ pub fn init(dir: &Path, options: &InitOptions) -> Result<()> {
 fn fill(dir: &Path, options: &InitOptions) -> Result<()> {
     let clock = SystemClock::new();
     write_certificate(dir, clock.now()).context("make certificate")?;
+    let pem = PrivateKey::generate_ed25519().and_then(|key| key.to_pem(None));
+    let pem = pem.context("make key for DKIM")?;
+    write_new(&dir.join(DKIM_FILE), pem.as_bytes(), 0o600).context("write key for DKIM")?;
     let (statics, dynamic) = settings(options)?;
     statics.write(&dir.join("mox.conf")).context("write mox.conf")?;
     dynamic.write(&dir.join("domains.conf")).context("write domains.conf")?;
@@ -166,8 +176,11 @@ fn settings(options: &InitOptions) -> Result<(Static, Dynamic)> {
     statics.listeners.insert("local".to_owned(), listener(options));
 
     let mut dynamic = Dynamic::default();
+    let selector = Selector { private_key_file: DKIM_FILE.to_owned(), ..Selector::default() };
+    let selectors = [(DKIM_SELECTOR.to_owned(), selector)].into();
     let settings = DomainSettings {
         localpart_catchall_separator: "+".to_owned(),
+        dkim: Dkim { selectors, sign: vec![DKIM_SELECTOR.to_owned()] },
         ..DomainSettings::default()
     };
     dynamic.domains.insert(domain.into(), settings);
@@ -228,8 +241,8 @@ Everything said is logged, passwords too: for less, set LogLevel in mox.conf or 
 What a server would have refused is in mailbox Rejects; mox decisions shows why. Mail from names
 below localhost, such as ann@home.localhost, counts as proven by SPF.
 
-Not there yet: web pages (webmail, account, admin), the HTTP API, metrics, the queue (nothing is
-sent to other servers), DKIM signing. Their settings have no effect yet.
+Not there yet: web pages (webmail, account, admin), the HTTP API, metrics, and sending by the queue.
+Their settings have no effect yet.
 
 {age} configuration in {dir}
 ",
@@ -308,7 +321,7 @@ mod tests {
             let metadata = fs::metadata(dir.path().join("ls").join(name)).unwrap();
             metadata.permissions().mode() & 0o777
         };
-        assert_eq!((mode(""), mode(KEY_FILE)), (0o700, 0o600));
+        assert_eq!((mode(""), mode(KEY_FILE), mode(DKIM_FILE)), (0o700, 0o600, 0o600));
         // Made before the first start.
         assert_eq!((mode("decoy.key"), mode("receivedid.key")), (0o600, 0o600));
         assert!(dir.path().join("ls/auth.db").exists() && dir.path().join("ls/tmp").is_dir());

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 mod curl;
+mod dkim;
 mod faults;
 mod fetchmail;
 mod neomutt;
@@ -37,6 +38,8 @@ const PROGRAMS: &[program::Needed] = &[
     (&["fetchmail", "--version"], "fetchmail"),
     (&["imapfilter", "-V"], "imapfilter"),
     (&["script", "--version"], "bsdutils"),
+    (&[dkim::PYTHON, "-c", "import dkim"], "python3-dkim"),
+    (&[dkim::PYTHON, "-c", "import nacl"], "python3-nacl"),
 ];
 
 /// Runs the cases whose names contain `filter`, which is all if it is empty.
@@ -53,6 +56,7 @@ pub(crate) fn run(filter: &str) -> Result<()> {
         fetchmail::CASES,
         neomutt::CASES,
         faults::CASES,
+        dkim::CASES,
     ]
     .concat();
     cases.retain(|(name, _)| name.contains(filter));

@@ -41,7 +41,6 @@ const STATICS: &[Planned] = &[
 
 const DYNAMIC: &[Planned] = &[
     ("Domains.*.ClientSettingsDomain", "set-up of mail programs"),
-    ("Domains.*.DKIM", "DKIM signing"),
     ("Domains.*.MTASTS", "MTA-STS"),
     ("Domains.*.Routes", "sending to other servers"),
     ("WebDomainRedirects", "the web server"),

@@ -127,10 +127,11 @@ fn key(path: &Path, name: &Name) -> Option<Data> {
 
 #[cfg(test)]
 mod tests {
-    use mox_base::UnixSeconds;
+    use mox_base::{Address, UnixSeconds};
     use mox_config::{Dkim, NamedFiles, Selector as Settings};
     use mox_dns::Lookups as _;
-    use mox_mailauth::dkim::Selector;
+    use mox_mailauth::dkim::{self, Selector};
+    use mox_signing::SigningKeys;
 
     use super::*;
     use crate::localserve::{InitOptions, init};
@@ -185,6 +186,21 @@ mod tests {
         let (_dir, dns) = made(&InitOptions { ip: Some(ip), ..InitOptions::default() });
         assert!(dns.ips(&name("localhost")).await.unwrap().records.contains(&ip));
         assert_eq!(dns.ptr(ip).await.unwrap().records, [name("localhost")]);
+    }
+
+    /// What comes back from the queue is from who it says it is.
+    #[tokio::test]
+    async fn messages_of_the_account_verify() {
+        let (_dir, dns) = made(&InitOptions::default());
+        let config = dns.config.snapshot();
+        let author = Address::parse("mox@localhost").unwrap();
+        let keys = SigningKeys::new().of(&config, &author.domain).unwrap().unwrap();
+        let (message, now) = ("From: mox@localhost\r\n\r\nx\r\n", UnixSeconds(1_750_000_000));
+        let fields = keys.sign(&config, &author, message.as_bytes(), now).unwrap();
+        let signed = format!("{fields}{message}");
+        let verified = dkim::verify(&dns, signed.as_bytes(), now).await.unwrap();
+        let states: Vec<_> = verified.iter().map(|one| (one.status, one.reason.clone())).collect();
+        assert_eq!(states, [(dkim::Status::Pass, None)]);
     }
 
     /// RFC 6376 §3.6.2.1.

@@ -1,5 +1,7 @@
 //! Why an operation failed.
 
+use mox_sqlite::OpenError;
+
 /// The result of an operation.
 pub type Result<T> = std::result::Result<T, ReportDbError>;
 
@@ -45,4 +47,14 @@ pub enum ReportDbError {
     /// The database failed.
     #[error("database")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+impl From<OpenError> for ReportDbError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::TooNew { found, known } => Self::TooNew { found, known },
+            OpenError::Sqlite(error) => error.into(),
+            _ => Self::Damaged { what: "no write-ahead log on this file system" },
+        }
+    }
 }

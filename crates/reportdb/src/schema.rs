@@ -3,24 +3,19 @@
 //! `docs/store-format.md` explains every column; change both together.
 
 use std::path::Path;
-use std::time::Duration;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use mox_sqlite::{Durability, Settings, Step};
+use rusqlite::Connection;
 
 use crate::error::{ReportDbError, Result};
 
 /// The version that this program writes; `user_version` in the file.
 pub const SCHEMA_VERSION: u32 = 2;
 
-/// Memory for pages.
-const PAGE_CACHE_KIB: u32 = 1_024;
-
-/// Prepared statements that are kept.
-const STATEMENTS_MAX: usize = 32;
-
-/// How long a statement waits for a lock. We never do; a backup program might hold one.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// A power failure may cost the last reports and evaluations. The messages that the reports came in
+/// are in an account, and each message from outside would else cost one more sync.
+const SETTINGS: Settings =
+    Settings { durability: Durability::Checkpoint, page_cache_kib: 1_024, statements_max: 32 };
 
 const TABLES: &str = "
 CREATE TABLE dmarc(
@@ -157,60 +152,21 @@ END;
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.
 ///
 /// A released step is never changed: `tests/fixtures` keeps a database of every released version.
-const STEPS: &[fn(&Connection) -> rusqlite::Result<()>] = &[create_tables, add_outgoing];
+const STEPS: &[Step<ReportDbError>] = &[create_tables, add_outgoing];
 
-fn create_tables(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(TABLES)
+fn create_tables(db: &Connection) -> Result<()> {
+    Ok(db.execute_batch(TABLES)?)
 }
 
-fn add_outgoing(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(OUTGOING_TABLES)
+fn add_outgoing(db: &Connection) -> Result<()> {
+    Ok(db.execute_batch(OUTGOING_TABLES)?)
 }
 
 /// Opens the database, making and upgrading its tables as needed.
 pub(crate) fn open(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(LOCK_WAIT)?;
-    // Before the first table: it cannot be changed later without rewriting the file.
-    db.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;")?;
-    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode != "wal" {
-        return Err(ReportDbError::Damaged { what: "no write-ahead log on this file system" });
-    }
-    // NORMAL, not FULL as for accounts: a power failure may cost the last reports and evaluations,
-    // never the file. The messages that the reports came in are in an account, and each message
-    // from outside would else cost one more sync.
-    db.execute_batch("PRAGMA synchronous = NORMAL;")?;
-    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    db.execute_batch(&format!(
-        "PRAGMA cache_size = -{PAGE_CACHE_KIB}; PRAGMA temp_store = MEMORY; \
-         PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; \
-         PRAGMA journal_size_limit = 16777216;"
-    ))?;
-    upgrade(&db)?;
+    let db = mox_sqlite::open(path, &SETTINGS)?;
+    mox_sqlite::upgrade(&db, STEPS)?;
     Ok(db)
-}
-
-fn upgrade(db: &Connection) -> Result<()> {
-    let found: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > SCHEMA_VERSION {
-        return Err(ReportDbError::TooNew { found, known: SCHEMA_VERSION });
-    }
-    for (from, step) in STEPS.iter().enumerate().skip(found as usize) {
-        db.execute_batch("BEGIN IMMEDIATE")?;
-        let outcome = step(db)
-            .and_then(|()| db.pragma_update(None, "user_version", from + 1))
-            .and_then(|()| db.execute_batch("COMMIT"));
-        if let Err(error) = outcome {
-            let _ignored = db.execute_batch("ROLLBACK");
-            return Err(error.into());
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use crate::feed::{Hub, SubscriberId, Subscription};
 use crate::flag::{FlagChange, FlagOutcome};
 use crate::mailbox::{self, Mailbox};
 use crate::message::{self, Added, Destination, NewMessage};
-use crate::pending::Pending;
 use crate::policy::{Policies, Policy};
 use crate::pool::Pool;
 use crate::read::Reader;
@@ -28,8 +27,8 @@ use crate::tx::{State, Tx};
 use crate::url_key::UrlKey;
 use crate::writer::{Queue, Writer};
 use crate::{
-    AnnotationChange, Result, StoreError, annotation, check, copy, flag, pass_key, rejects, remove,
-    replace, schema, secret, stage, url_key,
+    AnnotationChange, Pending, Result, StoreError, annotation, check, copy, flag, pass_key,
+    rejects, remove, replace, schema, secret, stage, url_key,
 };
 use mox_base::NumSet;
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use mox_sqlite::{OpenError, WriteError};
+
 /// Why an operation on an account failed. Nothing was changed when one is returned.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -107,6 +109,30 @@ impl StoreError {
     }
 }
 
+impl WriteError for StoreError {
+    fn poisoned() -> Self {
+        Self::Poisoned
+    }
+
+    fn busy() -> Self {
+        Self::Busy
+    }
+
+    fn is_disk_full(&self) -> bool {
+        matches!(self, Self::DiskFull)
+    }
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::TooNew { found, known } => Self::TooNew { found, known },
+            OpenError::Sqlite(error) => error.into(),
+            _ => Self::Damaged { what: "no write-ahead log on this file system" },
+        }
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
@@ -128,3 +154,8 @@ impl From<io::Error> for StoreError {
 
 /// The outcome of a store operation.
 pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// The outcome of a write that is queued. It is there when the write is on disk, or has failed.
+///
+/// Dropping it does not cancel the write.
+pub type Pending<T> = mox_sqlite::Pending<T, StoreError>;

@@ -31,7 +31,6 @@ mod maintain;
 mod message;
 mod order;
 mod pass_key;
-mod pending;
 mod policy;
 mod pool;
 mod read;
@@ -59,7 +58,7 @@ pub use decision::{
     DECISION_KEEP_SECS, DECISION_TEXT_BYTES_MAX, DECISIONS_MAX, Decision, DecisionFilter, Outcome,
 };
 pub use disk::{Disk, RealDisk};
-pub use error::{Result, StoreError};
+pub use error::{Pending, Result, StoreError};
 pub use feed::{
     Change, ChangeKind, Changes, MessageState, PENDING_CHANGES_MAX, SubscriberId, Subscription,
 };
@@ -72,7 +71,6 @@ pub use maintain::LOG_BYTES_MAX;
 pub use message::{Added, Destination, Envelope, MESSAGE_KEYWORDS_MAX, NewMessage};
 pub use order::{SortBy, SortKey, ThreadAlgorithm, ThreadEntry};
 pub use pass_key::PASS_KEYS_MAX;
-pub use pending::Pending;
 pub use policy::{JunkFilter, JunkFlags, Policies, Policy};
 pub use read::{Changed, Columns, Fetched, Reader};
 pub use remove::{Expunge, ExpungeOutcome};

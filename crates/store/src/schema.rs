@@ -4,22 +4,18 @@
 
 use std::path::Path;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use mox_sqlite::{Durability, Settings, Step};
+use rusqlite::Connection;
 
 use crate::{Result, StoreError};
 
 /// The version that this program writes; `user_version` in the file.
 pub const SCHEMA_VERSION: u32 = 3;
 
-/// Memory for pages per connection. Measured equal to 8 MB for scans of 100,000 messages.
-const PAGE_CACHE_KIB: u32 = 1_024;
-
-/// Prepared statements kept per connection.
-const STATEMENTS_MAX: usize = 96;
-
-/// How long a statement waits for a lock. Our own writers never meet; a backup program might.
-const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Every commit syncs the log: acknowledged mail must outlive a power failure. The memory for pages
+/// was measured equal to 8 MB for scans of 100,000 messages.
+const SETTINGS: Settings =
+    Settings { durability: Durability::Commit, page_cache_kib: 1_024, statements_max: 96 };
 
 const TABLES: &str = "
 CREATE TABLE state(
@@ -143,7 +139,7 @@ CREATE TABLE url_key(mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.
 ///
 /// A released step is never changed: `tests/fixtures` keeps a database of every released version.
-const STEPS: &[fn(&Connection) -> Result<()>] = &[create_tables, to_version_2, to_version_3];
+const STEPS: &[Step<StoreError>] = &[create_tables, to_version_2, to_version_3];
 
 fn create_tables(db: &Connection) -> Result<()> {
     Ok(db.execute_batch(TABLES)?)
@@ -165,27 +161,13 @@ fn to_version_3(db: &Connection) -> Result<()> {
 /// Opens the connection that writes, creating and upgrading the tables as needed.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection> {
     let db = open_durable(path)?;
-    upgrade(&db)?;
+    mox_sqlite::upgrade(&db, STEPS)?;
     Ok(db)
 }
 
 /// Opens a database of which every commit is on disk when it returns, making it if missing.
 pub(crate) fn open_durable(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(LOCK_WAIT)?;
-    // Before the first table: it cannot be changed later without rewriting the file.
-    db.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;")?;
-    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode != "wal" {
-        return Err(StoreError::Damaged { what: "no write-ahead log on this file system" });
-    }
-    // FULL: every commit syncs the log. NORMAL would lose acknowledged mail on a power failure.
-    // No automatic checkpoints: they would make one delivery pay for many.
-    db.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")?;
-    tune(&db)?;
+    let db = mox_sqlite::open(path, &SETTINGS)?;
     let foreign_keys = if cfg!(test) { "ON" } else { "OFF" };
     db.execute_batch(&format!("PRAGMA foreign_keys = {foreign_keys}"))?;
     Ok(db)
@@ -193,41 +175,7 @@ pub(crate) fn open_durable(path: &Path) -> Result<Connection> {
 
 /// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(LOCK_WAIT)?;
-    tune(&db)?;
-    Ok(db)
-}
-
-fn tune(db: &Connection) -> Result<()> {
-    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    // Plans do not depend on bound values, so statements are not compiled anew for other values.
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    db.execute_batch(&format!(
-        "PRAGMA cache_size = -{PAGE_CACHE_KIB}; PRAGMA temp_store = MEMORY; \
-         PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; \
-         PRAGMA journal_size_limit = 16777216;"
-    ))?;
-    Ok(())
-}
-
-fn upgrade(db: &Connection) -> Result<()> {
-    let found: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found > SCHEMA_VERSION {
-        return Err(StoreError::TooNew { found, known: SCHEMA_VERSION });
-    }
-    for (from, step) in STEPS.iter().enumerate().skip(found as usize) {
-        db.execute_batch("BEGIN IMMEDIATE")?;
-        let outcome = step(db)
-            .and_then(|()| Ok(db.pragma_update(None, "user_version", from + 1)?))
-            .and_then(|()| Ok(db.execute_batch("COMMIT")?));
-        if let Err(error) = outcome {
-            let _ignored = db.execute_batch("ROLLBACK");
-            return Err(error);
-        }
-    }
-    Ok(())
+    Ok(mox_sqlite::open_reader(path, &SETTINGS)?)
 }
 
 #[cfg(test)]

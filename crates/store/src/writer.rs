@@ -10,14 +10,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use mox_sqlite::{Answer, pending};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use crate::account::Shared;
 use crate::feed::{Change, SubscriberId};
-use crate::pending::{Answer, Pending, pending};
 use crate::tx::{State, Tx};
-use crate::{Result, StoreError, maintain, schema};
+use crate::{Pending, Result, StoreError, maintain, schema};
 
 /// The most operations in one commit.
 pub const BATCH_ITEMS_MAX: usize = 64;
@@ -66,7 +66,7 @@ struct Operation<T, F> {
     origin: Option<SubscriberId>,
     work: Option<F>,
     outcome: Option<Result<T>>,
-    answer: Answer<T>,
+    answer: Answer<T, StoreError>,
 }
 
 impl<T, F> Item for Operation<T, F>

@@ -68,7 +68,7 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("mailauth", &["dns", "mime"]),
     ("tlspolicy", &["dns", "reports"]),
     ("reports", &["mime"]),
-    ("store", &["junk", "policy"]),
+    ("store", &["junk", "policy", "sqlite"]),
     ("signing", &["config"]),
     ("queue", &["reportdb", "sqlite"]),
     ("reportdb", &["sqlite"]),

@@ -162,7 +162,7 @@ fn listed(heading: &str, lines: impl Iterator<Item = String>) -> Vec<u8> {
 
 /// A message in a line. What strangers wrote is in quotes, with escapes.
 fn line(message: &Queued, now: UnixSeconds) -> String {
-    let last = message.last_attempt.map_or("-".to_owned(), |last| span(now, last));
+    let last = message.last_attempt.map_or_else(|| "-".to_owned(), |last| span(now, last));
     let error = message.results.last().map_or("", |result| result.text.as_str());
     let held = if message.is_held { " hold" } else { "" };
     format!(

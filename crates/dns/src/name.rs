@@ -142,14 +142,23 @@ impl Name {
 
 /// The address as labels, the last part first.
 fn reversed(ip: IpAddr) -> String {
-    let parts: Vec<String> = match ip {
-        IpAddr::V4(ip) => ip.octets().iter().rev().map(ToString::to_string).collect(),
-        IpAddr::V6(ip) => {
-            let nibbles = ip.octets().into_iter().rev().flat_map(|byte| [byte & 15, byte >> 4]);
-            nibbles.map(|nibble| format!("{nibble:x}")).collect()
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            format!("{d}.{c}.{b}.{a}")
         }
-    };
-    parts.join(".")
+        IpAddr::V6(ip) => {
+            let mut text = String::with_capacity(4 * 16);
+            for byte in ip.octets().into_iter().rev() {
+                for nibble in [byte & 15, byte >> 4] {
+                    text.extend(char::from_digit(nibble.into(), 16));
+                    text.push('.');
+                }
+            }
+            text.pop();
+            text
+        }
+    }
 }
 
 impl From<&Domain> for Name {

@@ -96,10 +96,12 @@ pub(crate) async fn deliver(
         }
     }
     let Message { spool, header, facts, needs_utf8, .. } = message;
+    // Once for all copies: most are told the same.
+    let results = facts.as_ref().map(|facts| facts.fields(hostname, now, &[], needs_utf8));
+    let results = results.unwrap_or_default();
     let (spool, mut judgements, reports) = match facts.as_ref() {
         Some(facts) => {
-            let fields_bytes = facts.fields(hostname, now, &[], needs_utf8).len() as u64;
-            let size_bytes = report.size_bytes.saturating_add(fields_bytes);
+            let size_bytes = report.size_bytes.saturating_add(results.len() as u64);
             let case = Case { facts, envelope, header: &header, size_bytes, now };
             Box::pin(judge(connection, &config, case, &routes.copies, spool)).await
         }
@@ -111,13 +113,13 @@ pub(crate) async fn deliver(
     let granted = grant(connection, &routes, &mut judgements).await?;
     let (connection, facts) = (&*connection, facts.as_ref());
     let message_id = header::message_id(&header);
-    let post = Postmark { connection, envelope, facts, message_id, needs_utf8, now };
+    let post = Postmark { connection, envelope, facts, results, message_id, needs_utf8, now };
     let copies: Vec<_> = routes.copies.iter().zip(judgements).collect();
     let (spool, outcomes) = store_copies(&post, &copies, &granted, spool).await;
     keep_refused(&post, &config, &copies, &granted, spool).await;
     follow_up(&post, &config, &copies, (&granted, &outcomes), reports).await;
     let results = routes.results(&outcomes);
-    notices::tell_failures(&post, &config, &header, &results).await;
+    notices::tell(&post, &config, &header, &results).await;
     Ok(results)
 }
 

@@ -3,8 +3,10 @@
 //! A client is told with one reply what became of its message for all recipients. Where some have it and
 //! others do not, the reply says that it was taken, and whoever sent it hears of the others by mail.
 //!
+//! A sender may also ask to hear of what was delivered, by NOTIFY=SUCCESS. RFC 3461 §4.1.
+//!
 //! Invariant: nobody gets a notice whose address was not proven: with more than one recipient, SPF has
-//! passed for the sender.
+//! passed for the sender, and of what was delivered only those are told for whom it has.
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use mox_smtp::server::{DataRefusal, Service};
 use mox_smtp::{ForwardPath, Mailbox, Notify, Reply, ReversePath};
 
 use crate::delivery::Outcome;
+use crate::facts::Facts;
 use crate::header;
 use crate::post::Postmark;
 
@@ -35,25 +38,26 @@ enum NoticeError {
     Queue(#[from] QueueError),
 }
 
-/// Queues one notice of all recipients for which the message was refused, if others have it, and waits
-/// until it is on disk.
+/// Queues one notice of all recipients for which the message was refused, if others have it, and of
+/// those that have it if the sender wants to know; waits until it is on disk.
 ///
 /// If that fails it is too late to refuse the message, which some have: it is for the log.
-pub(crate) async fn tell_failures(
+pub(crate) async fn tell(
     post: &Postmark<'_>,
     config: &Arc<Config>,
     header: &[u8],
     results: &[Outcome],
 ) {
-    let failed = failures(post, results);
     let is_mixed = results.iter().any(Result::is_ok);
+    let mut told = if is_mixed { failures(post, results) } else { Vec::new() };
+    told.extend(deliveries(post, results));
     let services = &post.connection.smtpd.services;
     // A localserve has nobody to tell.
-    if !is_mixed || failed.is_empty() || services.is_localserve {
+    if told.is_empty() || services.is_localserve {
         return;
     }
     let cid = post.connection.cid;
-    let Some(notice) = notice(post, config, header, failed) else { return };
+    let Some(notice) = notice(post, config, header, told) else { return };
     let (queue, keys) = (services.queue.clone(), Arc::clone(&services.signing));
     let (now, to) = (post.now, notice.to.clone());
     let queued = match blocking(move || notice.queue(&queue, &keys)).await {
@@ -61,8 +65,8 @@ pub(crate) async fn tell_failures(
         Err(error) => Err(error),
     };
     match queued {
-        Ok(_) => tracing::info!(cid, %to, "sender is told of failures by mail"),
-        Err(error) => tracing::error!(cid, %to, %error, "sender not told of failures"),
+        Ok(_) => tracing::info!(cid, %to, "sender is told by mail"),
+        Err(error) => tracing::error!(cid, %to, %error, "sender not told by mail"),
     }
 }
 
@@ -73,6 +77,28 @@ fn failures(post: &Postmark<'_>, results: &[Outcome]) -> Vec<Recipient> {
     let failed = pairs.filter_map(|(rcpt, result)| Some((rcpt, result.as_ref().err()?)));
     let failed = failed.filter(|(rcpt, _)| is_wanted(rcpt));
     failed.map(|(rcpt, refusal)| recipient(post, rcpt, refusal)).collect()
+}
+
+/// Those recipients that have the message, of which the sender wants to hear that.
+///
+/// Deviation: RFC 3461 §4.1 wants the notice for every sender. Who cannot show by SPF that the address is
+/// theirs gets none: else anybody could have us write to anybody.
+fn deliveries(post: &Postmark<'_>, results: &[Outcome]) -> Vec<Recipient> {
+    if !post.facts.is_some_and(Facts::has_proven_sender) {
+        return Vec::new();
+    }
+    let is_wanted = |rcpt: &RcptCommand| rcpt.notify.is_some_and(Notify::is_on_success);
+    let pairs = post.envelope.rcpts.iter().zip(results);
+    let delivered = pairs.filter(|(rcpt, result)| result.is_ok() && is_wanted(rcpt));
+    delivered
+        .map(|(rcpt, _)| Recipient {
+            action: Action::Delivered,
+            // RFC 3463 §3.2.
+            status: Status { class: 2, subject: 1, detail: 5 },
+            explanation: String::new(),
+            ..recipient(post, rcpt, &DataRefusal::Unavailable)
+        })
+        .collect()
 }
 
 fn recipient(post: &Postmark<'_>, rcpt: &RcptCommand, refusal: &DataRefusal) -> Recipient {
@@ -169,7 +195,10 @@ impl Notice {
         message.utf8_body = utf8_body;
         (message.has_8bit, message.needs_utf8) = (needs_utf8, needs_utf8);
         message.message_id = format!("<{}>", self.dsn.message_id);
-        message.subject = format!("notice of failures: {}", original.subject);
+        let has_failed = |one: &Recipient| one.action == Action::Failed;
+        let is_bad = self.dsn.recipients.iter().any(has_failed);
+        let subject = if is_bad { "notice of failures" } else { "notice of delivery" };
+        message.subject = format!("{subject}: {}", original.subject);
         // RFC 8689 §5: a notice may show as much as the message.
         message.require_tls = self.requires_tls.then_some(true);
         message.kind = Kind::Notice;

@@ -56,8 +56,10 @@ pub(crate) async fn store_copies(
     for group in wanted.chunks(COPIES_AT_ONCE_MAX) {
         let parcels: Vec<Parcel> = group.iter().map(|place| post.parcel(&copies[*place])).collect();
         let store = connection.smtpd.services.store.clone();
+        // A small message is prepared in less time than it takes to wake another thread for it.
+        let is_quick = parcels.len() == 1 && spool.is_small();
         let queue = move || queue(&store, spool, parcels, now, has_stored);
-        let (back, queued) = blocking(queue).await;
+        let (back, queued) = if is_quick { queue() } else { blocking(queue).await };
         spool = back;
         match queued {
             Ok(pending) => {
@@ -262,6 +264,8 @@ pub(crate) struct Postmark<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) envelope: &'a Envelope,
     pub(crate) facts: Option<&'a Facts>,
+    /// The fields that tell of them where DMARC's outcome was followed; empty without them.
+    pub(crate) results: String,
     pub(crate) message_id: Option<String>,
     pub(crate) needs_utf8: bool,
     pub(crate) now: UnixSeconds,
@@ -272,17 +276,20 @@ impl Postmark<'_> {
         let reverse_path = &self.envelope.mail.reverse_path;
         let hostname = &self.connection.port.hostname;
         let decided = judgement.decided.as_deref();
-        let results = self.facts.map(|facts| {
-            let overrides = decided.map(|decided| decided.overrides(facts)).unwrap_or_default();
-            facts.fields(hostname, self.now, &overrides, self.needs_utf8)
-        });
+        let overrides = decided.zip(self.facts).map(|(decided, facts)| decided.overrides(facts));
+        let results = match (self.facts, overrides) {
+            (Some(facts), Some(overrides)) if !overrides.is_empty() => {
+                &facts.fields(hostname, self.now, &overrides, self.needs_utf8)
+            }
+            _ => &self.results,
+        };
         let service = self.connection.port.kind;
         let is_shared = service == Service::Submission && self.envelope.rcpts.len() > 1;
         let prefix = [
             decided.map(|decided| decided.fields(self.needs_utf8)).unwrap_or_default(),
             delivered_to_field(&copy.address),
             return_path_field(reverse_path),
-            results.unwrap_or_default(),
+            results.clone(),
             received(
                 self.connection,
                 self.envelope,

@@ -14,6 +14,9 @@ pub const SPOOL_MEMORY_BYTES: usize = 1 << 20;
 /// Messages that may be in memory at once on all connections; further ones go to files at once.
 pub const SPOOLS_IN_MEMORY_MAX: usize = 64;
 
+/// A message up to this size is worked on where it is, without another thread.
+const SMALL_BYTES_MAX: u64 = 32 << 10;
+
 /// A message, or the part of it that has come in.
 #[derive(Debug)]
 pub(crate) struct Spool {
@@ -39,6 +42,11 @@ impl Spool {
     /// Whether reading it touches no disk.
     pub(crate) fn is_in_memory(&self) -> bool {
         !self.file.is_rolled()
+    }
+
+    /// Whether it is in memory and takes next to no time to go through.
+    pub(crate) fn is_small(&self) -> bool {
+        self.is_in_memory() && self.size_bytes <= SMALL_BYTES_MAX
     }
 
     /// Appends `bytes` and empties them; blocks on the disk elsewhere if it must.

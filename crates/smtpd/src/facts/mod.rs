@@ -282,6 +282,11 @@ impl Facts {
         }
     }
 
+    /// Whether the client may use MAIL FROM. RFC 7208 §2.6.3.
+    pub(crate) fn has_proven_sender(&self) -> bool {
+        self.spf.identity == spf::Identity::MailFrom && self.spf.status == spf::Status::Pass
+    }
+
     /// The name of the client for people: the one that leads back to its address, else the first
     /// that it has.
     pub(crate) fn remote_name(&self) -> Option<Domain> {

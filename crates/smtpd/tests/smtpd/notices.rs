@@ -72,6 +72,51 @@ async fn who_does_not_want_to_hear_is_not_told() {
     }
 }
 
+/// RFC 3461 §4.1: who asks for it hears of what was delivered, if the address is proven theirs.
+#[tokio::test]
+async fn who_wants_to_hear_of_deliveries_is_told() {
+    for (sender, notify, want) in [
+        (SENDER, " NOTIFY=SUCCESS ORCPT=rfc822;me@old.example", 1),
+        (SENDER, " NOTIFY=FAILURE,DELAY,SUCCESS", 1),
+        (SENDER, " NOTIFY=FAILURE", 0),
+        (SENDER, "", 0),
+        // SPF says nothing of this one.
+        ("a@b.example", " NOTIFY=SUCCESS", 0),
+        ("", " NOTIFY=SUCCESS", 0),
+    ] {
+        let fixture = Fixture::new();
+        let mut client = fixture.deliverer().await;
+        client.check(&format!("MAIL FROM:<{sender}> ENVID=e1"), "250").await;
+        client.check(&format!("RCPT TO:<mjl@example.org>{notify}"), "250").await;
+        let reply = client.data(MESSAGE).await;
+        assert!(reply.starts_with("250"), "{sender}: {reply}");
+        let queued = fixture.queued();
+        assert_eq!(queued.len(), want, "{sender}{notify}");
+        for sent in &queued {
+            assert_eq!((sent.to().as_str(), &sent.row.mail_from), (sender, &ReversePath::Null));
+            let dsn = dsn(sent);
+            let told = dsn.recipients.iter().map(|one| (one.action, one.status.to_string()));
+            assert_eq!(told.collect::<Vec<_>>(), [(Action::Delivered, "2.1.5".to_owned())]);
+            assert!(!sent.text.contains("secret"), "only the header goes back");
+        }
+    }
+}
+
+/// One notice tells of both.
+#[tokio::test]
+async fn failures_and_deliveries_are_told_together() {
+    let fixture = Fixture::new();
+    let mut client = fixture.deliverer().await;
+    client.check(&format!("MAIL FROM:<{SENDER}>"), "250").await;
+    for rcpt in RCPTS {
+        client.check(&format!("RCPT TO:<{rcpt}> NOTIFY=SUCCESS,FAILURE"), "250").await;
+    }
+    assert!(client.data(MESSAGE).await.starts_with("250"));
+    let dsn = dsn(&fixture.only_queued());
+    let actions: Vec<_> = dsn.recipients.iter().map(|one| one.action).collect();
+    assert_eq!(actions, [Action::Failed, Action::Delivered]);
+}
+
 #[tokio::test]
 async fn what_is_refused_for_all_or_taken_for_all_needs_no_notice() {
     let fixture = Fixture::new();

@@ -120,6 +120,16 @@ impl ConnError {
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::DeadlinePassed { .. })
     }
+
+    /// The alert by which the peer ended TLS, if it did. RFC 8446 §6.
+    #[must_use]
+    pub fn remote_alert(&self) -> Option<u8> {
+        let (Self::Read(error) | Self::Write(error)) = self else { return None };
+        match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+            rustls::Error::AlertReceived(alert) => Some((*alert).into()),
+            _ => None,
+        }
+    }
 }
 
 /// A connection over TCP or memory, plain or with TLS.

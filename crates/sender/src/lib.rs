@@ -11,5 +11,20 @@
 )]
 
 pub mod connection;
+mod deliver;
 pub mod destination;
+mod hooks;
 pub mod mtasts;
+mod notice;
+mod outbox;
+pub mod plan;
+pub mod route;
+mod scheduler;
+mod services;
+mod settle;
+mod tls_results;
+mod worker;
+
+pub use hooks::{CALL_WAIT, CALLS_MAX};
+pub use services::{Limits, SMTP_PORT, Sender, Services};
+pub use settle::DELAY_TOLD_AT;

@@ -392,6 +392,17 @@ impl Reader {
         Ok(self.db()?.prepare_cached(sql)?.query_row([removed.get()], |row| row.get(0))?)
     }
 
+    /// Whether there is a message with this Message-ID, without angle brackets, in any mailbox.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub fn has_message_id(&self, message_id: &str) -> Result<bool> {
+        const SQL: &str = "SELECT 1 FROM meta t JOIN msg m ON m.id = t.id WHERE t.message_id = ?1";
+        let id = message_id.to_lowercase();
+        Ok(self.db()?.prepare_cached(SQL)?.exists([id])?)
+    }
+
     /// A secret stored by [`crate::Account::set_secret`].
     ///
     /// # Errors

@@ -1,0 +1,198 @@
+//! One attempt to deliver a message to recipients of one domain.
+
+mod direct;
+mod link;
+mod smarthost;
+mod transact;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mox_base::UnixSeconds;
+use mox_config::{Config, Transport};
+use mox_queue::{Lease, Queued};
+use mox_smtp::Reply;
+use mox_smtp::client::{DeliveryError, ErrorKind, Loss, Step};
+
+use crate::plan::Demand;
+use crate::services::Inner;
+use crate::tls_results::Seen;
+
+pub(crate) use link::{Key, Link};
+
+/// Recipients of one message that can share a transaction, and what was decided about them.
+pub(crate) struct Batch {
+    /// At least one, of one domain.
+    pub(crate) leases: Vec<Lease>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) start: UnixSeconds,
+    /// The name of the transport, if there is one.
+    pub(crate) transport: Option<String>,
+}
+
+/// What came of an attempt.
+#[derive(Default)]
+pub(crate) struct Attempted {
+    /// For each lease of the batch.
+    pub(crate) fates: Vec<Fate>,
+    /// The addresses tried now and before, by host.
+    pub(crate) dialed_ips: BTreeMap<String, Vec<IpAddr>>,
+    pub(crate) tls: Seen,
+}
+
+/// Another server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Remote {
+    pub(crate) host: Option<String>,
+    pub(crate) ip: Option<IpAddr>,
+}
+
+/// What became of the message for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Delivered {
+        reply: Reply,
+        remote: Remote,
+        /// The server was told whether the sender wants to know of deliveries. RFC 3461 §5.2.
+        tells_success: bool,
+    },
+    Failed(Fault),
+}
+
+/// Why a message did not get to a recipient.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) is_permanent: bool,
+    /// The message may have been delivered: the answer was lost.
+    pub(crate) is_in_doubt: bool,
+    /// The connection was closed before anything was said of the message.
+    pub(crate) is_stale: bool,
+    /// The recipient is on the suppression list.
+    pub(crate) is_suppressed: bool,
+    pub(crate) code: Option<u16>,
+    pub(crate) enhanced: Option<(u8, u16, u16)>,
+    pub(crate) text: String,
+    pub(crate) reply_lines: Vec<String>,
+    pub(crate) remote: Remote,
+}
+
+impl Fault {
+    /// That no reply told of. `status`: subject and detail of the enhanced status code.
+    pub(crate) fn ours(is_permanent: bool, status: (u16, u16), text: impl Into<String>) -> Self {
+        let class = if is_permanent { 5 } else { 4 };
+        let enhanced = Some((class, status.0, status.1));
+        Self { is_permanent, enhanced, text: text.into(), ..Self::default() }
+    }
+
+    /// That a session met with.
+    pub(crate) fn of(error: &DeliveryError, remote: &Remote) -> Self {
+        let reply_lines = error.reply.as_ref().map(reply_lines).unwrap_or_default();
+        Self {
+            is_permanent: error.is_permanent,
+            is_in_doubt: error.is_in_doubt(),
+            is_stale: error.command <= Step::Mail && error.kind == ErrorKind::Lost(Loss::Closed),
+            is_suppressed: false,
+            code: error.code(),
+            enhanced: error.enhanced(),
+            text: error.to_string(),
+            reply_lines,
+            remote: remote.clone(),
+        }
+    }
+
+    /// That the host cannot be proven, which the sender demands. RFC 8689 §4.2.1.
+    pub(crate) fn requiretls(text: &str) -> Self {
+        Self::ours(false, (7, 30), text)
+    }
+
+    fn is_requiretls(&self) -> bool {
+        matches!(self.enhanced, Some((_, 7, 30)))
+    }
+}
+
+/// The lines of a reply as they came.
+pub(crate) fn reply_lines(reply: &Reply) -> Vec<String> {
+    let class = reply.code / 100;
+    let enhanced = reply.enhanced.map_or_else(String::new, |enhanced| {
+        format!("{class}.{}.{} ", enhanced.subject, enhanced.detail)
+    });
+    reply.text.lines().map(|line| format!("{} {enhanced}{line}", reply.code)).collect()
+}
+
+impl Batch {
+    /// The message; all but the recipient is the same for all leases.
+    pub(crate) fn message(&self) -> &Queued {
+        #[expect(clippy::expect_used, reason = "a batch is made with a lease")]
+        &self.leases.first().expect("a batch has a lease").message
+    }
+
+    pub(crate) fn demand(&self) -> Demand {
+        Demand::new(self.message().require_tls)
+    }
+
+    /// The same for all.
+    pub(crate) fn all(&self, fault: &Fault) -> Vec<Fate> {
+        vec![Fate::Failed(fault.clone()); self.leases.len()]
+    }
+
+    /// Which connections can carry it.
+    pub(crate) fn key(&self) -> Key {
+        let message = self.message();
+        Key {
+            host: message.rcpt_to.host.ascii(),
+            transport: self.transport.clone(),
+            demand: self.demand(),
+            kind: message.kind,
+        }
+    }
+}
+
+/// Makes an attempt. `link`: a connection that is left from the message before, and afterwards the one
+/// that is left from this.
+pub(crate) async fn deliver(
+    inner: &Inner,
+    batch: &Batch,
+    transport: Option<&Transport>,
+    link: &mut Option<Link>,
+) -> Attempted {
+    if let Some(old) = link.take() {
+        if old.can_carry(batch, &inner.services.limits) {
+            let mut fates = vec![None; batch.leases.len()];
+            let mut kept = old;
+            transact::transact(inner, &mut kept, batch, &mut fates).await;
+            // A server that got tired of waiting has not heard of the message.
+            if !transact::is_stale(&fates) {
+                keep(link, kept).await;
+                let dialed_ips = batch.message().dialed_ips.clone();
+                return Attempted { fates: decided(fates), dialed_ips, tls: Seen::default() };
+            }
+        } else {
+            old.quit().await;
+        }
+    }
+    if let Some(fail) = transport.and_then(|transport| transport.fail.as_ref()) {
+        return Attempted { fates: batch.all(&smarthost::explicit(fail)), ..Attempted::default() };
+    }
+    if let Some(addr) = inner.services.loopback_to {
+        return smarthost::loopback(inner, batch, addr, link).await;
+    }
+    match transport.and_then(smarthost::of) {
+        Some(host) => smarthost::deliver(inner, batch, &host, link).await,
+        None => direct::deliver(inner, batch, transport, link).await,
+    }
+}
+
+async fn keep(link: &mut Option<Link>, kept: Link) {
+    if kept.is_usable() {
+        *link = Some(kept);
+    } else {
+        kept.quit().await;
+    }
+}
+
+/// Every recipient has a fate by now.
+fn decided(fates: Vec<Option<Fate>>) -> Vec<Fate> {
+    let nobody = || Fate::Failed(Fault::ours(false, (4, 4), "no server could be tried"));
+    fates.into_iter().map(|fate| fate.unwrap_or_else(nobody)).collect()
+}

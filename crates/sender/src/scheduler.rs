@@ -1,0 +1,124 @@
+//! Which messages are attempted when: one task that sleeps until something is due.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mox_net::blocking;
+use mox_queue::{Lease, LeaseRequest};
+use parking_lot::Mutex;
+use tokio::time::sleep;
+
+use crate::services::Inner;
+use crate::worker;
+
+/// How long to wait if the queue could not be asked.
+const TROUBLE_WAIT: Duration = Duration::from_secs(60);
+
+/// How long to wait if all that is due is for domains that have all their connections, unless one
+/// of these ends before: there may be others whose time has come meanwhile.
+const SATURATED_WAIT: Duration = Duration::from_secs(10);
+
+/// The longest sleep, for clocks that jump.
+const SLEEP_MAX: Duration = Duration::from_secs(3600);
+
+/// Connections by domain.
+#[derive(Default)]
+pub(crate) struct Running(Mutex<HashMap<String, usize>>);
+
+/// A connection that counts until this is dropped.
+pub(crate) struct Slot {
+    running: Arc<Running>,
+    inner: Arc<Inner>,
+    domain: String,
+}
+
+impl Running {
+    fn total(&self) -> usize {
+        self.0.lock().values().sum()
+    }
+
+    /// The domains that have all the connections that they may.
+    fn saturated(&self, max: usize) -> Vec<String> {
+        let all = self.0.lock();
+        all.iter().filter(|(_, count)| **count >= max).map(|(domain, _)| domain.clone()).collect()
+    }
+}
+
+impl Slot {
+    fn take(running: &Arc<Running>, inner: &Arc<Inner>, lease: &Lease) -> Self {
+        let domain = lease.message.rcpt_to.host.ascii();
+        *running.0.lock().entry(domain.clone()).or_default() += 1;
+        Self { running: Arc::clone(running), inner: Arc::clone(inner), domain }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut all = self.running.0.lock();
+        if let Some(count) = all.get_mut(&self.domain) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.domain);
+            }
+        }
+        drop(all);
+        self.inner.work.notify_one();
+    }
+}
+
+/// Starts deliveries until the server stops.
+pub(crate) async fn run(inner: Arc<Inner>) {
+    let stopping = inner.services.supervisor.stopping();
+    let running = Arc::new(Running::default());
+    let forever = async {
+        loop {
+            let wait = match start_due(&inner, &running).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::error!(%error, "taking messages from the queue");
+                    TROUBLE_WAIT
+                }
+            };
+            tokio::select! {
+                () = inner.work.notified() => {}
+                () = sleep(wait) => {}
+            }
+        }
+    };
+    let _stopped: Option<()> = stopping.run_until_cancelled(forever).await;
+}
+
+/// Starts all that is due and for which there is a connection. Returns how long to sleep.
+async fn start_due(
+    inner: &Arc<Inner>,
+    running: &Arc<Running>,
+) -> Result<Duration, mox_queue::QueueError> {
+    let services = &inner.services;
+    let limits = services.limits;
+    loop {
+        let now = inner.now();
+        let free = limits.connections_max.saturating_sub(running.total());
+        if free == 0 {
+            return Ok(SLEEP_MAX);
+        }
+        let busy_domains = running.saturated(limits.domain_connections_max);
+        // One of each domain: a connection takes the next of its domain by itself.
+        let request =
+            LeaseRequest { max: free, per_domain_max: 1, busy_domains, only_domain: None };
+        let leases = services.queue.lease(request, now).await?;
+        if leases.is_empty() {
+            let queue = services.queue.clone();
+            let due = blocking(move || queue.next_due(now)).await?;
+            let Some(due) = due else { return Ok(SLEEP_MAX) };
+            let wait = u64::try_from(due.secs_since(now)).ok().filter(|secs| *secs > 0);
+            return Ok(wait.map_or(SATURATED_WAIT, |secs| Duration::from_secs(secs).min(SLEEP_MAX)));
+        }
+        for lease in leases {
+            let slot = Slot::take(running, inner, &lease);
+            let cid = services.supervisor.next_cid();
+            let work = worker::run(Arc::clone(inner), lease, slot);
+            services.supervisor.spawn("delivery", cid, work);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! What follows from an attempt: another one, or the end of the message, with all who are to be told.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mox_base::{Host, UnixSeconds};
+use mox_config::Config;
+use mox_net::blocking;
+use mox_queue::{
+    Failure, HookTarget, How, Kind, Lease, NewHook, NewNotice, Outcome, OutgoingEvent, Queued,
+    Settlement, SmtpReply, Told, wait_secs,
+};
+use mox_reports::dsn::{Action, HEADER_RETURNED_BYTES_MAX, RETURNED_BYTES_MAX};
+use mox_smtp::{Reply, Ret, ReversePath};
+
+use crate::deliver::{Attempted, Batch, Fate, Fault, Remote};
+use crate::notice::{Returned, Subject, notice};
+use crate::services::{End, Inner};
+
+/// The attempt after which the sender is told that it takes longer.
+pub const DELAY_TOLD_AT: u32 = 5;
+
+/// How long messages of accounts that are gone are kept in the history.
+const KEEP_WITHOUT_ACCOUNT_SECS: i64 = 7 * 24 * 3600;
+
+/// No chance: the middle of the waits.
+const NO_CHANCE: u64 = 5;
+
+/// What an attempt leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Delivered {
+        reply: Reply,
+        remote: Remote,
+        tells_success: bool,
+    },
+    /// Until when it will be tried.
+    Delayed {
+        fault: Fault,
+        until: UnixSeconds,
+    },
+    Failed(Fault),
+    /// Taken out of the queue.
+    Dropped,
+}
+
+/// Decides whether there is another attempt.
+pub(crate) fn verdict(lease: &Lease, fate: Fate) -> Verdict {
+    let fault = match fate {
+        Fate::Delivered { reply, remote, tells_success } => {
+            return Verdict::Delivered { reply, remote, tells_success };
+        }
+        Fate::Failed(fault) => fault,
+    };
+    let allowed = lease.message.attempts_allowed();
+    if fault.is_permanent || lease.attempt >= allowed {
+        return Verdict::Failed(fault);
+    }
+    Verdict::Delayed { fault, until: last_attempt(lease, allowed) }
+}
+
+/// When the last attempt will be made, if all fail.
+fn last_attempt(lease: &Lease, allowed: u32) -> UnixSeconds {
+    let waits = (lease.attempt.saturating_add(1)..allowed)
+        .map(|attempt| wait_secs(attempt.saturating_sub(1), NO_CHANCE));
+    lease.next_attempt.plus_secs(waits.sum())
+}
+
+/// Whom a verdict is told to: nobody, or the sender by a notice about this action.
+///
+/// RFC 3461 §5.2.1 to §5.2.6 with NOTIFY; without, failures are told, and one delay. A notice is never
+/// sent about a notice (RFC 5321 §4.5.5).
+pub(crate) fn action(lease: &Lease, verdict: &Verdict) -> Option<Action> {
+    let Queued { kind, notify, mail_from, .. } = &*lease.message;
+    if *mail_from == ReversePath::Null || *kind == Kind::Notice {
+        return None;
+    }
+    match verdict {
+        Verdict::Delivered { tells_success, .. } => {
+            let wants = notify.is_some_and(|notify| notify.is_on_success());
+            // A server that knows NOTIFY tells by itself.
+            (wants && !tells_success).then_some(Action::Relayed)
+        }
+        Verdict::Delayed { .. } => {
+            let wants = notify.is_none_or(|notify| notify.is_on_delay());
+            let is_time = lease.attempt == DELAY_TOLD_AT && *kind == Kind::Mail;
+            (wants && is_time).then_some(Action::Delayed)
+        }
+        Verdict::Failed(_) => {
+            let wants = notify.is_none_or(|notify| notify.is_on_failure());
+            wants.then_some(Action::Failed)
+        }
+        Verdict::Dropped => None,
+    }
+}
+
+/// What webhooks tell of a verdict.
+fn event(verdict: &Verdict) -> OutgoingEvent {
+    match verdict {
+        Verdict::Delivered { .. } => OutgoingEvent::Delivered,
+        Verdict::Delayed { .. } => OutgoingEvent::Delayed,
+        Verdict::Failed(fault) if fault.is_suppressed => OutgoingEvent::Suppressed,
+        Verdict::Failed(_) => OutgoingEvent::Failed,
+        Verdict::Dropped => OutgoingEvent::Canceled,
+    }
+}
+
+/// What all recipients of an attempt have in common.
+struct Common {
+    config: Arc<Config>,
+    start: UnixSeconds,
+    now: UnixSeconds,
+    dialed_ips: BTreeMap<String, Vec<IpAddr>>,
+}
+
+/// Writes down what came of an attempt. What cannot be written is tried again after a restart.
+pub(crate) async fn settle(inner: &Arc<Inner>, batch: Batch, attempted: Attempted) {
+    let now = inner.now();
+    let Attempted { fates, dialed_ips, tls } = attempted;
+    let Batch { leases, config, start, .. } = batch;
+    let is_counted =
+        !config.statics.no_outgoing_tls_reports && inner.services.loopback_to.is_none();
+    let rows = leases.first().and_then(|lease| match &lease.message.rcpt_to.host {
+        Host::Domain(domain) if is_counted => Some(tls.rows(domain, lease.message.kind, now)),
+        _ => None,
+    });
+    let decided = leases.into_iter().zip(fates).map(|(lease, fate)| {
+        let verdict = verdict(&lease, fate);
+        (lease, verdict)
+    });
+    let decided = decided.collect();
+    let common = Common { config, start, now, dialed_ips };
+    write(inner, common, decided).await;
+    if let Some(rows) = rows.filter(|rows| !rows.is_empty()) {
+        let reports = inner.services.reports.clone();
+        let added = blocking(move || reports.add_tls_results(&rows)).await;
+        if let Err(error) = added {
+            tracing::error!(%error, "keeping results of TLS");
+        }
+    }
+}
+
+async fn write(inner: &Arc<Inner>, common: Common, decided: Vec<(Lease, Verdict)>) {
+    for (lease, verdict) in &decided {
+        log(lease, verdict);
+    }
+    // What tells nobody reads nothing, and needs no thread that may block.
+    let is_quiet = decided.iter().all(|(lease, verdict)| {
+        matches!(verdict, Verdict::Delivered { .. })
+            && action(lease, verdict).is_none()
+            && webhook(&common.config, &lease.message, event(verdict)).is_none()
+    });
+    let now = common.now;
+    let worker = Arc::clone(inner);
+    let all = move || -> Vec<Settlement> {
+        let decided = decided.into_iter();
+        decided.map(|(lease, verdict)| worker.settlement(&common, &lease, verdict)).collect()
+    };
+    let settlements = if is_quiet { all() } else { blocking(all).await };
+    let has_notices = settlements.iter().any(|settlement| !settlement.notices.is_empty());
+    if let Err(error) = inner.services.queue.settle(settlements, now).await {
+        tracing::error!(%error, "what came of a delivery is not written down; it is tried again");
+    }
+    if has_notices {
+        inner.notices.notify_one();
+    }
+}
+
+impl Inner {
+    /// Ends messages without an attempt.
+    pub(crate) async fn end(
+        self: &Arc<Self>,
+        filter: mox_queue::Filter,
+        end: End,
+    ) -> Result<u64, mox_queue::QueueError> {
+        let now = self.now();
+        let leases = self.services.queue.lease_found(filter, now).await?;
+        let count = leases.len() as u64;
+        let verdict = match end {
+            End::Remove => Verdict::Dropped,
+            End::Fail => {
+                let text = "delivery was canceled by the administrator";
+                Verdict::Failed(Fault::ours(true, (0, 0), text))
+            }
+        };
+        let config = self.services.config.snapshot();
+        let common = Common { config, start: now, now, dialed_ips: BTreeMap::new() };
+        let decided = leases.into_iter().map(|lease| (lease, verdict.clone())).collect();
+        write(self, common, decided).await;
+        Ok(count)
+    }
+
+    /// Blocks if somebody is to be told.
+    fn settlement(&self, common: &Common, lease: &Lease, verdict: Verdict) -> Settlement {
+        let message = &*lease.message;
+        let is_suppressing = match &verdict {
+            Verdict::Failed(fault) => self.suppresses(message, fault),
+            _ => false,
+        };
+        let account = common.config.account(&message.account);
+        let keep = account.map(|account| account.keep_retired_message_period.0.as_secs());
+        let keep_secs = keep
+            .map_or(KEEP_WITHOUT_ACCOUNT_SECS, |secs| i64::try_from(secs).unwrap_or(i64::MAX / 2));
+        let hooks = Self::hook(common, message, &verdict, is_suppressing).into_iter().collect();
+        let notices =
+            action(lease, &verdict).and_then(|action| self.notice(common, lease, &verdict, action));
+        let elapsed = common.now.secs_since(common.start).max(0);
+        Settlement {
+            duration_ms: u64::try_from(elapsed).unwrap_or_default().saturating_mul(1_000),
+            dialed_ips: common.dialed_ips.clone(),
+            keep_secs,
+            notices: notices.into_iter().collect(),
+            hooks,
+            ..Settlement::new(lease.id, common.start, outcome(verdict, is_suppressing))
+        }
+    }
+
+    fn suppresses(&self, message: &Queued, fault: &Fault) -> bool {
+        if fault.is_suppressed {
+            return false;
+        }
+        let queue = &self.services.queue;
+        let would =
+            queue.would_suppress(&message.account, &message.rcpt_to, fault.code, fault.enhanced);
+        would.unwrap_or_else(|error| {
+            tracing::error!(%error, "looking at the suppression list");
+            false
+        })
+    }
+
+    /// The call that the account wants to be made about it.
+    fn hook(
+        common: &Common,
+        message: &Queued,
+        verdict: &Verdict,
+        is_suppressing: bool,
+    ) -> Option<NewHook> {
+        let event = event(verdict);
+        let target = webhook(&common.config, message, event)?;
+        let (code, enhanced, error) = match verdict {
+            Verdict::Delivered { reply, .. } => (Some(reply.code), enhanced(reply), ""),
+            Verdict::Delayed { fault, .. } | Verdict::Failed(fault) => {
+                (fault.code, fault.enhanced, fault.text.as_str())
+            }
+            Verdict::Dropped => (None, None, ""),
+        };
+        let told = Told { event, is_dsn: false, is_suppressing, code, enhanced, error };
+        Some(NewHook::outgoing(message, &target, &told, common.now))
+    }
+
+    fn notice(
+        &self,
+        common: &Common,
+        lease: &Lease,
+        verdict: &Verdict,
+        action: Action,
+    ) -> Option<NewNotice> {
+        let message = &*lease.message;
+        let wants_all = action == Action::Failed && message.ret == Some(Ret::Full);
+        let returned = self.returned(message, wants_all);
+        let subject = Subject { message, verdict, action, returned };
+        let id = self.message_id();
+        let boundary = mox_mime::random_boundary(&*self.services.rng);
+        notice(&common.config, &subject, &id, boundary, (common.start, common.now))
+    }
+
+    /// The header of a message, or all of it. That it cannot be read keeps no notice from its sender.
+    fn returned(&self, message: &Queued, wants_all: bool) -> Returned {
+        let is_whole = wants_all && message.size <= RETURNED_BYTES_MAX as u64;
+        let most = if is_whole { RETURNED_BYTES_MAX } else { 2 * HEADER_RETURNED_BYTES_MAX };
+        let mut content = Vec::new();
+        let reader = self.services.queue.body(message.id);
+        let read = reader.map_err(|error| error.to_string()).and_then(|reader| {
+            let read = reader.take(most as u64).read_to_end(&mut content);
+            read.map_err(|error| error.to_string())
+        });
+        if let Err(error) = read {
+            tracing::error!(id = message.id.0, %error, "reading a message that is to be returned");
+        }
+        Returned { content, is_whole }
+    }
+}
+
+/// Where the account wants an event to be told, if it does.
+fn webhook(config: &Config, message: &Queued, event: OutgoingEvent) -> Option<HookTarget> {
+    let account = config.account(&message.account)?;
+    let hook = account.outgoing_webhook_for(event.as_str())?;
+    let keep = account.keep_retired_webhook_period.0.as_secs();
+    Some(HookTarget {
+        url: hook.url.clone(),
+        authorization: hook.authorization.clone(),
+        keep_secs: i64::try_from(keep).unwrap_or(i64::MAX / 2),
+    })
+}
+
+fn enhanced(reply: &Reply) -> Option<(u8, u16, u16)> {
+    let class = u8::try_from(reply.code / 100).ok()?;
+    reply.enhanced.map(|enhanced| (class, enhanced.subject, enhanced.detail))
+}
+
+fn outcome(verdict: Verdict, suppress: bool) -> Outcome {
+    match verdict {
+        Verdict::Delivered { reply, remote, .. } => {
+            let lines = reply.text.lines().map(str::to_owned).collect();
+            let reply = SmtpReply { code: reply.code, enhanced: enhanced(&reply), lines };
+            let how = How { remote_mta: remote.host, remote_ip: remote.ip };
+            Outcome::Delivered { reply, how }
+        }
+        Verdict::Delayed { fault, .. } => Outcome::Delayed { error: failure(fault) },
+        Verdict::Failed(fault) => Outcome::Failed { error: failure(fault), suppress },
+        Verdict::Dropped => Outcome::Dropped,
+    }
+}
+
+fn failure(fault: Fault) -> Failure {
+    Failure {
+        code: fault.code,
+        enhanced: fault.enhanced,
+        text: fault.text,
+        reply_lines: fault.reply_lines,
+        remote_mta: fault.remote.host,
+        remote_ip: fault.remote.ip,
+    }
+}
+
+fn log(lease: &Lease, verdict: &Verdict) {
+    let Queued { id, mail_from, rcpt_to, .. } = &*lease.message;
+    let (id, attempt) = (id.0, lease.attempt);
+    match verdict {
+        Verdict::Delivered { remote, .. } => {
+            let host = remote.host.as_deref().unwrap_or_default();
+            tracing::info!(id, %mail_from, %rcpt_to, attempt, host, "message delivered");
+        }
+        Verdict::Delayed { fault, .. } => {
+            let (error, next) = (&fault.text, lease.next_attempt.0);
+            tracing::info!(id, %mail_from, %rcpt_to, attempt, error, next, "delivery delayed");
+        }
+        Verdict::Failed(fault) => {
+            let error = &fault.text;
+            tracing::info!(id, %mail_from, %rcpt_to, attempt, error, "delivery failed");
+        }
+        Verdict::Dropped => tracing::info!(id, %mail_from, %rcpt_to, "message dropped"),
+    }
+}

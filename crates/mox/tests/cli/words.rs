@@ -56,6 +56,12 @@ fn what_is_not_understood_is_two() {
     check(&["queue", "hold", "-ids", "1,x"], 2, "", "'x'");
     check(&["queue", "requiretls", "maybe"], 2, "", "'maybe'");
     check(&["queue", "schedule"], 2, "", "<DURATION>");
+    check(
+        &["queue", "webhook", "cancel", "-event", "lost"],
+        2,
+        "",
+        "known are incoming, delivered",
+    );
     check(&["dane"], 2, "", "mox dane makerecord usage selector match [pem]");
     check(&["dane", "dial", "a.example"], 2, "", "wanted is host:port");
     check(&["dane", "makerecord", "dane", "spki", "full"], 2, "", "known are pkix-ta");

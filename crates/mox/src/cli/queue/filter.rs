@@ -158,12 +158,12 @@ impl RetiredSort {
     }
 }
 
-fn order(by_queued: bool, is_ascending: bool) -> Result<String> {
+pub(super) fn order(by_queued: bool, is_ascending: bool) -> Result<String> {
     Ok(serde_json::to_string(&SortWords { by_queued, is_ascending })?)
 }
 
 /// `<` or `>`, then `now` or a duration from now.
-fn when(text: &str) -> Result<When, String> {
+pub(super) fn when(text: &str) -> Result<When, String> {
     let (is_before, span) = match (text.strip_prefix('<'), text.strip_prefix('>')) {
         (Some(span), _) => (true, span),
         (_, Some(span)) => (false, span),

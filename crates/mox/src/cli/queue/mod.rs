@@ -7,6 +7,7 @@ mod holdrules;
 mod list;
 mod retired;
 mod suppress;
+mod webhook;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -32,6 +33,8 @@ pub(super) enum Queue {
     Retired(retired::Retired),
     #[command(subcommand)]
     Suppress(suppress::Suppress),
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
 }
 
 impl Queue {
@@ -47,6 +50,7 @@ impl Queue {
             Self::Holdrules(command) => command.run(global),
             Self::Retired(command) => command.run(global),
             Self::Suppress(command) => command.run(global),
+            Self::Webhook(command) => command.run(global),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands about the queue.
 
 mod history;
+mod hooks;
 mod rules;
 mod suppressions;
 #[cfg(test)]
@@ -34,6 +35,11 @@ pub(super) const COMMANDS: &[&str] = &[
     "queuesuppressadd",
     "queuesuppressremove",
     "queuesuppresslookup",
+    "queuehooklist",
+    "queuehookchange",
+    "queuehookprint",
+    "queuehookretiredlist",
+    "queuehookretiredprint",
 ];
 
 impl From<QueueError> for CommandError {
@@ -65,6 +71,11 @@ impl Handler {
             "queuesuppressadd" => self.suppress(wire).await,
             "queuesuppressremove" => self.unsuppress(wire).await,
             "queuesuppresslookup" => self.look_up_suppression(wire).await,
+            "queuehooklist" => self.hook_list(wire).await,
+            "queuehookchange" => self.hook_change(wire).await,
+            "queuehookprint" => self.hook_print(wire, false).await,
+            "queuehookretiredlist" => self.hook_retired_list(wire).await,
+            "queuehookretiredprint" => self.hook_print(wire, true).await,
             _ => Err(CommandError::Refused("unrecognized command".to_owned())),
         }
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use mox_base::Address;
 use mox_queue::{
-    Filter, MessageId, NewMessage, NewRecipient, Outcome, Release, Settlement, SmtpReply,
+    Filter, MessageId, NewHook, NewMessage, NewRecipient, Outcome, OutgoingEvent, Release,
+    Settlement, SmtpReply,
 };
 use mox_smtp::{Mailbox, ReversePath};
 use tempfile::TempDir;
@@ -193,5 +194,52 @@ async fn suppressions_come_and_go() {
     check_refused(wrong, "not an address");
     let unknown = fixture.client().await.run("queuenonsense", &[]).await;
     check_refused(unknown, "unrecognized command");
+    fixture.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn webhook_calls_are_listed_changed_and_printed() {
+    let fixture = Fixture::new().await;
+    let services = fixture.server.services();
+    let (queue, now) = (&services.queue, services.clock.now());
+    let call = |event| NewHook {
+        account: "mox".to_owned(),
+        // Nobody listens there, and it would not be due by then.
+        url: "http://localhost:1/hook".to_owned(),
+        authorization: "Basic secret".to_owned(),
+        event,
+        payload: "{\"Version\":0}".to_owned(),
+        keep_secs: 1_000,
+        ..NewHook::default()
+    };
+    let hooks = vec![call(None), call(Some(OutgoingEvent::Failed))];
+    queue.add_hooks(hooks, now).await.unwrap();
+    let later = "{\"Schedule\":{\"from_now\":true,\"secs\":36000}}";
+    assert_eq!(fixture.text("queuehookchange", &["{}", later]).await, "2");
+    let incoming = "{\"event\":\"incoming\"}";
+    let list = fixture.text("queuehooklist", &[incoming, "{}"]).await;
+    assert!(list.starts_with("webhooks:\n    1 "), "{list}");
+    assert!(list.contains(" event incoming url http://localhost:1/hook error "), "{list}");
+    assert_eq!(list.lines().count(), 2, "{list}");
+    let printed = fixture.text("queuehookprint", &["1"]).await;
+    assert!(!printed.contains("secret"), "{printed}");
+    let printed: BTreeMap<String, serde_json::Value> = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["Payload"]["Version"], 0);
+    assert_eq!((&printed["Authorization"], &printed["IsIncoming"]), (&true.into(), &true.into()));
+    assert_eq!(fixture.text("queuehookchange", &[incoming, "\"Cancel\""]).await, "1");
+    let list = fixture.text("queuehooklist", &["{}", "{}"]).await;
+    assert!(list.contains(" event failed ") && !list.contains(" event incoming "), "{list}");
+    let list = fixture.text("queuehookretiredlist", &["{}", "{\"by_queued\":true}"]).await;
+    assert!(list.starts_with("retired webhooks:\n    1 "), "{list}");
+    assert!(list.contains(" failure last activity "), "{list}");
+    let printed = fixture.text("queuehookretiredprint", &["1"]).await;
+    let printed: BTreeMap<String, serde_json::Value> = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["Success"], false);
+    let none = fixture.client().await.run("queuehookretiredprint", &["2"]).await;
+    check_refused(none, "no such webhook call");
+    let none = fixture.client().await.run("queuehookprint", &["1"]).await;
+    check_refused(none, "no such webhook call");
+    let unknown = fixture.client().await.run("queuehooklist", &["{\"event\":\"x\"}", "{}"]).await;
+    check_refused(unknown, "unknown event");
     fixture.server.shutdown().await;
 }

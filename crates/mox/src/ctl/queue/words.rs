@@ -2,8 +2,8 @@
 
 use mox_base::UnixSeconds;
 use mox_queue::{
-    Change, Filter, MessageId, RetiredFilter, RetiredSort, RetiredSortField, Sort, SortField,
-    TimeFilter,
+    Change, Filter, HookEvent, HookFilter, HookId, MessageId, OutgoingEvent, RetiredFilter,
+    RetiredSort, RetiredSortField, Sort, SortField, TimeFilter,
 };
 use serde::{Deserialize, Serialize};
 
@@ -116,4 +116,54 @@ impl From<ChangeWords> for Change {
             ChangeWords::RequireTls(require_tls) => Self::RequireTls(require_tls),
         }
     }
+}
+
+/// Which webhook calls.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct HookFilterWords {
+    pub(crate) ids: Vec<i64>,
+    pub(crate) max: usize,
+    pub(crate) account: Option<String>,
+    pub(crate) submitted: Option<When>,
+    /// Of calls that wait only.
+    pub(crate) next_attempt: Option<When>,
+    /// Of calls that are over only.
+    pub(crate) last_activity: Option<When>,
+    pub(crate) event: Option<String>,
+}
+
+/// The word for calls about incoming messages.
+pub(crate) const INCOMING: &str = "incoming";
+
+/// What an event is named.
+pub(crate) fn hook_event(word: &str) -> Result<HookEvent, String> {
+    if word == INCOMING {
+        return Ok(HookEvent::Incoming);
+    }
+    OutgoingEvent::parse(word).map(HookEvent::Outgoing).ok_or_else(|| {
+        let known = OutgoingEvent::ALL.map(OutgoingEvent::as_str).join(", ");
+        format!("unknown event {word:?}: known are {INCOMING}, {known}")
+    })
+}
+
+impl HookFilterWords {
+    pub(crate) fn filter(self, now: UnixSeconds) -> Result<HookFilter, String> {
+        Ok(HookFilter {
+            ids: self.ids.into_iter().map(HookId).collect(),
+            account: self.account,
+            submitted: self.submitted.map(|when| when.filter(now)),
+            next_attempt: self.next_attempt.map(|when| when.filter(now)),
+            last_activity: self.last_activity.map(|when| when.filter(now)),
+            event: self.event.as_deref().map(hook_event).transpose()?,
+            max: self.max,
+        })
+    }
+}
+
+/// What to do to webhook calls.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum HookChangeWords {
+    Schedule { from_now: bool, secs: i64 },
+    Cancel,
 }

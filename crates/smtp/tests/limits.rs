@@ -10,7 +10,7 @@ use driver::{Driver, Event};
 use mox_smtp::server::{
     Action, Answer, DataEnd, ERRORS_MAX, Input, Question, RCPTS_MAX, RECEIVED_MAX, Service, Session,
 };
-use mox_smtp::{COMMAND_LINE_BYTES_MAX, DataReport, REPLY_LINE_BYTES_MAX};
+use mox_smtp::{COMMAND_LINE_BYTES_MAX, DataReport, OVERFLOW_BYTES_MAX, REPLY_LINE_BYTES_MAX};
 use mox_testkit::TestRng;
 
 /// What was sent since the last time, without questions.
@@ -50,6 +50,21 @@ fn a_transaction_has_at_most_so_many_recipients() {
     assert_eq!(past, "452 4.5.3 too many recipients (cid)\r\n");
     // The others are still good.
     assert!(send(&mut driver, "DATA").starts_with("354"));
+}
+
+/// RFC 3030 §2: more than this is not even read to be refused.
+#[test]
+fn a_chunk_has_at_most_so_many_bytes() {
+    let most = driver::config(Service::Delivery).size_bytes_max + OVERFLOW_BYTES_MAX;
+    for (chunk_bytes, is_closed) in [(most, false), (most + 1, true)] {
+        let mut driver = greeted();
+        send(&mut driver, "MAIL FROM:<a@client.example>");
+        send(&mut driver, "RCPT TO:<mjl@local.example>");
+        let reply = send(&mut driver, &format!("BDAT {chunk_bytes}"));
+        let want =
+            if is_closed { "552 5.3.4 message too big, at most 1000 bytes (cid)\r\n" } else { "" };
+        assert_eq!((reply.as_str(), driver.is_closed()), (want, is_closed), "{chunk_bytes}");
+    }
 }
 
 #[test]

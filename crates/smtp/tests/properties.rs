@@ -49,6 +49,13 @@ proptest! {
     }
 
     #[test]
+    fn chunks_are_read_alike_however_they_are_split(
+        data in "[a:\r\n\u{0}é]{0,30}(\r\n\r\n[a\r\n\u{0}]{0,30})?", step in 1_usize..9, is_binary: bool,
+    ) {
+        invariants::check_chunks(data.as_bytes(), step, is_binary);
+    }
+
+    #[test]
     fn replies_are_read_alike_however_they_are_split(
         text in "(([2-6][0-9]{2}[- ]([245]\\.[0-9]\\.[0-9] )?[a-z]{0,4}\r?\n){0,4}|[ -~\n]{0,20})",
         step in 1_usize..9,

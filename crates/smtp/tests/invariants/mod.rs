@@ -3,7 +3,8 @@
 use mox_smtp::command::{Command, CommandError, Syntax};
 use mox_smtp::server::{Question, Service};
 use mox_smtp::{
-    DataProgress, DataReader, DataReport, REPLY_LINES_MAX, Reply, ReplyError, ReplyParser,
+    ChunkReader, DataProgress, DataReader, DataReport, REPLY_LINES_MAX, Reply, ReplyError,
+    ReplyParser,
 };
 
 use crate::driver::{self, Driver, Event};
@@ -54,6 +55,43 @@ fn read_data(data: &[u8], step: usize) -> Option<(Vec<u8>, DataReport, usize)> {
         }
     }
     None
+}
+
+/// A message in chunks is the same whatever the chunks and the pieces; what is written keeps the limit.
+/// Text has only lines that end with CRLF, and so has the header of a binary message. RFC 3030 §2, §3.
+pub(crate) fn check_chunks(data: &[u8], step: usize, is_binary: bool) {
+    let whole = read_chunks(data, data.len().max(1), data.len().max(1), is_binary);
+    let (out, report) = &whole;
+    let step = step.max(1);
+    for (chunk, piece) in [(step, step.div_ceil(2)), (step, data.len().max(1))] {
+        let (out2, report2) = &read_chunks(data, chunk, piece, is_binary);
+        assert_eq!(report.fault.is_some(), report2.fault.is_some());
+        if report.fault.is_none() {
+            assert_eq!((out, report), (out2, report2));
+        }
+    }
+    if report.fault.is_some() {
+        return;
+    }
+    assert_eq!(report.size_bytes, u64::try_from(out.len()).unwrap_or(u64::MAX));
+    assert!(report.size_bytes <= SIZE_BYTES_MAX);
+    let header_bytes = report.header_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let lines = &out[..header_bytes.filter(|_| is_binary).unwrap_or(out.len())];
+    let crlfs = lines.windows(2).filter(|pair| pair == b"\r\n").count();
+    let ends = lines.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
+    assert_eq!(crlfs * 2, ends);
+}
+
+fn read_chunks(data: &[u8], chunk: usize, piece: usize, is_binary: bool) -> (Vec<u8>, DataReport) {
+    let (mut reader, mut out) = (ChunkReader::new(SIZE_BYTES_MAX, is_binary), Vec::new());
+    for chunk in data.chunks(chunk) {
+        reader.begin_chunk(chunk.len() as u64);
+        let taken: usize = chunk.chunks(piece).map(|piece| reader.push(piece, &mut out)).sum();
+        assert_eq!((taken, reader.left_bytes()), (chunk.len(), 0));
+        assert_eq!(reader.push(b"QUIT", &mut out), 0, "what follows a chunk is not of it");
+    }
+    reader.finish(&mut out);
+    (out, reader.report())
 }
 
 /// Replies are the same whatever the pieces, and what was read can be sent and read again.

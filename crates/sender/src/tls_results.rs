@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use mox_base::{Domain, UnixSeconds};
-use mox_dns::Tlsa;
+use mox_dns::{DnsError, Tlsa, Trouble};
 use mox_net::tls::client::TlsOutcome;
 use mox_queue::Kind;
 use mox_reportdb::NewTlsResult;
-use mox_reports::tls::{Policy, PolicyResult, ResultType, Summary};
+use mox_reports::tls::{Policy, PolicyResult, PolicyType, ResultType, Summary};
 use mox_tlspolicy::failure::TlsFailure;
 use mox_tlspolicy::mtasts;
 use mox_tlspolicy::tally::{Session, Tally, detail, no_policy, sts_policy, tlsa_policy};
@@ -141,6 +141,22 @@ impl Seen {
         });
     }
 
+    /// TLSA records could not be looked up. RFC 8460 §4.3.2.1.
+    pub(crate) fn lookup_failed(&mut self, about: &About<'_>, error: &DnsError) {
+        let session = Session { host: Some(about.host.clone()), ..Session::default() };
+        let (result, reason) = match error {
+            DnsError::Bogus => (ResultType::DnssecInvalid, "dnssec-bogus"),
+            DnsError::Temporary(Trouble::Timeout) => (ResultType::ValidationFailure, "dns-timeout"),
+            _ => (ResultType::ValidationFailure, "dns-error"),
+        };
+        let detail = detail(&session, result, reason);
+        self.hosts.entry(about.host.clone()).or_default().add(PolicyResult {
+            policy: Policy { policy_type: PolicyType::Tlsa, ..about.host_policy() },
+            summary: failed_once(),
+            failure_details: vec![detail],
+        });
+    }
+
     /// The policy could not be had.
     pub(crate) fn policy_failure(&mut self, domain: &Domain, failure: &StsFailure) {
         let result = failure.result_type.clone();
@@ -187,4 +203,171 @@ impl Seen {
 
 fn failed_once() -> Summary {
     Summary { total_successful_session_count: 0, total_failure_session_count: 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use mox_tlspolicy::dane::{DaneError, Match};
+    use mox_tlspolicy::pkix::CertFault;
+
+    use super::*;
+
+    const NOW: UnixSeconds = UnixSeconds(1_767_225_600);
+
+    fn domain(name: &str) -> Domain {
+        Domain::parse(name).unwrap()
+    }
+
+    fn record() -> Tlsa {
+        Tlsa { usage: 3, selector: 1, matching: 1, data: vec![7; 32] }
+    }
+
+    fn policy() -> mtasts::Policy {
+        let text = b"version: STSv1\nmode: testing\nmx: mx.example\nmax_age: 1\n";
+        mtasts::parse_policy(text).unwrap()
+    }
+
+    fn outcome(pkix: Result<(), CertFault>, dane: Option<Result<(), DaneError>>) -> TlsOutcome {
+        let found = |()| Match { record: record(), depth: Some(0) };
+        TlsOutcome { pkix, dane: dane.map(|dane| dane.map(found)), chain: Vec::new() }
+    }
+
+    /// A line for each policy: its domain and kind, successes, failures, and what failed.
+    #[track_caller]
+    fn check(
+        (host, has_policy, records): (&str, bool, Vec<Tlsa>),
+        tell: impl FnOnce(&mut Seen, &About<'_>, IpAddr),
+        want: &[&str],
+    ) {
+        let (recipient, host, policy) = (domain("example"), domain(host), policy());
+        let policy = has_policy.then_some(&policy);
+        let about = About { domain: &recipient, host: &host, policy, records };
+        let mut seen = Seen::default();
+        tell(&mut seen, &about, "192.0.2.1".parse().unwrap());
+        let rows = seen.rows(&recipient, Kind::Mail, NOW);
+        let lines = rows.iter().flat_map(|row| {
+            row.results.iter().map(|result| {
+                let details = result.failure_details.iter().map(|one| {
+                    let reason = one.failure_reason_code.as_deref().unwrap_or_default();
+                    format!(" {}({reason})", one.result_type.as_str())
+                });
+                let (sum, kind) = (result.summary, result.policy.policy_type.as_str());
+                let success = sum.total_successful_session_count;
+                let failure = sum.total_failure_session_count;
+                let details: String = details.collect();
+                format!("{} {kind} {success} {failure}{details}", row.policy_domain)
+            })
+        });
+        assert_eq!(lines.collect::<Vec<_>>(), want);
+    }
+
+    /// RFC 8460 §4.3, §4.4: one result for the domain, one for the host.
+    #[test]
+    fn sessions_are_told_by_domain_and_host() {
+        let plain = || ("mx.example", false, Vec::new());
+        let sts = || ("mx.example", true, Vec::new());
+        let dane = || ("mx.example", false, vec![record()]);
+        let session = |outcome: TlsOutcome| {
+            move |seen: &mut Seen, about: &About<'_>, ip: IpAddr| {
+                seen.session(about, ip, None, &outcome);
+            }
+        };
+        let untrusted = Err(CertFault::UnknownIssuer);
+        let both = ["example no-policy-found 1 0", "mx.example no-policy-found 1 0"];
+        check(plain(), session(outcome(Ok(()), None)), &both);
+        check(plain(), session(outcome(untrusted, None)), &both);
+        let want = ["example sts 1 0", "mx.example no-policy-found 1 0"];
+        check(sts(), session(outcome(Ok(()), None)), &want);
+        let want = ["example sts 0 1 certificate-not-trusted()", "mx.example no-policy-found 1 0"];
+        check(sts(), session(outcome(untrusted, None)), &want);
+        let want = ["example no-policy-found 1 0", "mx.example tlsa 1 0"];
+        check(dane(), session(outcome(untrusted, Some(Ok(())))), &want);
+        let unusable = Some(Err(DaneError::Unusable));
+        let want = [
+            "example no-policy-found 1 0",
+            "mx.example tlsa 0 1 tlsa-invalid(all-unusable-records+ignored)",
+        ];
+        check(dane(), session(outcome(untrusted, unusable)), &want);
+        // A host that is the domain itself is told of once.
+        let own = ("example", false, vec![record()]);
+        check(own, session(outcome(Ok(()), Some(Ok(())))), &["example tlsa 1 0"]);
+    }
+
+    #[test]
+    fn failures_are_told_by_what_failed() {
+        let none = || ("mx.example", false, Vec::new());
+        let not_tls = "validation-failure(tls-record-header-error)";
+        let want = [
+            &*format!("example no-policy-found 0 1 {not_tls}"),
+            &*format!("mx.example no-policy-found 0 1 {not_tls}"),
+        ];
+        let failed = |seen: &mut Seen, about: &About<'_>, ip| {
+            seen.failure(about, ip, None, TlsFailure::NotTls, None);
+        };
+        check(none(), failed, &want);
+        // DANE refused what authorities vouch for, and the other way round.
+        let (host, with) = ("mx.example", vec![record()]);
+        let no_match = DaneError::NoMatch;
+        let want = ["example sts 1 0", "mx.example tlsa 0 1 validation-failure(dane-no-match)"];
+        let by_dane = |seen: &mut Seen, about: &About<'_>, ip| {
+            let outcome = outcome(Ok(()), Some(Err(no_match)));
+            seen.failure(about, ip, None, TlsFailure::Dane(no_match), Some(&outcome));
+        };
+        check((host, true, with.clone()), by_dane, &want);
+        let want = ["example sts 0 1 certificate-expired()", "mx.example tlsa 1 0"];
+        let by_pkix = |seen: &mut Seen, about: &About<'_>, ip| {
+            let expired = CertFault::Expired;
+            let outcome = outcome(Err(expired), Some(Ok(())));
+            let failure = TlsFailure::Certificate(expired);
+            seen.failure(about, ip, None, failure, Some(&outcome));
+        };
+        check((host, true, with), by_pkix, &want);
+        let not_offered =
+            |seen: &mut Seen, about: &About<'_>, ip| seen.not_offered(about, ip, None);
+        let want = [
+            "example no-policy-found 0 0 starttls-not-supported()",
+            "mx.example no-policy-found 0 0 starttls-not-supported()",
+        ];
+        check(none(), not_offered, &want);
+        let mismatch = |seen: &mut Seen, about: &About<'_>, _| seen.not_in_policy(about);
+        let want = ["example sts 0 1 validation-failure(mtasts-policy-mx-mismatch)"];
+        check(("other.example", true, Vec::new()), mismatch, &want);
+    }
+
+    /// RFC 8460 §4.3.2.1.
+    #[test]
+    fn lookups_of_records_that_fail_are_told() {
+        for (error, want) in [
+            (DnsError::Bogus, "dnssec-invalid(dnssec-bogus)"),
+            (DnsError::Temporary(Trouble::Timeout), "validation-failure(dns-timeout)"),
+            (DnsError::Temporary(Trouble::Refused), "validation-failure(dns-error)"),
+        ] {
+            let want = format!("mx.example tlsa 0 1 {want}");
+            let failed = |seen: &mut Seen, about: &About<'_>, _| seen.lookup_failed(about, &error);
+            check(("mx.example", false, Vec::new()), failed, &[&want]);
+        }
+    }
+
+    #[test]
+    fn reports_are_sent_of_mail_and_of_what_fails() {
+        let host = domain("mx.example");
+        let about = About { domain: &host, host: &host, policy: None, records: Vec::new() };
+        let ip = "192.0.2.1".parse().unwrap();
+        for (kind, fails, want) in [
+            (Kind::Mail, false, true),
+            (Kind::Notice, false, true),
+            (Kind::DmarcReport, false, false),
+            (Kind::DmarcReport, true, true),
+            (Kind::TlsReport, true, false),
+        ] {
+            let mut seen = Seen::default();
+            match fails {
+                true => seen.failure(&about, ip, None, TlsFailure::NotTls, None),
+                false => seen.session(&about, ip, None, &outcome(Ok(()), None)),
+            }
+            let rows = seen.rows(&host, kind, NOW);
+            assert!(rows.iter().all(|row| row.sends_report == want), "{kind:?}");
+            assert!(rows.iter().all(|row| row.day == NOW.day()));
+        }
+    }
 }

@@ -228,6 +228,10 @@ async fn prepare<'a>(
     })?;
     let Addresses { ips, is_dual_stack, .. } = &found;
     let (ips, is_dual_stack) = (ips.clone(), *is_dual_stack);
+    let lookup_error = match &records {
+        TlsaLookup::Failed(error) => Some(error.clone()),
+        _ => None,
+    };
     let (dane, records) = match records {
         TlsaLookup::None => (Dane::None, Vec::new()),
         TlsaLookup::Failed(_) => (Dane::LookupFailed, Vec::new()),
@@ -237,6 +241,9 @@ async fn prepare<'a>(
         TlsaLookup::Found { records, .. } => (Dane::Usable, records),
     };
     let about = About { domain: &hop.original, host: name, policy, records: records.clone() };
+    if let Some(error) = &lookup_error {
+        attempted.tls.lookup_failed(&about, error);
+    }
     let is_listed = policy.is_some_and(|policy| policy.matches(name));
     let sts = match policy.map(|policy| policy.mode) {
         Some(Mode::Enforce) => Sts::Enforce { is_listed },
@@ -251,9 +258,14 @@ async fn prepare<'a>(
         }
         skipped(skip, name)
     })?;
-    // RFC 8461 §4.1: the certificate is for the name in the MX record, and for no other.
-    let names = if plan.verifies_pkix { vec![name.clone()] } else { names(hop, name, &found) };
-    let dane = (dane != Dane::None && dane != Dane::LookupFailed).then(|| records.into());
+    let has_records = matches!(dane, Dane::Usable | Dane::Unusable);
+    // RFC 8461 §4.1: the certificate is for the name in the MX record, and for no other. Other names
+    // are for DANE only; without, that of the host is asked for by SNI too.
+    let names = match has_records && !plan.verifies_pkix {
+        true => names(hop, name, &found),
+        false => vec![name.clone()],
+    };
+    let dane = has_records.then(|| records.into());
     let verify = Verify {
         pkix: plan.verifies_pkix,
         dane,

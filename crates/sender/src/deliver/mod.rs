@@ -91,7 +91,7 @@ impl Fault {
         Self {
             is_permanent: error.is_permanent,
             is_in_doubt: error.is_in_doubt(),
-            is_stale: error.command <= Step::Mail && error.kind == ErrorKind::Lost(Loss::Closed),
+            is_stale: is_stale(error),
             is_suppressed: false,
             code: error.code(),
             enhanced: error.enhanced(),
@@ -109,6 +109,13 @@ impl Fault {
     fn is_requiretls(&self) -> bool {
         matches!(self.enhanced, Some((_, 7, 30)))
     }
+}
+
+/// Whether a connection that waited for a message had ended, or was about to: RFC 5321 §3.8. Its end
+/// may show as a reset when we write, and 421 as the reply to a command that it does not answer.
+fn is_stale(error: &DeliveryError) -> bool {
+    let is_over = matches!(error.kind, ErrorKind::Lost(Loss::Closed | Loss::Broken));
+    error.command <= Step::Mail && (is_over || error.code() == Some(421))
 }
 
 /// The lines of a reply as they came.
@@ -195,4 +202,34 @@ async fn keep(link: &mut Option<Link>, kept: Link) {
 fn decided(fates: Vec<Option<Fate>>) -> Vec<Fate> {
     let nobody = || Fate::Failed(Fault::ours(false, (4, 4), "no server could be tried"));
     fates.into_iter().map(|fate| fate.unwrap_or_else(nobody)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mox_smtp::ReplyError;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(command: Step, kind: ErrorKind, code: Option<u16>, want: bool) {
+        let reply = code.map(|code| Reply::bare(code, "no"));
+        let error = DeliveryError { is_permanent: false, reply, command, kind };
+        assert_eq!(is_stale(&error), want, "{error}");
+    }
+
+    /// RFC 5321 §3.8.
+    #[test]
+    fn a_connection_that_ended_while_it_waited_is_stale() {
+        use ErrorKind::*;
+        check(Step::Mail, Lost(Loss::Closed), None, true);
+        check(Step::Rset, Lost(Loss::Broken), None, true);
+        check(Step::Mail, Refused, Some(421), true);
+        // It was there, and said something or nothing.
+        check(Step::Mail, Lost(Loss::TimedOut), None, false);
+        check(Step::Mail, Refused, Some(450), false);
+        check(Step::Mail, BadReply(ReplyError::BadCode), None, false);
+        // It has heard of the message.
+        check(Step::Rcpt, Lost(Loss::Closed), None, false);
+        check(Step::End, Refused, Some(421), false);
+    }
 }

@@ -7,6 +7,8 @@ use mox_net::{ConnError, Deadline, Wait};
 use mox_smtp::server::{Action, ChunkEnd, DataEnd, Input};
 use mox_smtp::{ChunkReader, DataProgress, DataReader, Reply};
 
+use tokio::time::Instant;
+
 use crate::connection::{Connection, End, FLUSH_WAIT};
 use crate::spool::Spool;
 use crate::{header, refusal};
@@ -106,6 +108,10 @@ pub(crate) async fn read_chunk(
         deadline: Deadline::after(DATA_DEADLINE),
     });
     connection.spool = None;
+    // Attack: a chunk now and then, each there as soon as it is looked for.
+    if Instant::now() >= chunks.deadline.at {
+        return Ok(connection.handle(Input::TimedOut));
+    }
     connection.conn.set_read_deadline(Some(chunks.deadline));
     let read = receive_chunk(connection, &mut reader, &mut chunks.incoming, is_last).await;
     connection.conn.set_read_deadline(None);

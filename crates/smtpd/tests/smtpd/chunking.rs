@@ -1,7 +1,10 @@
 //! Messages that come by BDAT. RFC 3030.
 
-use mox_smtpd::{Port, Service};
+use std::time::Duration;
+
+use mox_smtpd::{DATA_DEADLINE, Port, Service};
 use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::time::Instant;
 
 use crate::support::{Client, Fixture, Setup};
 
@@ -187,6 +190,28 @@ async fn a_client_that_stops_within_a_chunk_is_told_so() {
         assert!(reply.starts_with("421 4.4.2"), "{reply}");
         client.closed().await;
     }
+}
+
+/// Attack: small chunks far apart, to hold a message open for ever.
+#[tokio::test(start_paused = true)]
+async fn a_message_in_chunks_has_one_deadline() {
+    const PAUSE: Duration = Duration::from_secs(4 * 60);
+
+    let fixture = Fixture::new();
+    let mut client = start(&fixture, Fixture::port(Service::Delivery), "7BIT").await;
+    let started = Instant::now();
+    loop {
+        client.send(b"BDAT 1\r\nx").await;
+        let reply = client.reply().await;
+        if reply.starts_with("421 4.4.2") {
+            break;
+        }
+        assert!(reply.starts_with("250"), "{reply}");
+        assert!(started.elapsed() < DATA_DEADLINE.limit + PAUSE);
+        tokio::time::sleep(PAUSE).await;
+    }
+    assert!(started.elapsed() >= DATA_DEADLINE.limit);
+    client.closed().await;
 }
 
 /// RFC 8689 §2: `NoRequireTLS` switches it off, and without TLS it means nothing.

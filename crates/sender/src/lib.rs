@@ -18,6 +18,7 @@ pub mod mtasts;
 mod notice;
 mod outbox;
 pub mod plan;
+pub mod reports;
 pub mod route;
 mod scheduler;
 mod services;

@@ -173,7 +173,7 @@ impl Connection {
         self.trouble.as_ref()
     }
 
-    /// Changes by when all of the session must be done.
+    /// Changes by when all of the session must be done: each message has a time of its own.
     pub fn set_end(&mut self, end: Option<Deadline>) {
         self.end = end;
     }

@@ -5,10 +5,11 @@
 mod remote;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mox_base::Address;
-use mox_net::Conn;
 use mox_net::tls::client::Verify;
+use mox_net::{Conn, Deadline, Wait};
 use mox_sender::connection::{
     Connection, Content, ContentError, OpenError, OpenFault, Setup, Waits,
 };
@@ -396,6 +397,30 @@ async fn messages_that_cannot_be_sent_are_not_finished() {
     let mut connection = open(conn, config(TlsUse::Never)).await.unwrap();
     let result = connection.deliver(&transaction(2, 5), content("a\r\n")).await;
     assert!(matches!(result, Err(ContentError::Size)));
+}
+
+/// Each reply may come in its time, and yet all of it take too long.
+#[tokio::test(start_paused = true)]
+async fn a_message_has_its_end_and_the_next_one_another() {
+    let second = "
+        C: MAIL FROM:
+        C: RCPT TO:
+        C: DATA
+        DRIP 250 yes
+        DRIP 250 yes";
+    for (minutes, want) in [(4, "delayed: RCPT TO: server did not answer in time"), (30, "closed")]
+    {
+        let (conn, _played) = remote::connect(&format!("{GOOD}{second}\nCLOSE"));
+        let mut connection = open(conn, config(TlsUse::Never)).await.unwrap();
+        let size = MESSAGE.len() as u64;
+        // As if it were nearly over.
+        connection.set_end(Some(Deadline::after(Wait::new("test", Duration::from_secs(10)))));
+        let results = connection.deliver(&transaction(2, size), content(MESSAGE)).await.unwrap();
+        assert!(results.iter().all(Result::is_ok));
+        connection.set_end(Some(Deadline::after(Wait::new("test", Duration::from_mins(minutes)))));
+        let results = connection.deliver(&transaction(1, size), content(MESSAGE)).await.unwrap();
+        assert!(text_of(&results[0]).contains(want), "{minutes}: {results:?}");
+    }
 }
 
 /// RFC 5321 §3.8: a connection that waits for its next message may be closed at any time.

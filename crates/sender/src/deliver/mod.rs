@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use mox_base::UnixSeconds;
 use mox_config::{Config, Transport};
+use mox_net::Deadline;
 use mox_queue::{Lease, Queued};
 use mox_smtp::Reply;
 use mox_smtp::client::{DeliveryError, ErrorKind, Loss, Step};
@@ -167,6 +168,7 @@ pub(crate) async fn deliver(
         if old.can_carry(batch, &inner.services.limits) {
             let mut fates = vec![None; batch.leases.len()];
             let mut kept = old;
+            kept.connection.set_end(Some(Deadline::after(direct::SESSION_WAIT)));
             transact::transact(inner, &mut kept, batch, &mut fates).await;
             // A server that got tired of waiting has not heard of the message.
             if !transact::is_stale(&fates) {

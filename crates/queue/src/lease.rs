@@ -71,6 +71,32 @@ impl Queue {
         })
     }
 
+    /// As [`Queue::next_due`], without the domains that may get no more now: what waits for one of
+    /// these has its turn when a connection to it ends. Costs time for each of them.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub fn next_due_except(
+        &self,
+        busy_domains: &[String],
+        now: UnixSeconds,
+    ) -> Result<Option<UnixSeconds>> {
+        self.check_clock(now)?;
+        let busy: HashSet<&str> = busy_domains.iter().map(String::as_str).collect();
+        self.read(|db| {
+            let mut lanes =
+                db.prepare_cached("SELECT domain, next_attempt FROM lane ORDER BY next_attempt")?;
+            let mut rows = lanes.query([])?;
+            while let Some(row) = rows.next()? {
+                if !busy.contains(row.get_ref(0)?.as_str().unwrap_or_default()) {
+                    return Ok(Some(UnixSeconds(row.get(1)?)));
+                }
+            }
+            Ok(None)
+        })
+    }
+
     /// Takes messages that are due: higher priorities first (RFC 6710 §4.1), of one priority the
     /// domains that wait longest, of one domain the messages that do. Of messages with the same
     /// base only one, see [`Queue::siblings`].

@@ -15,9 +15,8 @@ use crate::worker;
 /// How long to wait if the queue could not be asked.
 const TROUBLE_WAIT: Duration = Duration::from_secs(60);
 
-/// How long to wait if all that is due is for domains that have all their connections, unless one
-/// of these ends before: there may be others whose time has come meanwhile.
-const SATURATED_WAIT: Duration = Duration::from_secs(10);
+/// The shortest sleep until something is due: what was added meanwhile wakes the task by itself.
+const SLEEP_MIN: Duration = Duration::from_secs(1);
 
 /// The longest sleep, for clocks that jump.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
@@ -104,15 +103,20 @@ async fn start_due(
         }
         let busy_domains = running.saturated(limits.domain_connections_max);
         // One of each domain: a connection takes the next of its domain by itself.
-        let request =
-            LeaseRequest { max: free, per_domain_max: 1, busy_domains, only_domain: None };
+        let request = LeaseRequest {
+            max: free,
+            per_domain_max: 1,
+            busy_domains: busy_domains.clone(),
+            only_domain: None,
+        };
         let leases = services.queue.lease(request, now).await?;
         if leases.is_empty() {
             let queue = services.queue.clone();
-            let due = blocking(move || queue.next_due(now)).await?;
+            // A domain that has all its connections is looked at when one of them ends.
+            let due = blocking(move || queue.next_due_except(&busy_domains, now)).await?;
             let Some(due) = due else { return Ok(SLEEP_MAX) };
-            let wait = u64::try_from(due.secs_since(now)).ok().filter(|secs| *secs > 0);
-            return Ok(wait.map_or(SATURATED_WAIT, |secs| Duration::from_secs(secs).min(SLEEP_MAX)));
+            let wait = u64::try_from(due.secs_since(now)).unwrap_or_default();
+            return Ok(Duration::from_secs(wait).clamp(SLEEP_MIN, SLEEP_MAX));
         }
         for lease in leases {
             let slot = Slot::take(running, inner, &lease);

@@ -124,6 +124,22 @@ fn who_is_next() {
 }
 
 #[test]
+fn what_waits_for_a_busy_domain_is_no_reason_to_come_back() {
+    let fixture = Fixture::new();
+    fixture.add(&["a@x.example"]);
+    let later = fixture.message(&["b@y.example", "c@x.example"]);
+    fixture.add_at(late(5), later);
+    let except = |busy: &[&str]| {
+        let busy: Vec<_> = busy.iter().map(|domain| (*domain).to_owned()).collect();
+        fixture.queue.next_due_except(&busy, late(5)).unwrap()
+    };
+    assert_eq!(except(&[]), Some(NOW));
+    assert_eq!(except(&["other.example"]), Some(NOW));
+    assert_eq!(except(&["x.example"]), Some(late(5)));
+    assert_eq!(except(&["y.example", "x.example"]), None);
+}
+
+#[test]
 fn siblings_share_a_transaction() {
     let fixture = Fixture::new();
     let rcpts = ["a@x.example", "b@x.example", "c@y.example", "d@x.example", "e@x.example"];

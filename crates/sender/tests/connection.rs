@@ -77,7 +77,8 @@ async fn outcome(script: &str) -> Vec<String> {
             results.iter().map(text_of).collect()
         }
     };
-    drop(played);
+    // It may drip on, on the clock of us all.
+    played.abort();
     results
 }
 
@@ -410,7 +411,7 @@ async fn a_message_has_its_end_and_the_next_one_another() {
         DRIP 250 yes";
     for (minutes, want) in [(4, "delayed: RCPT TO: server did not answer in time"), (30, "closed")]
     {
-        let (conn, _played) = remote::connect(&format!("{GOOD}{second}\nCLOSE"));
+        let (conn, played) = remote::connect(&format!("{GOOD}{second}\nCLOSE"));
         let mut connection = open(conn, config(TlsUse::Never)).await.unwrap();
         let size = MESSAGE.len() as u64;
         // As if it were nearly over.
@@ -420,6 +421,8 @@ async fn a_message_has_its_end_and_the_next_one_another() {
         connection.set_end(Some(Deadline::after(Wait::new("test", Duration::from_mins(minutes)))));
         let results = connection.deliver(&transaction(1, size), content(MESSAGE)).await.unwrap();
         assert!(text_of(&results[0]).contains(want), "{minutes}: {results:?}");
+        // It drips on the clock of us all.
+        played.abort();
     }
 }
 

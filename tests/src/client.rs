@@ -180,6 +180,18 @@ impl Client {
         self.until_ok(tag).await
     }
 
+    /// IMAP: waits until the selected mailbox has so many messages. RFC 2177 §3.
+    pub(crate) async fn until_exists(&mut self, count: usize) {
+        let want = format!("* {count} EXISTS");
+        if self.ask("e1 SELECT Inbox").await.contains(&want) {
+            return;
+        }
+        self.send("e2 IDLE").await;
+        while self.line().await.unwrap_or_else(|| panic!("closed before {want:?}")) != want {}
+        self.send("DONE").await;
+        self.until_ok("e2").await;
+    }
+
     /// IMAP: reads to the end of an answer, which must be OK. Returns the untagged lines.
     pub(crate) async fn until_ok(&mut self, tag: &str) -> Vec<String> {
         let mut lines = Vec::new();

@@ -140,7 +140,9 @@ async fn submission_wants_a_login_and_delivers_locally() {
     smtp.reply("AUTH PLAIN AG1veEBsb2NhbGhvc3QAbW94bW94bW94", "235").await;
     let message = MESSAGE.replace("a@client.example", "mox@localhost");
     smtp.send_message("mox@localhost", &["friend@elsewhere.example"], &message).await;
+    // By way of the queue, and SMTP again.
     let mut imap = server.inbox().await;
+    imap.until_exists(1).await;
     let header = fetch(&mut imap, "BODY.PEEK[HEADER]").await;
     assert!(header.contains("Subject: hello"), "{header}");
     drop((smtp, imap));

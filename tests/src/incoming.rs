@@ -150,15 +150,11 @@ async fn members_of_an_alias_read_what_came_to_it() {
         let reply = deliver(&server, sender, "team@localhost", &message(from, 2)).await;
         assert_eq!(reply, "550", "{from}");
     }
-    // "\0ann@localhost\0annannann", RFC 4616.
-    let mut smtp = server.smtp(Service::Submissions).await;
-    smtp.reply("AUTH PLAIN AGFubkBsb2NhbGhvc3QAYW5uYW5uYW5u", "235").await;
-    smtp.send_message("ann@localhost", &["team@localhost"], &message("ann@localhost", 3)).await;
     let mut ann = server.imap().await;
     ann.ask("l1 LOGIN ann@localhost annannann").await;
     let mut mox = server.inbox().await;
-    assert_eq!(count(&mut mox, "Inbox").await, 2);
-    assert_eq!(count(&mut ann, "Inbox").await, 1, "who wrote it has it");
-    drop((control, smtp, ann, mox));
+    assert_eq!(count(&mut mox, "Inbox").await, 1);
+    assert_eq!(count(&mut ann, "Inbox").await, 1);
+    drop((control, ann, mox));
     server.stop().await;
 }

@@ -12,6 +12,7 @@ use mox_config::{Finding, Live, LogLevel, NamedFiles};
 use mox_dns::Resolver;
 use mox_net::tls::TlsAcceptor;
 use mox_net::{BindError, Listener, ShutdownReport, SystemClock, blocking};
+use mox_sender::Sender;
 use mox_store::{Disk, RealDisk};
 use tokio::task::JoinHandle;
 
@@ -19,6 +20,7 @@ use crate::background;
 use crate::ctl::Control;
 use crate::data_dir::DataDir;
 use crate::log::{Levels, PRINT};
+use crate::sending::{self, Sending};
 use crate::service::Service;
 use crate::services::{Mode, Services};
 use crate::tls::ListenerCerts;
@@ -53,6 +55,8 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
     /// Who is asked DNS questions: `None` for whom the kind of server asks. A test has its own.
     pub resolver: Option<Arc<dyn Resolver>>,
+    /// How mail is sent.
+    pub sending: Sending,
 }
 
 impl Options {
@@ -74,7 +78,9 @@ impl Options {
         let levels = Levels::from_config(&live.snapshot().statics, level);
         let config = Arc::new(live);
         let (ports, disk) = (Ports::Configured, Arc::new(RealDisk));
-        let options = Self { mode, config, levels, pedantic: false, ports, disk, resolver: None };
+        let sending = Sending::default();
+        let options =
+            Self { mode, config, levels, pedantic: false, ports, disk, resolver: None, sending };
         Ok((options, notices))
     }
 
@@ -120,6 +126,7 @@ pub struct Server {
     bound: Vec<Bound>,
     accepting: Vec<JoinHandle<()>>,
     control: Control,
+    sender: Sender,
     /// Given up last, when nothing writes any more.
     data: DataDir,
 }
@@ -144,7 +151,7 @@ impl Server {
     /// If the data directory is in use or cannot be used, certificates cannot be loaded, or a port
     /// is taken. Nothing runs then.
     pub async fn start(options: Options) -> Result<Self> {
-        let Options { mode, config, levels, pedantic, ports, disk, resolver } = options;
+        let Options { mode, config, levels, pedantic, ports, disk, resolver, sending } = options;
         let build = move || -> Result<_> {
             let snapshot = config.snapshot();
             let data = DataDir::take(&snapshot.data_dir())?;
@@ -152,9 +159,10 @@ impl Server {
             let services = Services::build(mode, config, levels, pedantic, disk, resolver, &data)?;
             certs.warn_of_expiry(services.clock.now());
             let drivers = Drivers::new(&services, data.temporary()?);
-            Ok((data, certs, services, drivers))
+            let sending = sending::prepare(&services, sending)?;
+            Ok((data, certs, services, drivers, sending))
         };
-        let (data, certs, services, drivers) = blocking(build).await?;
+        let (data, certs, services, drivers, sending) = blocking(build).await?;
         // All that can fail comes before anything runs.
         let mut sockets = Vec::new();
         for endpoint in endpoints(&services, &certs, ports) {
@@ -166,6 +174,9 @@ impl Server {
                 Err(error) => return Err(bind_fault(error)),
             }
         }
+        let smtp = sockets.iter().find(|(endpoint, _)| endpoint.service == Service::Smtp);
+        let smtp = smtp.map(|(_, socket)| socket.addr());
+        let sender = sending.start(&services, smtp);
         let control = Control::start(data.path(), &services, drivers.imapd())?;
         let mut bound = Vec::new();
         let mut accepting = Vec::new();
@@ -178,7 +189,7 @@ impl Server {
         }
         background::start(&services, certs);
         tracing::error!(target: PRINT, version = crate::VERSION, "ready to serve");
-        Ok(Self { services, bound, accepting, control, data })
+        Ok(Self { services, bound, accepting, control, sender, data })
     }
 
     /// What is listened on, in the order of the configuration.
@@ -199,6 +210,12 @@ impl Server {
         &self.services
     }
 
+    /// What sends its mail.
+    #[must_use]
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
     /// The data directory.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
@@ -213,14 +230,14 @@ impl Server {
     /// Stops: accepts no more, lets sessions end for up to [`SHUTDOWN_WAIT`], drops the rest, and
     /// removes the control socket.
     pub async fn shutdown(self) -> ShutdownReport {
-        let Self { services, accepting, control, data, bound: _ } = self;
+        let Self { services, accepting, control, sender, data, bound: _ } = self;
         let report = services.supervisor.shutdown(SHUTDOWN_WAIT).await;
         for task in accepting {
             // Ends with the supervisor; a panic in it was reported by its hook.
             let _ended = task.await;
         }
         let store = services.store.clone();
-        drop(services);
+        drop((services, sender));
         // Accounts that nobody uses any more are written back and closed.
         blocking(move || drop(store)).await;
         drop(data);

@@ -31,8 +31,7 @@ impl Drivers {
             store: services.store.clone(),
             queue: services.queue.clone(),
             signing: services.signing.clone(),
-            // Nothing takes messages out of the queue yet.
-            sends: false,
+            sends: true,
             reports: services.reports.clone(),
             config: services.config.clone(),
             resolver: services.resolver.clone(),

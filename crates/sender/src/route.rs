@@ -92,18 +92,22 @@ mod tests {
 
     const MOX_CONF: &str = "\
 DataDir: data
+LogLevel: info
 Hostname: mail.example.org
 Postmaster:
 \tAccount: a
 \tMailbox: Inbox
 Listeners:
-\tx: nil
+\tx:
+\t\tIPs:
+\t\t\t- 192.0.2.9
 Transports:
 \tdirect4:
 \t\tDirect:
 \t\t\tDisableIPv6: true
 \tfail:
-\t\tFail: nil
+\t\tFail:
+\t\t\tSMTPCode: 554
 \thost:
 \t\tSMTP:
 \t\t\tHost: smart.example

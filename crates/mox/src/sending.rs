@@ -1,0 +1,94 @@
+//! Sending: what it needs beside the services of the server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use mox_config::Config;
+use mox_net::http;
+use mox_net::tls::client::Connector;
+use mox_net::tls::load_roots;
+use mox_sender::connection::Waits;
+use mox_sender::mtasts::{HttpsFetch, MtaSts};
+use mox_sender::{Limits, SMTP_PORT, Sender};
+
+use crate::services::{Mode, Services};
+
+/// How mail is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// Where the servers of domains listen: 25, but in tests.
+    pub port: u16,
+    /// How much is done at the same time.
+    pub limits: Limits,
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self { port: SMTP_PORT, limits: Limits::default() }
+    }
+}
+
+/// What has to be read before anything runs.
+pub(crate) struct Prepared {
+    connector: Connector,
+    sending: Sending,
+}
+
+/// Reads the authorities that are trusted. Blocks.
+pub(crate) fn prepare(services: &Services, sending: Sending) -> Result<Prepared> {
+    let roots = roots(&services.config.snapshot())?;
+    let connector = Connector::new(roots, Arc::clone(&services.clock));
+    Ok(Prepared { connector, sending })
+}
+
+fn roots(config: &Config) -> Result<mox_tlspolicy::pkix::Roots> {
+    let (with_system, files): (bool, Vec<PathBuf>) = match &config.statics.tls.ca {
+        Some(ca) => {
+            let files = ca.cert_files.iter().map(|file| config.path(file));
+            (ca.additional_to_system, files.collect())
+        }
+        None => (true, Vec::new()),
+    };
+    load_roots(with_system, &files).context("read certificates of authorities (TLS.CA)")
+}
+
+impl Prepared {
+    /// Starts to send. `own_smtp`: where this server takes mail; a localserve sends all there.
+    pub(crate) fn start(self, services: &Services, own_smtp: Option<SocketAddr>) -> Sender {
+        let Self { connector, sending } = self;
+        let resolver = Arc::clone(&services.resolver);
+        let http = http::Client::new(connector.clone(), Arc::clone(&resolver));
+        let (clock, rng) = (Arc::clone(&services.clock), Arc::clone(&services.rng));
+        let fetch = Arc::new(HttpsFetch::new(http.clone()));
+        let db = services.reports.clone();
+        let sts =
+            MtaSts::new(db, Arc::clone(&resolver), fetch, Arc::clone(&clock), Arc::clone(&rng));
+        let is_local = services.mode == Mode::Localserve;
+        if !is_local {
+            let (sts, stopping) = (sts.clone(), services.supervisor.stopping());
+            let cid = services.supervisor.next_cid();
+            let fresh = async move { sts.keep_fresh(stopping).await };
+            services.supervisor.spawn("mtasts", cid, fresh);
+        }
+        Sender::start(mox_sender::Services {
+            queue: services.queue.clone(),
+            store: services.store.clone(),
+            reports: services.reports.clone(),
+            config: Arc::clone(&services.config),
+            resolver,
+            clock,
+            rng,
+            supervisor: services.supervisor.clone(),
+            connector,
+            sts,
+            http,
+            limits: sending.limits,
+            waits: Waits::default(),
+            port: sending.port,
+            loopback_to: own_smtp.filter(|_| is_local),
+            is_pedantic: services.pedantic && !is_local,
+        })
+    }
+}

@@ -52,7 +52,7 @@ pub use query::{
     Added, LIST_MAX, REPORTS_BYTES_MAX, REPORTS_PER_SENDER_MAX, ReportId, ReportQuery, SENDER_SECS,
 };
 pub use schema::SCHEMA_VERSION;
-pub use suppression::{REPORT_SUPPRESSIONS_MAX, ReportSuppression};
+pub use suppression::{FAILED_REPORT_SECS, REPORT_SUPPRESSIONS_MAX, ReportSuppression};
 pub use tls::{NewTlsReport, TlsReport};
 pub use tls_result::{
     NewTlsResult, Reported, StoredTlsResult, TLS_RESULT_BYTES_MAX, TLS_RESULT_KEEP_DAYS,

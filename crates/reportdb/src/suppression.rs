@@ -10,6 +10,12 @@ use crate::query::{LIST_MAX, ReportId, usage};
 /// Addresses that are kept. Those whose time is over go by and by.
 pub const REPORT_SUPPRESSIONS_MAX: u64 = 100_000;
 
+/// How long an address gets no reports after one to it failed for good.
+pub const FAILED_REPORT_SECS: i64 = 31 * 24 * 3600;
+
+/// The longest comment that is kept, in bytes.
+const COMMENT_BYTES_MAX: usize = 500;
+
 /// An address that gets no reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportSuppression {
@@ -46,10 +52,22 @@ impl ReportDb {
             if usage(db, "report_suppression")?.0 >= REPORT_SUPPRESSIONS_MAX {
                 return Err(ReportDbError::Full { what: "suppressed addresses" });
             }
+            let comment = comment.get(..comment.floor_char_boundary(COMMENT_BYTES_MAX));
             let bound = params![address.to_ascii_lowercase(), now.0, until.0, comment];
             db.prepare_cached(SQL)?.execute(bound)?;
             Ok(())
         })
+    }
+
+    /// Sends no reports to an address for [`FAILED_REPORT_SECS`], because one to it failed for good:
+    /// refused by its server, or reported as failed later.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReportDb::suppress_report_address`].
+    pub fn suppress_after_failure(&self, address: &str, why: &str, now: UnixSeconds) -> Result<()> {
+        let comment = format!("a report failed: {why}");
+        self.suppress_report_address(address, now, now.plus_secs(FAILED_REPORT_SECS), &comment)
     }
 
     /// Whether an address gets no reports at `now`. Case of ASCII letters does not matter.
@@ -147,6 +165,21 @@ mod tests {
         assert!(!db.unsuppress_report_address(row.id).unwrap());
         assert!(!is_suppressed("reports@example.org", 1_000));
         assert_eq!(db.check().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_address_that_refused_a_report_gets_none_for_a_while() {
+        let Fixture { db, .. } = &Fixture::new();
+        let now = UnixSeconds(1_000);
+        db.suppress_after_failure("R@example.org", &"\u{e4}".repeat(1_000), now).unwrap();
+        let [row] = &db.report_suppressions(None).unwrap()[..] else { panic!("one") };
+        assert_eq!(
+            (row.address.as_str(), row.until),
+            ("r@example.org", now.plus_secs(FAILED_REPORT_SECS))
+        );
+        assert!(
+            row.comment.starts_with("a report failed: ") && row.comment.len() <= COMMENT_BYTES_MAX
+        );
     }
 
     #[test]

@@ -17,19 +17,17 @@ use mox_base::{Address, Clock, Domain, Rng, UnixSeconds};
 use mox_config::{Config, Live};
 use mox_dns::Resolver;
 use mox_net::{Supervisor, blocking};
-use mox_queue::{Kind, Queue, QueueError};
+use mox_queue::{Kind, Queue, QueueError, Queued};
 use mox_reportdb::{ReportDb, ReportDbError};
 use mox_signing::{SigningError, SigningKeys};
-use mox_smtp::Mailbox;
+
+use crate::deliver::Fault;
 
 pub use dmarc::DMARC_RCPTS_MAX;
 pub use tls::{TLS_RCPTS_MAX, TLS_REPORT_BYTES_MAX};
 
 /// Attempts at delivery of a report: there will be another one.
 pub const REPORT_ATTEMPTS_MAX: u32 = 5;
-
-/// How long an address gets no reports after one to it failed for good.
-pub const SUPPRESS_SECS: i64 = 31 * 24 * 3600;
 
 /// How long until reports are tried again that had to wait for DNS.
 const RETRY_SECS: i64 = 3600;
@@ -256,33 +254,25 @@ fn sending_account(config: &Config) -> &str {
     &config.statics.postmaster.account
 }
 
-/// Sends no reports to an address for a while, because one to it failed for good. Does nothing for
-/// messages that are no reports. Blocks.
-///
-/// To be called for what a server refused for good, and for what others report as failed.
-///
-/// # Errors
-///
-/// If the database fails, or has no room for more addresses.
-pub fn suppress_failed(
-    reports: &ReportDb,
-    kind: Kind,
-    rcpt: &Mailbox,
-    why: &str,
-    now: UnixSeconds,
-) -> Result<(), ReportDbError> {
-    let comment = match kind {
-        Kind::Mail | Kind::Notice => return Ok(()),
-        Kind::DmarcReport => format!("a DMARC report failed: {why}"),
-        Kind::TlsReport => format!("a TLS report failed: {why}"),
-    };
-    let comment = comment.get(..comment.floor_char_boundary(COMMENT_BYTES_MAX));
-    let until = now.plus_secs(SUPPRESS_SECS);
-    reports.suppress_report_address(&rcpt.to_string(), now, until, comment.unwrap_or_default())
+/// How long reports stay in the history at least: a report about one that failed must find it.
+pub(crate) const KEEP_SECS: i64 = 7 * 24 * 3600;
+
+/// Whether a message is a report of these kinds.
+pub(crate) fn is_report(kind: Kind) -> bool {
+    matches!(kind, Kind::DmarcReport | Kind::TlsReport)
 }
 
-/// The longest comment that is kept with an address.
-const COMMENT_BYTES_MAX: usize = 500;
+/// Sends no more reports to where a server refused one for good. Blocks.
+pub(crate) fn note_failure(reports: &ReportDb, message: &Queued, fault: &Fault, now: UnixSeconds) {
+    // Without a reply it is the way to the server that is broken, not the address.
+    if !is_report(message.kind) || fault.code.is_none() {
+        return;
+    }
+    let address = message.rcpt_to.to_string();
+    if let Err(error) = reports.suppress_after_failure(&address, &fault.text, now) {
+        tracing::error!(%address, %error, "suppressing an address of reports");
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use mox_smtp::{Reply, Ret, ReversePath};
 
 use crate::deliver::{Attempted, Batch, Fate, Fault, Remote};
 use crate::notice::{Returned, Subject, notice};
+use crate::reports;
 use crate::services::{End, Inner};
 
 /// The attempt after which the sender is told that it takes longer.
@@ -196,13 +197,20 @@ impl Inner {
     fn settlement(&self, common: &Common, lease: &Lease, verdict: Verdict) -> Settlement {
         let message = &*lease.message;
         let is_suppressing = match &verdict {
-            Verdict::Failed(fault) => self.suppresses(message, fault),
+            Verdict::Failed(fault) => {
+                reports::note_failure(&self.services.reports, message, fault, common.now);
+                self.suppresses(message, fault)
+            }
             _ => false,
         };
         let account = common.config.account(&message.account);
         let keep = account.map(|account| account.keep_retired_message_period.0.as_secs());
         let keep_secs = keep
             .map_or(KEEP_WITHOUT_ACCOUNT_SECS, |secs| i64::try_from(secs).unwrap_or(i64::MAX / 2));
+        let keep_secs = match reports::is_report(message.kind) {
+            true => keep_secs.max(reports::KEEP_SECS),
+            false => keep_secs,
+        };
         let hooks = Self::hook(common, message, &verdict, is_suppressing).into_iter().collect();
         let notices =
             action(lease, &verdict).and_then(|action| self.notice(common, lease, &verdict, action));

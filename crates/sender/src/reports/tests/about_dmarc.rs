@@ -5,8 +5,9 @@ use mox_reportdb::Evaluation;
 use mox_reports::dmarc::{self, Disposition, Feedback, Record};
 use mox_smtp::ReversePath;
 
-use super::super::{Outcome, SUPPRESS_SECS, suppress_failed};
+use super::super::{Outcome, note_failure};
 use super::support::{Fixture, NOW, Setup, domain};
+use crate::deliver::Fault;
 
 /// The midnight before [`NOW`], and the one before that.
 const END: i64 = NOW.0 - 30;
@@ -180,20 +181,22 @@ async fn others_must_agree_to_get_reports() {
 #[tokio::test]
 async fn suppressed_addresses_get_nothing_until_their_time_is_over() {
     let fixture = fixture("v=DMARC1; p=none; rua=mailto:R@b.example,mailto:s@b.example");
-    let rcpt = mox_base::Address::parse("r@B.example").unwrap().into();
-    for kind in [Kind::Mail, Kind::Notice] {
-        suppress_failed(&fixture.db, kind, &rcpt, "550 no", NOW).unwrap();
-    }
-    assert_eq!(fixture.db.report_suppressions(None).unwrap(), []);
-    suppress_failed(&fixture.db, Kind::DmarcReport, &rcpt, &"\u{e4}".repeat(1_000), NOW).unwrap();
+    fixture.db.suppress_after_failure("r@B.example", "550 no", NOW).unwrap();
     assert_is(&fixture, report(&fixture).await, (Outcome::Queued, &["s@b.example"], 0));
     assert_eq!(fixture.sent()[0].field("To").unwrap(), "<s@b.example>");
-    // RFC 3464: one that came too late.
-    let other = mox_base::Address::parse("s@b.example").unwrap().into();
-    suppress_failed(&fixture.db, Kind::TlsReport, &other, "550 no", NOW).unwrap();
+    // The other is refused.
+    let mut message = fixture.sent().remove(0).queued;
+    let lost = Fault::ours(true, (4, 4), "unreachable");
+    let refused = Fault { code: Some(550), text: "550 no".to_owned(), ..lost.clone() };
+    note_failure(&fixture.db, &message, &lost, NOW);
+    for (kind, count) in [(Kind::Mail, 1), (Kind::Notice, 1), (Kind::DmarcReport, 2)] {
+        message.kind = kind;
+        note_failure(&fixture.db, &message, &refused, NOW);
+        assert_eq!(fixture.db.report_suppressions(None).unwrap().len(), count, "{kind:?}");
+    }
     fixture.db.add_evaluation(&evaluation("b.example", END - 1, [192, 0, 2, 1], false)).unwrap();
     assert_is(&fixture, report(&fixture).await, (Outcome::NotNeeded, &["s@b.example"], 0));
-    fixture.clock.set(NOW.plus_secs(SUPPRESS_SECS));
+    fixture.clock.set(NOW.plus_secs(mox_reportdb::FAILED_REPORT_SECS));
     fixture.db.add_evaluation(&evaluation("b.example", END - 1, [192, 0, 2, 1], false)).unwrap();
     let both: &[&str] = &["s@b.example", "R@b.example", "s@b.example"];
     assert_is(&fixture, report(&fixture).await, (Outcome::Queued, both, 0));

@@ -6,8 +6,8 @@ use mox_reports::tls::{self, Report};
 use mox_tlspolicy::failure::TlsFailure;
 use mox_tlspolicy::tally::{Session, Tally, no_policy};
 
+use super::super::Outcome;
 use super::super::tls::{About, Round};
-use super::super::{Outcome, suppress_failed};
 use super::support::{Fixture, NOW, Sent, Setup, domain};
 
 /// The day before [`NOW`].
@@ -243,8 +243,7 @@ async fn suppressed_addresses_get_nothing() {
     let places = "mailto:r@b.example,mailto:s@b.example,https://b.example";
     let results = [result("b.example", "b.example", false)];
     let fixture = fixture(&[("b.example", places)], &results);
-    let rcpt = mox_base::Address::parse("r@b.example").unwrap().into();
-    suppress_failed(&fixture.db, Kind::TlsReport, &rcpt, "550 no", NOW).unwrap();
+    fixture.db.suppress_after_failure("r@b.example", "550 no", NOW).unwrap();
     assert_outcomes(&send(&fixture).await, &[("domain b.example", Outcome::Queued)]);
     assert_eq!(fixture.rcpts(), ["s@b.example"]);
 }

@@ -1,5 +1,7 @@
 //! Finding messages: filters, orders, pages, and changes of what is found.
 
+use std::sync::Arc;
+
 use mox_base::UnixSeconds;
 use mox_sqlite::Tx;
 use rusqlite::types::Value;
@@ -9,7 +11,6 @@ use crate::error::{Pending, Result};
 use crate::message::{MessageId, Queued};
 use crate::queue::{Queue, State};
 use crate::{lane, lease, row, settle};
-use std::sync::Arc;
 
 /// The most rows of a page.
 pub const LIST_MAX: usize = 10_000;
@@ -100,22 +101,10 @@ impl Queue {
     ///
     /// If the database fails.
     pub fn list(&self, filter: &Filter, sort: &Sort) -> Result<Vec<Queued>> {
-        let mut conditions = filter.conditions();
-        let column = match sort.field {
-            SortField::NextAttempt => "q.next_attempt",
-            SortField::Queued => "q.queued",
-        };
-        conditions.page(column, sort.is_ascending, sort.after);
-        let direction = if sort.is_ascending { "ASC" } else { "DESC" };
-        let limit = limit(filter.max, LIST_MAX);
-        let sql = format!(
-            "{}{} ORDER BY {column} {direction}, q.id {direction} LIMIT {limit}",
-            row::SELECT_QUEUED,
-            conditions.sql()
-        );
+        let (sql, values) = page(filter, sort);
         self.read(|db| {
             let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement.query_map(params_from_iter(conditions.values), row::queued)?;
+            let rows = statement.query_map(params_from_iter(values), row::queued)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -162,6 +151,24 @@ impl Queue {
             Ok(changed)
         })
     }
+}
+
+/// The statement for a page, with the values bound in it.
+fn page(filter: &Filter, sort: &Sort) -> (String, Vec<Value>) {
+    let mut conditions = filter.conditions();
+    let column = match sort.field {
+        SortField::NextAttempt => "q.next_attempt",
+        SortField::Queued => "q.queued",
+    };
+    conditions.page(column, sort.is_ascending, sort.after);
+    let direction = if sort.is_ascending { "ASC" } else { "DESC" };
+    let limit = limit(filter.max, LIST_MAX);
+    let sql = format!(
+        "{}{} ORDER BY {column} {direction}, q.id {direction} LIMIT {limit}",
+        row::SELECT_QUEUED,
+        conditions.sql()
+    );
+    (sql, conditions.values)
 }
 
 fn apply(
@@ -300,5 +307,38 @@ impl Conditions {
             return String::new();
         }
         format!("WHERE {}", self.parts.join(" AND "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    /// A page costs what is on it: it is read from an index, in its order, without sorting.
+    #[track_caller]
+    fn check(field: SortField, is_ascending: bool, has_before: bool, index: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = schema::open(&dir.path().join("queue.db")).unwrap();
+        let after = has_before.then_some((UnixSeconds(7), MessageId(7)));
+        let (sql, values) = page(&Filter::default(), &Sort { field, is_ascending, after });
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let rows =
+            statement.query_map(params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
+        let plan = rows.collect::<rusqlite::Result<Vec<_>>>().unwrap().join("; ");
+        assert!(plan.contains(&format!(" q USING INDEX {index}")), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
+
+    #[test]
+    fn pages_are_read_from_an_index() {
+        for (field, index) in
+            [(SortField::NextAttempt, "queued_next"), (SortField::Queued, "queued_time")]
+        {
+            for is_ascending in [true, false] {
+                check(field, is_ascending, false, index);
+                check(field, is_ascending, true, index);
+            }
+        }
     }
 }

@@ -15,6 +15,8 @@ mod hooking;
 #[cfg(test)]
 mod leasing;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod settling;
 #[cfg(test)]
 mod support;

@@ -40,6 +40,12 @@ impl About<'_> {
         }
     }
 
+    /// Whether the policy allows the host. What comes of one that it does not allow is not about the
+    /// policy any more.
+    fn is_listed(&self) -> bool {
+        self.policy.is_none_or(|policy| policy.matches(self.host))
+    }
+
     fn domain_policy(&self) -> Policy {
         match self.policy {
             Some(policy) => sts_policy(self.domain, policy),
@@ -66,14 +72,13 @@ impl Seen {
     ) {
         let host = about.host;
         let session = about.session(local, remote);
-        let is_listed = about.policy.is_none_or(|policy| policy.matches(host));
         match &outcome.pkix {
+            // That it is not listed was counted where that was found.
+            _ if !about.is_listed() => {}
             Err(fault) if about.policy.is_some() => {
                 let failure = TlsFailure::Certificate(*fault);
                 self.domain.failure(about.domain_policy(), &session, failure);
             }
-            // That it is not listed was counted where that was found.
-            _ if !is_listed => {}
             _ => self.domain.success(about.domain_policy()),
         }
         let tally = self.hosts.entry(host.clone()).or_default();
@@ -99,6 +104,7 @@ impl Seen {
         // What refused the session may be of one of the two policies only.
         let by_dane = matches!(failure, TlsFailure::Dane(_));
         match outcome.map(|outcome| &outcome.pkix) {
+            _ if !about.is_listed() => {}
             Some(Ok(())) if by_dane => self.domain.success(about.domain_policy()),
             Some(Err(fault)) if by_dane && about.policy.is_some() => {
                 let fault = TlsFailure::Certificate(*fault);
@@ -125,7 +131,9 @@ impl Seen {
             summary: Summary::default(),
             failure_details: vec![detail.clone()],
         };
-        self.domain.add(tell(about.domain_policy()));
+        if about.is_listed() {
+            self.domain.add(tell(about.domain_policy()));
+        }
         self.hosts.entry(host.clone()).or_default().add(tell(about.host_policy()));
     }
 
@@ -332,6 +340,15 @@ mod tests {
         let mismatch = |seen: &mut Seen, about: &About<'_>, _| seen.not_in_policy(about);
         let want = ["example sts 0 1 validation-failure(mtasts-policy-mx-mismatch)"];
         check(("other.example", true, Vec::new()), mismatch, &want);
+        // It is counted once, whatever else happens with a host that is not in the policy.
+        let mismatch = |seen: &mut Seen, about: &About<'_>, ip| {
+            seen.not_in_policy(about);
+            seen.session(about, ip, None, &outcome(Err(CertFault::Expired), None));
+            seen.not_offered(about, ip, None);
+            seen.failure(about, ip, None, TlsFailure::NotTls, None);
+        };
+        let host = format!("other.example no-policy-found 1 1 starttls-not-supported() {not_tls}");
+        check(("other.example", true, Vec::new()), mismatch, &[want[0], &host]);
     }
 
     /// RFC 8460 §4.3.2.1.

@@ -252,12 +252,11 @@ async fn prepare<'a>(
     };
     let is_dmarc_report = batch.message().kind == mox_queue::Kind::DmarcReport;
     let facts = Facts { demand: batch.demand(), sts, dane, is_dmarc_report };
-    let plan = plan(&facts).map_err(|skip| {
-        if skip == Skip::NotInPolicy {
-            attempted.tls.not_in_policy(&about);
-        }
-        skipped(skip, name)
-    })?;
+    // Told whatever comes of it: testing is for that, and a demand of the sender changes nothing.
+    if sts != Sts::None && !is_listed {
+        attempted.tls.not_in_policy(&about);
+    }
+    let plan = plan(&facts).map_err(|skip| skipped(skip, name))?;
     let has_records = matches!(dane, Dane::Usable | Dane::Unusable);
     // RFC 8461 §4.1: the certificate is for the name in the MX record, and for no other. Other names
     // are for DANE only; without, that of the host is asked for by SNI too.

@@ -13,7 +13,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use mox_base::{Clock as _, UnixSeconds};
@@ -23,7 +23,7 @@ use mox_testkit::ManualClock;
 use mox_tlspolicy::pkix::Roots;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, duplex};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -180,17 +180,25 @@ impl AsyncWrite for Pinned {
     }
 }
 
+/// What all servers show, for any host that tests speak of.
+static CERTIFIED: LazyLock<CertifiedKey<KeyPair>> = LazyLock::new(|| {
+    let names = ["mx.example", "mx.one.example"].map(str::to_owned);
+    generate_simple_self_signed(names).unwrap()
+});
+
+/// The certificate that all servers show.
+pub(crate) fn certificate() -> CertificateDer<'static> {
+    CERTIFIED.cert.der().clone()
+}
+
 fn server_config() -> ServerConfig {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(vec!["mx.example".to_owned()]).unwrap();
-    let key: &KeyPair = &signing_key;
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let key = PrivateKeyDer::try_from(CERTIFIED.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
+        .with_single_cert(vec![certificate()], key)
         .unwrap()
 }
 

@@ -15,7 +15,7 @@ use crate::filter::Filter;
 use crate::lane::Touched;
 use crate::message::{Attempt, MessageId, Queued};
 use crate::queue::{Queue, State};
-use crate::{retry, row, settle};
+use crate::{retry, row, settle, suppression};
 
 /// The most leases of one request.
 pub const LEASES_MAX: usize = 1_000;
@@ -40,6 +40,8 @@ pub struct Lease {
     pub attempt: u32,
     /// When the next attempt is made if nobody settles this one; on disk already.
     pub next_attempt: UnixSeconds,
+    /// The recipient is on the account's suppression list: nothing may be sent.
+    pub is_suppressed: bool,
 }
 
 /// What to take.
@@ -99,7 +101,7 @@ impl Queue {
 
     /// Takes messages that are due: higher priorities first (RFC 6710 §4.1), of one priority the
     /// domains that wait longest, of one domain the messages that do. Of messages with the same
-    /// base only one, see [`Queue::siblings`].
+    /// base and domain only one, see [`Queue::siblings`].
     ///
     /// Costs time for what is taken and for each busy domain, not for what waits there.
     ///
@@ -110,6 +112,35 @@ impl Queue {
         self.write_at(now, 0, move |tx, state| {
             let ids = choose(tx.db(), &request, now)?;
             take(tx, state, &ids, now)
+        })
+    }
+
+    /// Like [`Queue::lease`], and takes with each message, behind it, those that can share a
+    /// transaction with it, see [`Queue::siblings`]: nobody takes them in between.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails: nothing is leased then.
+    pub fn lease_groups(
+        &self,
+        request: LeaseRequest,
+        siblings_max: usize,
+        now: UnixSeconds,
+    ) -> Pending<Vec<Vec<Lease>>> {
+        self.write_at(now, 0, move |tx, state| {
+            let ids = choose(tx.db(), &request, now)?;
+            let mut groups = Vec::with_capacity(ids.len());
+            for first in take(tx, state, &ids, now)? {
+                let mut group = vec![first];
+                if let Some((first, base)) = group.first().and_then(|one| Some((one, one.base_id?)))
+                {
+                    let max = siblings_max.min(LEASES_MAX);
+                    let ids = siblings(tx.db(), base, &first.message, max, now)?;
+                    group.extend(take(tx, state, &ids, now)?);
+                }
+                groups.push(group);
+            }
+            Ok(groups)
         })
     }
 
@@ -227,7 +258,6 @@ struct Chosen {
     max: usize,
     per_domain_max: usize,
     ids: Vec<i64>,
-    bases: HashSet<i64>,
     by_domain: HashMap<String, usize>,
 }
 
@@ -255,13 +285,15 @@ impl Chosen {
              ORDER BY next_attempt, id",
         )?;
         let mut rows = due.query(params![domain, priority, now.0])?;
+        // Those of one base can share a transaction, unless they are for different domains.
+        let mut bases = HashSet::new();
         let mut passed = 0;
         while left > 0
             && passed < PASSED_MAX
             && let Some(row) = rows.next()?
         {
             let (id, base): (i64, i64) = (row.get(0)?, row.get(1)?);
-            if base != 0 && !self.bases.insert(base) {
+            if base != 0 && !bases.insert(base) {
                 passed += 1;
                 continue;
             }
@@ -324,15 +356,17 @@ fn read(db: &Connection, id: i64, touched: &mut Touched) -> Result<Option<Lease>
     const WHERE: &str = "WHERE q.id = ?1";
     let mut statement = db.prepare_cached(&format!("{}{WHERE}", row::SELECT_QUEUED))?;
     let message = statement.query_row([id], row::queued).optional()?;
-    Ok(message.map(|message| {
-        touched.add(&message.rcpt_to.host.ascii(), message.priority);
-        Lease {
-            id: message.id,
-            base_id: message.base_id,
-            attempt: message.attempts,
-            next_attempt: message.next_attempt,
-            message: Arc::new(message),
-        }
+    let Some(message) = message else { return Ok(None) };
+    touched.add(&message.rcpt_to.host.ascii(), message.priority);
+    let base_address = suppression::base_address(&message.rcpt_to);
+    let suppression = suppression::find(db, &message.account, &base_address)?;
+    Ok(Some(Lease {
+        id: message.id,
+        base_id: message.base_id,
+        attempt: message.attempts,
+        next_attempt: message.next_attempt,
+        is_suppressed: suppression.is_some(),
+        message: Arc::new(message),
     }))
 }
 

@@ -231,7 +231,7 @@ fn insert(db: &Connection, new: &Suppression) -> Result<bool> {
     Ok(inserted > 0)
 }
 
-fn find(db: &Connection, account: &str, base: &str) -> Result<Option<Suppression>> {
+pub(crate) fn find(db: &Connection, account: &str, base: &str) -> Result<Option<Suppression>> {
     const SQL: &str = "SELECT account, base_address, address, is_manual, reason, created \
         FROM suppression WHERE account = ?1 AND base_address = ?2";
     Ok(db.prepare_cached(SQL)?.query_row(params![account, base], suppression).optional()?)

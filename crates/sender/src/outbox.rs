@@ -9,6 +9,7 @@ use mox_net::blocking;
 use mox_queue::Notice;
 use mox_store::{Destination, NewMessage, Store, StoreError};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::services::Inner;
 
@@ -21,20 +22,24 @@ const RETRY_WAIT: Duration = Duration::from_secs(60);
 /// Delivers notices until the server stops.
 pub(crate) async fn run(inner: Arc<Inner>) {
     let stopping = inner.services.supervisor.stopping();
-    let forever = async {
-        loop {
-            if deliver_all(&inner).await {
+    loop {
+        let is_all = deliver_all(&inner, &stopping).await;
+        let wait = async {
+            if is_all {
                 inner.notices.notified().await;
             } else {
                 sleep(RETRY_WAIT).await;
             }
+        };
+        if stopping.run_until_cancelled(wait).await.is_none() {
+            return;
         }
-    };
-    let _stopped: Option<()> = stopping.run_until_cancelled(forever).await;
+    }
 }
 
-/// Returns whether all that there are were delivered.
-async fn deliver_all(inner: &Arc<Inner>) -> bool {
+/// Returns whether all that there are were delivered. Stops between two of them only: one that is in
+/// its account and in the outbox comes twice.
+async fn deliver_all(inner: &Arc<Inner>, stopping: &CancellationToken) -> bool {
     loop {
         let queue = inner.services.queue.clone();
         let notices = blocking(move || queue.pending_notices(AT_ONCE_MAX)).await;
@@ -56,6 +61,9 @@ async fn deliver_all(inner: &Arc<Inner>) -> bool {
             if let Err(error) = inner.services.queue.notice_done(id).await {
                 tracing::error!(%error, "a delivered notice may be delivered again");
                 return false;
+            }
+            if stopping.is_cancelled() {
+                return true;
             }
         }
     }

@@ -109,8 +109,8 @@ async fn start_due(
             busy_domains: busy_domains.clone(),
             only_domain: None,
         };
-        let leases = services.queue.lease(request, now).await?;
-        if leases.is_empty() {
+        let groups = services.queue.lease_groups(request, worker::SIBLINGS_MAX, now).await?;
+        if groups.is_empty() {
             let queue = services.queue.clone();
             // A domain that has all its connections is looked at when one of them ends.
             let due = blocking(move || queue.next_due_except(&busy_domains, now)).await?;
@@ -118,10 +118,11 @@ async fn start_due(
             let wait = u64::try_from(due.secs_since(now)).unwrap_or_default();
             return Ok(Duration::from_secs(wait).clamp(SLEEP_MIN, SLEEP_MAX));
         }
-        for lease in leases {
-            let slot = Slot::take(running, inner, &lease);
+        for group in groups {
+            let Some(first) = group.first() else { continue };
+            let slot = Slot::take(running, inner, first);
             let cid = services.supervisor.next_cid();
-            let work = worker::run(Arc::clone(inner), lease, slot);
+            let work = worker::run(Arc::clone(inner), group, slot);
             services.supervisor.spawn("delivery", cid, work);
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mox_base::{Host, UnixSeconds};
 use mox_config::Config;
@@ -14,6 +15,7 @@ use mox_queue::{
 };
 use mox_reports::dsn::{Action, HEADER_RETURNED_BYTES_MAX, RETURNED_BYTES_MAX};
 use mox_smtp::{Reply, Ret, ReversePath};
+use tokio::time::sleep;
 
 use crate::deliver::{Attempted, Batch, Fate, Fault, Remote};
 use crate::notice::{Returned, Subject, notice};
@@ -25,6 +27,9 @@ pub const DELAY_TOLD_AT: u32 = 5;
 
 /// How long messages of accounts that are gone are kept in the history.
 const KEEP_WITHOUT_ACCOUNT_SECS: i64 = 7 * 24 * 3600;
+
+/// How long to wait before what could not be written down is written down again.
+const SETTLE_WAIT: Duration = Duration::from_secs(10);
 
 /// No chance: the middle of the waits.
 const NO_CHANCE: u64 = 5;
@@ -161,11 +166,21 @@ async fn write(inner: &Arc<Inner>, common: Common, decided: Vec<(Lease, Verdict)
     };
     let settlements = if is_quiet { all() } else { blocking(all).await };
     let has_notices = settlements.iter().any(|settlement| !settlement.notices.is_empty());
-    if let Err(error) = inner.services.queue.settle(settlements, now).await {
-        tracing::error!(%error, "what came of a delivery is not written down; it is tried again");
-    }
+    write_down(inner, settlements, now).await;
     if has_notices {
         inner.notices.notify_one();
+    }
+}
+
+/// Writes it down, until that works or the server stops: what was delivered and is not settled is
+/// delivered again after a restart.
+async fn write_down(inner: &Inner, settlements: Vec<Settlement>, now: UnixSeconds) {
+    let stopping = inner.services.supervisor.stopping();
+    while let Err(error) = inner.services.queue.settle(settlements.clone(), now).await {
+        tracing::error!(%error, "writing down what came of a delivery");
+        if stopping.run_until_cancelled(sleep(SETTLE_WAIT)).await.is_none() {
+            return;
+        }
     }
 }
 
@@ -173,24 +188,34 @@ impl Inner {
     /// Ends messages without an attempt.
     pub(crate) async fn end(
         self: &Arc<Self>,
-        filter: mox_queue::Filter,
+        mut filter: mox_queue::Filter,
         end: End,
     ) -> Result<u64, mox_queue::QueueError> {
         let now = self.now();
-        let leases = self.services.queue.lease_found(filter, now).await?;
-        let count = leases.len() as u64;
         let verdict = match end {
             End::Remove => Verdict::Dropped,
-            End::Fail => {
-                let text = "delivery was canceled by the administrator";
-                Verdict::Failed(Fault::ours(true, (0, 0), text))
-            }
+            End::Fail => Verdict::Failed(Fault::ours(true, (0, 0), "delivery canceled by admin")),
         };
-        let config = self.services.config.snapshot();
-        let common = Common { config, start: now, now, dialed_ips: BTreeMap::new() };
-        let decided = leases.into_iter().map(|lease| (lease, verdict.clone())).collect();
-        write(self, common, decided).await;
-        Ok(count)
+        let mut count = 0;
+        loop {
+            // So many at a time as the queue gives.
+            let leases = self.services.queue.lease_found(filter.clone(), now).await?;
+            if leases.is_empty() {
+                return Ok(count);
+            }
+            let found = leases.len();
+            count += found as u64;
+            let config = self.services.config.snapshot();
+            let common = Common { config, start: now, now, dialed_ips: BTreeMap::new() };
+            let decided = leases.into_iter().map(|lease| (lease, verdict.clone())).collect();
+            write(self, common, decided).await;
+            if filter.max > 0 {
+                filter.max = filter.max.saturating_sub(found);
+                if filter.max == 0 {
+                    return Ok(count);
+                }
+            }
+        }
     }
 
     /// Blocks if somebody is to be told.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use mox_base::Host;
 use mox_config::Config;
-use mox_net::blocking;
 use mox_queue::{Lease, LeaseRequest};
 
 use crate::deliver::{Attempted, Batch, Fault, Link, deliver};
@@ -14,18 +13,20 @@ use crate::services::Inner;
 use crate::settle::settle;
 
 /// Recipients of one message that are attempted together.
-const SIBLINGS_MAX: usize = 999;
+pub(crate) const SIBLINGS_MAX: usize = 999;
 
 /// Attempts the message, then others of the domain that are due, until there are none or others
 /// shall have their turn.
-pub(crate) async fn run(inner: Arc<Inner>, first: Lease, slot: Slot) {
+pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, slot: Slot) {
     let stopping = inner.services.supervisor.stopping();
     let mut link = None;
     let mut next = Some(first);
     let mut count = 0;
-    while let Some(lease) = next.take() {
-        let domain = lease.message.rcpt_to.host.ascii();
-        Box::pin(attempt(&inner, lease, &mut link)).await;
+    while let Some(leases) = next.take() {
+        let Some(domain) = leases.first().map(|lease| lease.message.rcpt_to.host.ascii()) else {
+            break;
+        };
+        Box::pin(attempt(&inner, leases, &mut link)).await;
         count += 1;
         if count < inner.services.limits.connection_messages_max && !stopping.is_cancelled() {
             next = next_of(&inner, domain).await;
@@ -38,15 +39,15 @@ pub(crate) async fn run(inner: Arc<Inner>, first: Lease, slot: Slot) {
     }
 }
 
-async fn next_of(inner: &Inner, domain: String) -> Option<Lease> {
+async fn next_of(inner: &Inner, domain: String) -> Option<Vec<Lease>> {
     let request = LeaseRequest {
         max: 1,
         per_domain_max: 1,
         busy_domains: Vec::new(),
         only_domain: Some(domain),
     };
-    match inner.services.queue.lease(request, inner.now()).await {
-        Ok(mut leases) => leases.pop(),
+    match inner.services.queue.lease_groups(request, SIBLINGS_MAX, inner.now()).await {
+        Ok(mut groups) => groups.pop(),
         Err(error) => {
             tracing::error!(%error, "taking a message from the queue");
             None
@@ -55,17 +56,11 @@ async fn next_of(inner: &Inner, domain: String) -> Option<Lease> {
 }
 
 /// Makes one attempt, for all recipients that can share it, and writes down what came of it.
-async fn attempt(inner: &Arc<Inner>, lease: Lease, link: &mut Option<Link>) {
+async fn attempt(inner: &Arc<Inner>, leases: Vec<Lease>, link: &mut Option<Link>) {
     let config = inner.services.config.snapshot();
     let start = inner.now();
-    let mut leases = vec![lease];
-    if let Some(first) = leases.first().filter(|lease| lease.base_id.is_some()) {
-        match inner.services.queue.siblings(first, SIBLINGS_MAX, start).await {
-            Ok(siblings) => leases.extend(siblings),
-            Err(error) => tracing::error!(%error, "taking more recipients of a message"),
-        }
-    }
-    let (leases, suppressed) = without_suppressed(inner, leases).await;
+    let (suppressed, leases): (Vec<_>, Vec<_>) =
+        leases.into_iter().partition(|lease| lease.is_suppressed);
     let batch = |leases, transport| Batch { leases, config: Arc::clone(&config), start, transport };
     if !suppressed.is_empty() {
         let batch = batch(suppressed, None);
@@ -104,19 +99,6 @@ fn choose<'a>(config: &'a Config, lease: &'a Lease) -> Result<Chosen<'a>, Fault>
         attempts_before: lease.attempt.saturating_sub(1),
     };
     route::choose(config, &subject).map_err(|error| Fault::ours(false, (3, 5), error.to_string()))
-}
-
-/// Those that may be sent to, and those that are on the list of the account. If the list cannot be
-/// read, nobody is sent to.
-async fn without_suppressed(inner: &Inner, leases: Vec<Lease>) -> (Vec<Lease>, Vec<Lease>) {
-    let queue = inner.services.queue.clone();
-    let split = move || {
-        leases.into_iter().partition(|lease| {
-            let found = queue.suppressed(&lease.message.account, &lease.message.rcpt_to);
-            found.is_ok_and(|found| found.is_none())
-        })
-    };
-    blocking(split).await
 }
 
 fn suppressed_fault() -> Fault {

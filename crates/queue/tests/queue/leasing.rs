@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mox_base::UnixSeconds;
 use mox_queue::{Attempt, Change, Filter, LeaseRequest, MessageId, Release, Settlement, wait_secs};
 
-use crate::support::{Fixture, NOW, delayed, delivered, ids};
+use crate::support::{Fixture, NOW, delayed, delivered, ids, mailbox};
 
 fn late(secs: i64) -> UnixSeconds {
     NOW.plus_secs(secs)
@@ -147,9 +147,9 @@ fn siblings_share_a_transaction() {
     let alone = fixture.add(&["f@x.example"])[0];
     let changed = Filter { ids: vec![added[3]], ..Filter::default() };
     fixture.queue.change(changed, Change::RequireTls(Some(true)), NOW).wait().unwrap();
-    // One of a base at a time, however many may be taken of the domain.
+    // One of a base and domain at a time, however many may be taken of the domain.
     let leases = fixture.lease(NOW);
-    assert_eq!(ids(&leases), [added[0], alone]);
+    assert_eq!(ids(&leases), [added[0], alone, added[2]]);
     let siblings = fixture.queue.siblings(&leases[0], 10, NOW).wait().unwrap();
     assert_eq!(ids(&siblings), [added[1], added[4]]);
     assert_eq!(siblings[0].attempt, 1);
@@ -157,6 +157,23 @@ fn siblings_share_a_transaction() {
     // After a failure of one, the other is due later, and counts other attempts.
     fixture.settle(&siblings[0], NOW, delayed());
     assert!(fixture.queue.siblings(&leases[0], 10, late(100_000)).wait().unwrap().is_empty());
+}
+
+/// What takes the first of them takes the others, so that nobody makes a second connection for them.
+#[test]
+fn siblings_come_with_the_first() {
+    let fixture = Fixture::new();
+    let added = fixture.add(&["a@x.example", "b@x.example", "c@y.example", "d@x.example"]);
+    let alone = fixture.add(&["f@x.example"])[0];
+    let suppressed = mailbox("d@x.example");
+    fixture.queue.suppress("account", &suppressed, "asked for", NOW).wait().unwrap();
+    let request = LeaseRequest { max: 10, per_domain_max: 10, ..LeaseRequest::default() };
+    let groups = fixture.queue.lease_groups(request, 10, NOW).wait().unwrap();
+    let all: Vec<_> = groups.iter().map(|group| ids(group)).collect();
+    assert_eq!(all, [vec![added[0], added[1], added[3]], vec![alone], vec![added[2]]]);
+    let suppressed: Vec<_> = groups.iter().flatten().map(|lease| lease.is_suppressed).collect();
+    assert_eq!(suppressed, [false, false, true, false, false]);
+    assert!(fixture.lease(NOW).is_empty());
 }
 
 #[test]

@@ -108,8 +108,7 @@ fn is_decided(fate: &Fate) -> bool {
 /// What is wrong with a host, for all who still need one.
 fn note(fates: &mut [Option<Fate>], fault: &Fault) {
     for fate in fates.iter_mut().filter(|fate| !fate.as_ref().is_some_and(is_decided)) {
-        // A single host without addresses says nothing of the others.
-        *fate = Some(Fate::Failed(Fault { is_permanent: false, ..fault.clone() }));
+        *fate = Some(Fate::Failed(fault.clone()));
     }
 }
 

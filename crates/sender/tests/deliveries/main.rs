@@ -1,0 +1,13 @@
+//! The sender as a whole: a queue, accounts, and servers that play scripts over loopback.
+#![expect(clippy::unwrap_used, reason = "a broken set-up should fail the test")]
+#![expect(clippy::panic, clippy::expect_used, reason = "so should one that hangs")]
+
+mod attempts;
+mod grouping;
+mod loopback;
+mod refusals;
+#[path = "../remote/mod.rs"]
+#[expect(dead_code, reason = "each test uses a part of it")]
+mod remote;
+mod rig;
+mod tls;

@@ -28,6 +28,7 @@ mod message;
 mod notice;
 mod outgoing;
 mod queue;
+mod report;
 mod retired;
 mod retry;
 mod row;
@@ -55,6 +56,7 @@ pub use message::{
 pub use notice::{NOTICES_MAX, NewNotice, Notice, NoticeId};
 pub use outgoing::{SENDING_WINDOW_SECS, SendingLimits};
 pub use queue::{LOG_BYTES_MAX, Queue};
+pub use report::LateResult;
 pub use retired::{Retired, RetiredFilter, RetiredSort, RetiredSortField};
 pub use retry::{FIRST_WAIT_SECS, wait_secs};
 pub use schema::SCHEMA_VERSION;

@@ -164,14 +164,9 @@ impl Queue {
         is_success: Option<bool>,
         now: UnixSeconds,
     ) -> Pending<()> {
-        const SQL: &str = "UPDATE retired SET results = ?2, last_activity = ?3, \
-            is_success = coalesce(?4, is_success) WHERE id = ?1";
         self.write(0, move |tx, _| {
-            let mut message = get(tx.db(), id)?.ok_or(QueueError::NoMessage)?.message;
-            settle::push_result(&mut message.results, result);
-            let results = row::to_json(&message.results)?;
-            tx.db().prepare_cached(SQL)?.execute(params![id.0, results, now.0, is_success])?;
-            Ok(())
+            let message = get(tx.db(), id)?.ok_or(QueueError::NoMessage)?.message;
+            append(tx.db(), &message, result, is_success, now)
         })
     }
 
@@ -212,7 +207,27 @@ impl RetiredFilter {
     }
 }
 
-fn get(db: &Connection, id: MessageId) -> Result<Option<Retired>> {
+/// Adds a result to a retired message.
+pub(crate) fn append(
+    db: &Connection,
+    message: &Queued,
+    mut result: Attempt,
+    is_success: Option<bool>,
+    now: UnixSeconds,
+) -> Result<()> {
+    const SQL: &str = "UPDATE retired SET results = ?2, last_activity = ?3, \
+        is_success = coalesce(?4, is_success) WHERE id = ?1";
+    // What others report may be long.
+    result.text = settle::kept_text(&result.text);
+    result.remote_mta = result.remote_mta.as_deref().map(settle::kept_text);
+    let mut results = message.results.clone();
+    settle::push_result(&mut results, result);
+    let results = row::to_json(&results)?;
+    db.prepare_cached(SQL)?.execute(params![message.id.0, results, now.0, is_success])?;
+    Ok(())
+}
+
+pub(crate) fn get(db: &Connection, id: MessageId) -> Result<Option<Retired>> {
     let sql = format!("{}WHERE q.id = ?1", row::SELECT_RETIRED);
     Ok(db.prepare_cached(&sql)?.query_row([id.0], retired).optional()?)
 }

@@ -239,7 +239,7 @@ impl Settlement {
     }
 }
 
-fn kept_text(text: &str) -> String {
+pub(crate) fn kept_text(text: &str) -> String {
     truncated(text, RESULT_TEXT_BYTES_MAX).to_owned()
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::error::{Pending, QueueError, Result};
 use crate::filter::LIST_MAX;
-use crate::message::Queued;
+use crate::message::{MessageId, Queued};
 use crate::queue::Queue;
 use crate::row;
 
@@ -161,16 +161,26 @@ impl Queue {
         code: Option<u16>,
         enhanced: Option<(u8, u16, u16)>,
     ) -> Result<bool> {
-        let Some(code) = code else {
-            return Ok(false);
-        };
-        self.read(|db| {
-            if find(db, account, &base_address(rcpt))?.is_some() {
-                return Ok(false);
-            }
-            Ok(says_gone(code, enhanced) || failed_before(db, account, rcpt)?)
-        })
+        self.read(|db| would_suppress(db, account, rcpt, (code, enhanced), None))
     }
+}
+
+/// - `reply`: code and enhanced code.
+/// - `this`: the message, if it is among the retired ones already.
+pub(crate) fn would_suppress(
+    db: &Connection,
+    account: &str,
+    rcpt: &Mailbox,
+    reply: (Option<u16>, Option<(u8, u16, u16)>),
+    this: Option<MessageId>,
+) -> Result<bool> {
+    let (Some(code), enhanced) = reply else {
+        return Ok(false);
+    };
+    if find(db, account, &base_address(rcpt))?.is_some() {
+        return Ok(false);
+    }
+    Ok(says_gone(code, enhanced) || failed_before(db, account, rcpt, this)?)
 }
 
 fn says_gone(code: u16, enhanced: Option<(u8, u16, u16)>) -> bool {
@@ -181,13 +191,18 @@ fn says_gone(code: u16, enhanced: Option<(u8, u16, u16)>) -> bool {
 }
 
 /// Whether the messages before this one failed, as many as make a row with it.
-fn failed_before(db: &Connection, account: &str, rcpt: &Mailbox) -> Result<bool> {
+fn failed_before(
+    db: &Connection,
+    account: &str,
+    rcpt: &Mailbox,
+    this: Option<MessageId>,
+) -> Result<bool> {
     const SQL: &str = "SELECT is_success FROM retired WHERE account = ?1 AND rcpt_to = ?2 \
-        ORDER BY last_activity DESC, id DESC LIMIT ?3";
+        AND id IS NOT ?4 ORDER BY last_activity DESC, id DESC LIMIT ?3";
     let mut statement = db.prepare_cached(SQL)?;
     let others = FAILURES_IN_A_ROW - 1;
-    let rows =
-        statement.query_map(params![account, row::mailbox_text(rcpt), others], |row| row.get(0))?;
+    let bound = params![account, row::mailbox_text(rcpt), others, this.map(|id| id.0)];
+    let rows = statement.query_map(bound, |row| row.get(0))?;
     let successes = rows.collect::<rusqlite::Result<Vec<bool>>>()?;
     Ok(successes.len() == others && !successes.contains(&true))
 }

@@ -23,7 +23,7 @@ use crate::reports::Reports;
 use crate::routing::{Author, Routes, Rules, Standing, routes};
 use crate::spool::Spool;
 use crate::submit::{Submission, submit};
-use crate::{evaluations, header, notices};
+use crate::{evaluations, header, hooks, notices};
 
 /// The account that gets everything on a server for developers.
 pub const LOCALSERVE_ACCOUNT: &str = "mox";
@@ -115,7 +115,9 @@ pub(crate) async fn deliver(
     let message_id = header::message_id(&header);
     let post = Postmark { connection, envelope, facts, results, message_id, needs_utf8, now };
     let copies: Vec<_> = routes.copies.iter().zip(judgements).collect();
-    let (spool, outcomes) = store_copies(&post, &copies, &granted, spool).await;
+    let (spool, stored) = store_copies(&post, &copies, &granted, spool).await;
+    let spool = hooks::follow_up(&post, &config, &copies, &stored, &header, spool).await;
+    let outcomes: Vec<Outcome> = stored.into_iter().map(|stored| stored.map(|_| ())).collect();
     keep_refused(&post, &config, &copies, &granted, spool).await;
     follow_up(&post, &config, &copies, (&granted, &outcomes), reports).await;
     let results = routes.results(&outcomes);

@@ -15,7 +15,6 @@ use mox_store::{Added, CONTENT_HASH_BYTES, Decision, NewMessage, Pending, Store,
 
 use crate::connection::Connection;
 use crate::decision::{Decided, Judgement, mail_from_text};
-use crate::delivery::Outcome;
 use crate::facts::Facts;
 use crate::refusal;
 use crate::routing::Copy;
@@ -36,6 +35,9 @@ struct Parcel {
     envelope: mox_store::Envelope,
 }
 
+/// What became of one copy.
+pub(crate) type Stored = Result<Added, DataRefusal>;
+
 /// A copy with what was decided for it.
 pub(crate) type Judged<'a> = (&'a Copy, Judgement);
 
@@ -45,13 +47,13 @@ pub(crate) async fn store_copies(
     copies: &[Judged<'_>],
     granted: &[bool],
     mut spool: Spool,
-) -> (Spool, Vec<Outcome>) {
+) -> (Spool, Vec<Stored>) {
     let (connection, now) = (post.connection, post.now);
     let wanted: Vec<usize> = (0..granted.len()).filter(|place| granted[*place]).collect();
     let refused = |(_, judgement): &Judged<'_>| {
         Err(judgement.refusal.clone().unwrap_or(DataRefusal::Unavailable))
     };
-    let mut outcomes: Vec<Outcome> = copies.iter().map(refused).collect();
+    let mut outcomes: Vec<Stored> = copies.iter().map(refused).collect();
     let mut has_stored = false;
     for group in wanted.chunks(COPIES_AT_ONCE_MAX) {
         let parcels: Vec<Parcel> = group.iter().map(|place| post.parcel(&copies[*place])).collect();
@@ -66,7 +68,7 @@ pub(crate) async fn store_copies(
                 has_stored = true;
                 for (&place, pending) in group.iter().zip(pending) {
                     let outcome = match pending {
-                        Ok(pending) => pending.await.map(|_| ()),
+                        Ok(pending) => pending.await,
                         Err(error) => Err(error),
                     };
                     outcomes[place] = outcome

@@ -1,6 +1,8 @@
 //! Adding messages: SMTP delivery and IMAP APPEND.
 
-use mox_base::{Flags, Keyword, MailboxName, ModSeq, SpecialUse, Uid, UidValidity, UnixSeconds};
+use mox_base::{
+    Flags, Keyword, MailboxName, ModSeq, MsgId, SpecialUse, Uid, UidValidity, UnixSeconds,
+};
 use rusqlite::params;
 
 use crate::feed::{ChangeKind, MessageState};
@@ -79,6 +81,8 @@ pub struct Added {
     pub uidvalidity: UidValidity,
     /// The UIDs, in the order of the messages given.
     pub uids: Vec<Uid>,
+    /// The messages, in the same order.
+    pub messages: Vec<MsgId>,
     /// Of the operation.
     pub modseq: ModSeq,
 }
@@ -99,10 +103,12 @@ pub(crate) fn add(
     let known_keywords = mailbox.keywords.len();
     let mut uids = Vec::with_capacity(messages.len());
     let mut states = Vec::with_capacity(messages.len());
+    let mut ids = Vec::with_capacity(messages.len());
     let mut accepted = Vec::new();
     for message in messages {
         accepted.extend(message.accepted_id());
-        let state = add_one(tx, &mut mailbox, &policy, message)?;
+        let (id, state) = add_one(tx, &mut mailbox, &policy, message)?;
+        ids.push(id);
         uids.push(state.uid);
         states.push(state);
     }
@@ -116,7 +122,8 @@ pub(crate) fn add(
         let keywords = mailbox.keywords;
         tx.publish(ChangeKind::Keywords { mailbox: mailbox.id, keywords });
     }
-    Ok(Added { mailbox: mailbox.id, uidvalidity: mailbox.uidvalidity, uids, modseq })
+    let Mailbox { id: mailbox, uidvalidity, .. } = mailbox;
+    Ok(Added { mailbox, uidvalidity, uids, messages: ids, modseq })
 }
 
 /// Takes the next UID of the mailbox.
@@ -131,7 +138,7 @@ fn add_one(
     mailbox: &mut Mailbox,
     policy: &Policy,
     message: NewMessage,
-) -> Result<MessageState> {
+) -> Result<(MsgId, MessageState)> {
     let NewMessage { content, flags, mut keywords, received, mut envelope } = message;
     let incoming = envelope.as_mut().and_then(|envelope| envelope.incoming.take());
     keywords.sort();
@@ -201,5 +208,5 @@ fn add_one(
         history::record(tx, &arriving, incoming)?;
     }
     tx.shared.index_is_behind();
-    Ok(MessageState { uid, flags, keywords })
+    Ok((id, MessageState { uid, flags, keywords }))
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "so should one that hangs")]
 
 mod attempts;
+mod faults;
 mod grouping;
 mod loopback;
 mod refusals;
@@ -11,3 +12,4 @@ mod refusals;
 mod remote;
 mod rig;
 mod tls;
+mod transports;

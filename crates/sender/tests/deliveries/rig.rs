@@ -128,9 +128,14 @@ impl Rig {
     }
 
     pub(crate) fn asking(dns: FakeDns) -> Self {
+        Self::configured(dns, "", "")
+    }
+
+    /// With more transports, and routes behind those that there are.
+    pub(crate) fn configured(dns: FakeDns, transports: &str, routes: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("mox.conf"), MOX_CONF).unwrap();
-        std::fs::write(dir.path().join("domains.conf"), DOMAINS_CONF).unwrap();
+        std::fs::write(dir.path().join("mox.conf"), format!("{MOX_CONF}{transports}")).unwrap();
+        std::fs::write(dir.path().join("domains.conf"), format!("{DOMAINS_CONF}{routes}")).unwrap();
         let (config, _) = Live::load(dir.path(), NamedFiles::Skip, NOW)
             .unwrap_or_else(|faults| panic!("{faults:?}"));
         let clock = ManualClock::at(NOW);

@@ -1,8 +1,8 @@
 //! A server that plays a script, well or badly.
 //!
 //! One step a line: `S: text` says a line, `C: text` hears a line that begins so, `DATA` hears a
-//! message up to its final dot, `BYTES n` so many bytes. `RAW text` says bytes with `\r` and
-//! `\n`, `DRIP text` says a line, one byte every 20 seconds, `TLS` does its part of a handshake,
+//! message up to its final dot, `BYTES n` so many bytes. `RAW text` says bytes with `\r`,
+//! `\n` and `\xNN`, `DRIP text` says a line, one byte every 20 seconds, `TLS` does its part of a handshake,
 //! `BADTLS` something else, `DEAF` stops to read without closing, `CLOSE` ends the connection. At the
 //! end of the script it listens until the client goes.
 #![expect(
@@ -140,7 +140,21 @@ async fn hear(stream: &mut BufReader<Box<dyn Stream>>, end: &[u8]) -> String {
 }
 
 fn unescape(text: &str) -> Vec<u8> {
-    text.replace("\\r", "\r").replace("\\n", "\n").into_bytes()
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let (byte, length) = match escape.get(..1) {
+            Some("r") => (b'\r', 1),
+            Some("n") => (b'\n', 1),
+            Some("x") => (u8::from_str_radix(&escape[1..3], 16).unwrap(), 3),
+            _ => panic!("{text}"),
+        };
+        bytes.push(byte);
+        rest = &escape[length..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
 }
 
 /// A boxed stream that a handshake can own.

@@ -338,3 +338,91 @@ async fn a_server_that_asks_is_shown_our_certificate() {
     let connector = strangers().with_client_cert(lab.chain.clone(), lab.key.clone_key());
     connect_to(&connector, &Verify::default(), config).await.unwrap();
 }
+
+/// A certificate of X.509 version 1, as old tools still make them, and its key. Good until 2126.
+const ODD: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBKDCBzwIUcY5FC3JQjnyzxioiWc2/yAHIY/AwCgYIKoZIzj0EAwIwFjEUMBIG\n\
+A1UEAwwLb2xkLmV4YW1wbGUwIBcNMjYxMTIxMTMzODI2WhgPMjEyNjEwMjgxMzM4\n\
+MjZaMBYxFDASBgNVBAMMC29sZC5leGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0D\n\
+AQcDQgAEfet8ht2uM2qW+YjKpauxehUh2pMAe7lnGW8amhieAyGLHSanOPuLvHFc\n\
+k7/QRbe8Lh43Qq4cybqw3u3IEZjo0zAKBggqhkjOPQQDAgNIADBFAiEArxCrg8I8\n\
+Iz5sUgocdlAgHRt4PEl8xGy6bCajxTXtvZUCIF7FRVPLE9BkC7Ju3arFDhROXBLE\n\
+o8sAaHBBKOs4C8Zf\n\
+-----END CERTIFICATE-----\n\
+-----BEGIN PRIVATE KEY-----\n\
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg+GGMrlk1KTFdZxG8\n\
+f3uh3JOjUyxCA0+DUZ7Z+l/BuaehRANCAAR963yG3a4zapb5iMqlq7F6FSHakwB7\n\
+uWcZbxqaGJ4DIYsdJqc4+4u8cVyTv9BFt7wuHjdCrhzJurDe7cgRmOjT\n\
+-----END PRIVATE KEY-----\n";
+
+/// Shows a certificate that the library would not show by itself.
+#[derive(Debug)]
+struct Shows(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::server::ResolvesServerCert for Shows {
+    fn resolve(
+        &self,
+        _hello: rustls::server::ClientHello<'_>,
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+fn showing(
+    shown: &Arc<rustls::sign::CertifiedKey>,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Shows(Arc::clone(shown))))
+}
+
+/// RFC 8446 §4.4.3: a certificate is public, so that whoever shows it must sign with its key.
+#[tokio::test]
+async fn a_certificate_of_somebody_else_proves_nothing() {
+    let (lab, thief) = (Lab::new(&["mx.example"], 2030), Lab::new(&["mx.example"], 2030));
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&thief.key).unwrap();
+    let shown = Arc::new(rustls::sign::CertifiedKey::new(lab.chain.clone(), key));
+    let names = names(&["mx.example"]);
+    let bad = CertFault::BadSignature;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let verify = Verify { pkix: true, names: names.clone(), ..Verify::default() };
+        let got = told(connect_to(&lab.connector(), &verify, showing(&shown, version)).await);
+        assert_eq!(got.unwrap_err(), TlsFailure::Certificate(bad));
+        let verify = Verify { pkix: false, dane: Some(vec![lab.record()].into()), ..verify };
+        let got = told(connect_to(&lab.connector(), &verify, showing(&shown, version)).await);
+        assert_eq!(got.unwrap_err(), TlsFailure::Dane(DaneError::Fault(bad)));
+        // Where nobody vouches the thief could have shown one of its own.
+        let verify = Verify { dane: None, ..verify };
+        let got = told(connect_to(&lab.connector(), &verify, showing(&shown, version)).await);
+        assert_eq!(got.unwrap().pkix, Err(bad));
+    }
+}
+
+/// RFC 7435 §3, RFC 7671 §5.1.
+#[tokio::test]
+async fn odd_certificates_will_do_where_nobody_vouches() {
+    let cert = CertificateDer::from_pem_slice(ODD.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(ODD.as_bytes()).unwrap();
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+    let shown = Arc::new(rustls::sign::CertifiedKey::new(vec![cert.clone()], key));
+    let server = |version| showing(&shown, version);
+    let part = Selector::Spki.select(&cert).unwrap();
+    let fits = Tlsa { usage: 3, selector: 1, matching: 1, data: Matching::Sha256.data(&part) };
+    let names = names(&["old.example"]);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let verify = Verify { names: names.clone(), ..Verify::default() };
+        let got = told(connect_to(&strangers(), &verify, server(version)).await);
+        assert!(got.unwrap().pkix.is_err());
+        let verify = Verify { dane: Some(vec![fits.clone()].into()), ..verify };
+        let got = told(connect_to(&strangers(), &verify, server(version)).await);
+        assert!(matches!(got.unwrap().dane, Some(Ok(_))));
+        let verify = Verify { pkix: true, dane: None, ..verify };
+        let got = told(connect_to(&strangers(), &verify, server(version)).await);
+        assert!(matches!(got, Err(TlsFailure::Certificate(_))), "{got:?}");
+    }
+}

@@ -6,6 +6,7 @@ mod attempts;
 mod faults;
 mod grouping;
 mod loopback;
+mod policies;
 mod refusals;
 #[path = "../remote/mod.rs"]
 #[expect(dead_code, reason = "each test uses a part of it")]

@@ -100,6 +100,7 @@ pub(crate) struct Rig {
     pub(crate) clock: ManualClock,
     pub(crate) waits: Waits,
     limits: Limits,
+    roots: Roots,
     loopback_to: Option<SocketAddr>,
     config: Arc<Live>,
     dns: Arc<FakeDns>,
@@ -151,6 +152,7 @@ impl Rig {
             clock,
             waits: Waits::all(WAIT),
             limits: Limits::default(),
+            roots: Roots::default(),
             loopback_to: None,
             config: Arc::new(config),
             dns: Arc::new(dns),
@@ -164,6 +166,11 @@ impl Rig {
         Self { limits, ..self }
     }
 
+    /// Whose certificates are trusted.
+    pub(crate) fn with_roots(self, roots: Roots) -> Self {
+        Self { roots, ..self }
+    }
+
     /// Everything goes to the server at this address.
     pub(crate) fn with_loopback(self, addr: SocketAddr) -> Self {
         Self { loopback_to: Some(addr), ..self }
@@ -173,7 +180,7 @@ impl Rig {
     pub(crate) fn start(&self, port: u16) -> Running {
         let clock = Arc::new(self.clock.clone());
         let supervisor = Supervisor::new(&*clock);
-        let connector = Connector::new(Roots::default(), clock.clone());
+        let connector = Connector::new(self.roots.clone(), clock.clone());
         let http = http::Client::new(connector.clone(), self.dns.clone());
         let sts = MtaSts::new(
             self.reports.clone(),

@@ -5,13 +5,13 @@ use mox_queue::NewMessage;
 use crate::remote::listen;
 use crate::rig::{BYE, HELLO, Rig, TAKES};
 
-fn offers(then: &str) -> String {
+pub(crate) fn offers(then: &str) -> String {
     let offer = HELLO.replace("250 DSN", "250 STARTTLS");
     format!("{offer}\n C: STARTTLS\n S: 220 2.0.0 go\n {then}")
 }
 
 /// After the handshake the session begins anew. RFC 3207 §4.2.
-fn over_tls() -> String {
+pub(crate) fn over_tls() -> String {
     offers(&format!("TLS\n{}{TAKES}{BYE}", HELLO.replace("S: 220 hi", "")))
 }
 

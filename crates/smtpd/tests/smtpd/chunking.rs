@@ -6,7 +6,7 @@ use mox_smtpd::{DATA_DEADLINE, Port, Service};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
-use crate::support::{Client, Fixture, Setup};
+use crate::support::{Client, Fixture, Setup, is_alone, resident_bytes};
 
 async fn start(fixture: &Fixture, port: Port, body: &str) -> Client<DuplexStream> {
     let mut client = fixture.client(port).await;
@@ -134,6 +134,9 @@ async fn a_client_that_goes_away_between_chunks_has_sent_none() {
 
 #[tokio::test]
 async fn many_chunks_are_in_a_file_and_not_in_memory() {
+    if !is_alone("chunking::many_chunks_are_in_a_file_and_not_in_memory") {
+        return;
+    }
     const CHUNKS: usize = 1_600;
     let fixture = Fixture::new();
     let port = Port { message_bytes_max: 200 << 20, ..Fixture::port(Service::Delivery) };
@@ -152,12 +155,6 @@ async fn many_chunks_are_in_a_file_and_not_in_memory() {
     assert!(most - before < 64 << 20, "{} KB more", (most - before) >> 10);
     assert_eq!(fixture.spooled_files(), 0);
     assert_eq!(fixture.counts(["mjl"]), [1]);
-}
-
-/// The memory of this process, all tests of it together.
-fn resident_bytes() -> usize {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use mox_net::tls::client::Connector;
 use mox_net::tls::load_roots;
 use mox_sender::connection::Waits;
 use mox_sender::mtasts::{HttpsFetch, MtaSts};
+use mox_sender::reports::{self, Reporter};
 use mox_sender::{Limits, SMTP_PORT, Sender};
 
 use crate::services::{Mode, Services};
@@ -54,6 +55,19 @@ fn roots(config: &Config) -> Result<mox_tlspolicy::pkix::Roots> {
     load_roots(with_system, &files).context("read certificates of authorities (TLS.CA)")
 }
 
+/// Sends reports of ours. A localserve has nobody to send them to.
+fn reporter(services: &Services) -> Reporter {
+    Reporter::new(reports::Services {
+        config: Arc::clone(&services.config),
+        queue: services.queue.clone(),
+        reports: services.reports.clone(),
+        resolver: Arc::clone(&services.resolver),
+        signing: Arc::clone(&services.signing),
+        clock: Arc::clone(&services.clock),
+        rng: Arc::clone(&services.rng),
+    })
+}
+
 impl Prepared {
     /// Starts to send. `own_smtp`: where this server takes mail; a localserve sends all there.
     pub(crate) fn start(self, services: &Services, own_smtp: Option<SocketAddr>) -> Sender {
@@ -71,6 +85,7 @@ impl Prepared {
             let cid = services.supervisor.next_cid();
             let fresh = async move { sts.keep_fresh(stopping).await };
             services.supervisor.spawn("mtasts", cid, fresh);
+            reporter(services).start(&services.supervisor);
         }
         Sender::start(mox_sender::Services {
             queue: services.queue.clone(),

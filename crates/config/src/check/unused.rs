@@ -15,8 +15,6 @@ const STATICS: &[Planned] = &[
     ("CheckUpdates", "looking for new releases"),
     ("ACME", "certificates by ACME"),
     ("AdminPasswordFile", "the admin pages"),
-    ("NoOutgoingTLSReports", "TLS reports"),
-    ("OutgoingTLSReportsForAllSuccess", "TLS reports"),
     ("Listeners.*.NATIPs", "checks of DNS"),
     ("Listeners.*.IPsNATed", "checks of DNS"),
     ("Listeners.*.TLS.ACME", "certificates by ACME: use KeyCerts until then"),

@@ -348,6 +348,7 @@ async fn try_host(
         key: batch.key(),
         remote,
         passes_requiretls: host.plan.passes_requiretls,
+        requires_8bitmime: false,
         is_dual_stack: host.is_dual_stack,
         messages: 0,
     };

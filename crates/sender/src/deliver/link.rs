@@ -21,6 +21,9 @@ pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) key: Key,
     pub(crate) remote: Remote,
+    /// 8-bit data is only sent if the server says that it takes it: one that sends mail on may have to
+    /// change it otherwise, and breaks signatures. RFC 6152 §3.
+    pub(crate) requires_8bitmime: bool,
     /// Messages are sent with REQUIRETLS.
     pub(crate) passes_requiretls: bool,
     /// The host has addresses of both families.

@@ -147,8 +147,16 @@ async fn begin(
         }
     };
     let key = batch.key();
-    let (is_dual_stack, messages) = (false, 0);
-    Ok(Link { connection, key, remote, passes_requiretls, is_dual_stack, messages })
+    let (requires_8bitmime, is_dual_stack, messages) = (true, false, 0);
+    Ok(Link {
+        connection,
+        key,
+        remote,
+        requires_8bitmime,
+        passes_requiretls,
+        is_dual_stack,
+        messages,
+    })
 }
 
 fn timed_out(name: &Domain) -> Fault {

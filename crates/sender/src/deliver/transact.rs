@@ -149,7 +149,7 @@ fn transaction(
         rcpts: group.iter().filter_map(rcpt).collect(),
         size_bytes: loaded.size_bytes,
         has_8bit: message.has_8bit || loaded.is_utf8,
-        requires_8bitmime: inner.services.is_pedantic,
+        requires_8bitmime: inner.services.is_pedantic || link.requires_8bitmime,
         is_binary: message.is_binary,
         needs_utf8: message.needs_utf8 || loaded.is_utf8,
         requires_tls: link.passes_requiretls,

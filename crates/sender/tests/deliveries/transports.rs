@@ -76,6 +76,29 @@ async fn a_smarthost_takes_all_recipients_after_a_login() {
     assert_eq!(result.remote_mta.as_deref(), Some("smart.example"));
 }
 
+/// RFC 6152 §3: a smarthost that does not take 8-bit data may have to change it; the servers of a
+/// domain practically all take it, whatever they say.
+#[tokio::test]
+async fn eight_bit_data_is_not_given_to_a_smarthost_that_does_not_take_it() {
+    let hello = HELLO_AUTH.replace("250 AUTH PLAIN SCRAM-SHA-256", "250 AUTH PLAIN");
+    let (addr, played) = listen(&[&format!("{hello}\nS: 235 welcome{BYE}")]).await;
+    let rig = rig(PLAIN, addr.port());
+    let message = |rig: &Rig| NewMessage {
+        has_8bit: true,
+        ..rig.message("a@example.org", &["b@one.example"])
+    };
+    rig.queue(message(&rig));
+    play(&rig, played).await;
+    assert_eq!(rig.queued(), []);
+    let retired = rig.retired();
+    assert_eq!(retired[0].message.results[0].enhanced, Some((5, 6, 3)), "{retired:?}");
+
+    let direct = Rig::new();
+    direct.queue(message(&direct));
+    let heard = direct.attempt(listen(&[&takes()]).await).await;
+    assert_eq!(heard[0].data.len(), 1);
+}
+
 /// A password can be set right while the message waits.
 #[tokio::test]
 async fn a_refused_login_delays() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mox_base::UnixSeconds;
 use mox_net::blocking;
+use mox_queue::Queue;
 use mox_reportdb::{Removed, ReportDb};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
@@ -24,6 +25,9 @@ pub(crate) const CERTS_INTERVAL: Duration = Duration::from_secs(60);
 /// How often old reports and evaluations are removed.
 pub(crate) const REPORTS_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// How often messages and webhook calls that left the queue are forgotten.
+pub(crate) const QUEUE_INTERVAL: Duration = Duration::from_secs(3600);
+
 /// Starts all of it, to end with the supervisor.
 pub(crate) fn start(services: &Services, certs: ListenerCerts) {
     let following = services.clone();
@@ -32,6 +36,8 @@ pub(crate) fn start(services: &Services, certs: ListenerCerts) {
     every(services, "store", STORE_INTERVAL, move || store.tick());
     let (reports, clock) = (services.reports.clone(), Arc::clone(&services.clock));
     every(services, "reports", REPORTS_INTERVAL, move || remove_old_reports(&reports, clock.now()));
+    let (queue, clock) = (services.queue.clone(), Arc::clone(&services.clock));
+    every(services, "queue history", QUEUE_INTERVAL, move || forget(&queue, clock.now()));
     let clock = Arc::clone(&services.clock);
     let certs = Mutex::new(certs);
     every(services, "certs", CERTS_INTERVAL, move || certs.lock().refresh(clock.now()));
@@ -64,6 +70,15 @@ fn remove_old_reports(reports: &ReportDb, now: UnixSeconds) {
         Ok(removed) if removed == Removed::default() => {}
         Ok(removed) => tracing::info!(?removed, "old reports removed"),
         Err(error) => tracing::error!(%error, "removing old reports"),
+    }
+}
+
+/// Removes what was kept of the queue for as long as its account wants.
+fn forget(queue: &Queue, now: UnixSeconds) {
+    match queue.remove_expired(now) {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "history of the queue removed"),
+        Err(error) => tracing::error!(%error, "removing history of the queue"),
     }
 }
 

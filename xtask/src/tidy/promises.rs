@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::source::Source;
 
 /// Pages with tables of three columns: a promise, the tests in backquotes, their file.
-const PAGES: &[&str] = &["docs/incoming.md", "docs/outgoing.md"];
+const PAGES: &[&str] = &["docs/incoming.md", "docs/outgoing.md", "docs/webhooks.md"];
 
 pub(super) fn check(root: &Path, sources: &[Source]) -> Result<Vec<String>> {
     let mut faults = Vec::new();

@@ -11,6 +11,7 @@ mod curl;
 mod dkim;
 mod faults;
 mod fetchmail;
+mod lab;
 mod neomutt;
 mod offlineimap;
 mod perl;
@@ -38,6 +39,12 @@ const PROGRAMS: &[program::Needed] = &[
     (&["fetchmail", "--version"], "fetchmail"),
     (&["imapfilter", "-V"], "imapfilter"),
     (&["script", "--version"], "bsdutils"),
+    (&["postconf", "-d", "mail_version"], "postfix"),
+    (&["unbound", "-V"], "unbound"),
+    (&["ldns-signzone", "-v"], "ldnsutils"),
+    (&["openssl", "version"], "openssl"),
+    (&["ip", "-Version"], "iproute2"),
+    (&["setpriv", "--version"], "util-linux"),
     (&[dkim::PYTHON, "-c", "import dkim"], "python3-dkim"),
     (&[dkim::PYTHON, "-c", "import nacl"], "python3-nacl"),
 ];
@@ -56,6 +63,7 @@ pub(crate) fn run(filter: &str) -> Result<()> {
         fetchmail::CASES,
         neomutt::CASES,
         faults::CASES,
+        lab::CASES,
         dkim::CASES,
     ]
     .concat();

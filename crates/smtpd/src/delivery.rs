@@ -82,19 +82,7 @@ pub(crate) async fn deliver(
         Err(refusal) => return all(refusal),
     };
     let hostname = &connection.port.hostname;
-    // Of a submission it was checked that From is the user's; a localserve has nobody to prove it.
-    let proof = message.facts.as_ref().filter(|_| !connection.smtpd.services.is_localserve);
-    let standing = proof.map_or(Standing::Proven, Facts::standing);
-    let author = Author { address: message.from.as_ref(), standing };
-    let mut routes = routes(&config, hostname, &paths(envelope), author, Rules::of(connection));
-    for (member, refusal) in &routes.left_out {
-        tracing::info!(cid = connection.cid, %member, ?refusal, "member of alias left out");
-    }
-    for (rcpt, code) in routes.rcpts.iter_mut().zip(simulated) {
-        if let Some(code) = code {
-            *rcpt = Err(DataRefusal::Simulated(code));
-        }
-    }
+    let routes = find_routes(connection, &config, envelope, &message, simulated);
     let Message { spool, header, facts, needs_utf8, .. } = message;
     // Once for all copies: most are told the same.
     let results = facts.as_ref().map(|facts| facts.fields(hostname, now, &[], needs_utf8));
@@ -123,6 +111,31 @@ pub(crate) async fn deliver(
     let results = routes.results(&outcomes);
     notices::tell(&post, &config, &header, &results).await;
     Ok(results)
+}
+
+/// Finds out who gets a copy.
+fn find_routes(
+    connection: &Connection,
+    config: &Config,
+    envelope: &Envelope,
+    message: &Message,
+    simulated: Vec<Option<u16>>,
+) -> Routes {
+    // Of a submission it was checked that From is the user's; a localserve has nobody to prove it.
+    let proof = message.facts.as_ref().filter(|_| !connection.smtpd.services.is_localserve);
+    let standing = proof.map_or(Standing::Proven, Facts::standing);
+    let author = Author { address: message.from.as_ref(), standing };
+    let hostname = &connection.port.hostname;
+    let mut routes = routes(config, hostname, &paths(envelope), author, Rules::of(connection));
+    for (member, refusal) in &routes.left_out {
+        tracing::info!(cid = connection.cid, %member, ?refusal, "member of alias left out");
+    }
+    for (rcpt, code) in routes.rcpts.iter_mut().zip(simulated) {
+        if let Some(code) = code {
+            *rcpt = Err(DataRefusal::Simulated(code));
+        }
+    }
+    routes
 }
 
 /// The errors that recipients ask for on a server for developers.

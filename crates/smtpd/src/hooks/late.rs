@@ -167,13 +167,14 @@ const fn is_success(action: Action) -> Option<bool> {
 /// The codes of `Diagnostic-Code`, else what `Status` says. RFC 3464 §2.3.4, §2.3.6.
 fn codes(rcpt: &ParsedRecipient) -> (Option<u16>, Option<(u8, u16, u16)>) {
     let status = rcpt.status;
-    let code = rcpt.code.or(match status.class {
+    let of_class = || match status.class {
         4 => Some(400),
         5 => Some(500),
         _ => None,
-    });
+    };
+    let code = rcpt.code.or_else(of_class);
     let is_same_class = code.is_none_or(|code| code / 100 == u16::from(status.class));
-    let enhanced = rcpt.enhanced.or(Some(status).filter(|_| is_same_class));
+    let enhanced = rcpt.enhanced.or_else(|| is_same_class.then_some(status));
     (code, enhanced.map(|Status { class, subject, detail }| (class, subject, detail)))
 }
 

@@ -177,7 +177,7 @@ impl Server {
         let smtp = sockets.iter().find(|(endpoint, _)| endpoint.service == Service::Smtp);
         let smtp = smtp.map(|(_, socket)| socket.addr());
         let sender = sending.start(&services, smtp);
-        let control = Control::start(data.path(), &services, drivers.imapd())?;
+        let control = Control::start(data.path(), &services, &sender, drivers.imapd())?;
         let mut bound = Vec::new();
         let mut accepting = Vec::new();
         for (endpoint, socket) in sockets {

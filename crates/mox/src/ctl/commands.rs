@@ -6,6 +6,7 @@ use mox_config::{LogLevel, Text};
 use mox_login::{Login, set_password};
 use mox_net::blocking;
 use mox_sasl::Password;
+use mox_sender::Sender;
 use mox_store::StoreError;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -80,12 +81,13 @@ impl From<StoreError> for CommandError {
 /// Serves one control connection.
 pub(super) struct Handler {
     pub(super) services: Services,
+    pub(super) sender: Sender,
     cid: u64,
 }
 
 impl Handler {
-    pub(super) fn new(services: Services, cid: u64) -> Self {
-        Self { services, cid }
+    pub(super) fn new(services: Services, sender: Sender, cid: u64) -> Self {
+        Self { services, sender, cid }
     }
 
     /// Answers commands until the client goes, one fails, or the server is to end.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mox_imapd::Imapd;
 use mox_net::{Conn, Incoming};
+use mox_sender::Sender;
 use parking_lot::Mutex;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -45,7 +46,12 @@ impl Control {
     /// # Errors
     ///
     /// If it cannot be made; the path of a Unix socket has at most 107 bytes.
-    pub(crate) fn start(data_dir: &Path, services: &Services, imapd: Imapd) -> Result<Self> {
+    pub(crate) fn start(
+        data_dir: &Path,
+        services: &Services,
+        sender: &Sender,
+        imapd: Imapd,
+    ) -> Result<Self> {
         let path = data_dir.join(SOCKET);
         let listener = bind(&path).with_context(|| {
             format!("listen on {}; its path may have 107 bytes at most", path.display())
@@ -55,7 +61,7 @@ impl Control {
         let stopping = services.supervisor.stopping();
         let accept = accept_loop(
             listener,
-            (services.clone(), imapd),
+            (services.clone(), sender.clone(), imapd),
             control.stop.clone(),
             Arc::clone(&control.waiting),
         );
@@ -97,7 +103,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 
 async fn accept_loop(
     listener: UnixListener,
-    (services, imapd): (Services, Imapd),
+    (services, sender, imapd): (Services, Sender, Imapd),
     stop: CancellationToken,
     waiting: Arc<Mutex<Vec<UnixStream>>>,
 ) {
@@ -114,7 +120,7 @@ async fn accept_loop(
         };
         let cid = services.supervisor.next_cid();
         let stopping = services.supervisor.stopping();
-        let handler = Handler::new(services.clone(), cid);
+        let handler = Handler::new(services.clone(), sender.clone(), cid);
         let (stop, waiting) = (stop.clone(), Arc::clone(&waiting));
         let imapd = imapd.clone();
         services.supervisor.spawn("ctl", cid, async move {

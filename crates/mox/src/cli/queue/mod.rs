@@ -2,6 +2,7 @@
 
 mod change;
 mod dump;
+mod end;
 mod filter;
 mod holdrules;
 mod list;
@@ -26,6 +27,8 @@ pub(super) enum Queue {
     Schedule(change::Schedule),
     Transport(change::Transport),
     Requiretls(change::RequireTls),
+    Fail(end::Fail),
+    Drop(end::Drop),
     Dump(dump::Dump),
     #[command(subcommand)]
     Holdrules(holdrules::HoldRules),
@@ -46,6 +49,8 @@ impl Queue {
             Self::Schedule(command) => command.run(global),
             Self::Transport(command) => command.run(global),
             Self::Requiretls(command) => command.run(global),
+            Self::Fail(command) => command.run(global),
+            Self::Drop(command) => command.run(global),
             Self::Dump(command) => command.run(global),
             Self::Holdrules(command) => command.run(global),
             Self::Retired(command) => command.run(global),

@@ -25,6 +25,8 @@ use super::wire::{DATA_BYTES_MAX, Wire};
 pub(super) const COMMANDS: &[&str] = &[
     "queuelist",
     "queuechange",
+    "queuefail",
+    "queuedrop",
     "queuedump",
     "queueholdruleslist",
     "queueholdrulesadd",
@@ -61,6 +63,8 @@ impl Handler {
         match command {
             "queuelist" => self.queue_list(wire).await,
             "queuechange" => self.queue_change(wire).await,
+            "queuefail" => self.queue_end(wire, true).await,
+            "queuedrop" => self.queue_end(wire, false).await,
             "queuedump" => self.queue_dump(wire).await,
             "queueholdruleslist" => self.hold_rules(wire).await,
             "queueholdrulesadd" => self.add_hold_rule(wire).await,
@@ -129,6 +133,22 @@ impl Handler {
             Ok(changed.to_string().into_bytes())
         })
         .await
+    }
+
+    /// Parameter: filter. Answers with the number of messages that are out of the queue. Their
+    /// senders are told, or nobody is.
+    async fn queue_end<S>(&self, wire: &mut Wire<S>, fails: bool) -> Result<(), CommandError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let filter: FilterWords = json(&wire.parameter().await?)?;
+        let filter = filter.filter(self.services.clock.now());
+        let ended = match fails {
+            true => self.sender.fail(filter).await?,
+            false => self.sender.remove(filter).await?,
+        };
+        wire.write_ok().await?;
+        Ok(wire.send_data(ended.to_string().as_bytes()).await?)
     }
 
     /// Parameter: the number of a message. Answers with the message.

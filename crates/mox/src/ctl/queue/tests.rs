@@ -243,3 +243,27 @@ async fn webhook_calls_are_listed_changed_and_printed() {
     check_refused(unknown, "unknown event");
     fixture.server.shutdown().await;
 }
+
+#[tokio::test]
+async fn messages_are_given_up_and_removed() {
+    let fixture = Fixture::new().await;
+    let queue = fixture.server.services().queue.clone();
+    assert_eq!(fixture.text("queuefail", &["{\"to\":\"@z.example\"}"]).await, "0");
+    assert_eq!(fixture.text("queuedrop", &["{\"to\":\"@y.example\"}"]).await, "1");
+    assert_eq!(queue.count(&Filter::default()).unwrap(), 1);
+    let account = fixture.server.services().store.account("mox").unwrap();
+    let inbox = || {
+        let inbox = account.read().unwrap().mailbox(&mox_base::MailboxName::inbox()).unwrap();
+        inbox.counts.messages()
+    };
+    let feed = account.subscribe();
+    let before = inbox();
+    assert_eq!(fixture.text("queuefail", &[ALL]).await, "1");
+    assert_eq!(queue.count(&Filter::default()).unwrap(), 0);
+    // The sender is told.
+    while inbox() == before {
+        feed.ready().await;
+        let _changes = feed.take();
+    }
+    fixture.server.shutdown().await;
+}

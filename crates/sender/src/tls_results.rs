@@ -165,11 +165,19 @@ impl Seen {
         });
     }
 
-    /// The policy could not be had.
-    pub(crate) fn policy_failure(&mut self, domain: &Domain, failure: &StsFailure) {
+    /// The policy could not be had. `cached`: that of before is good still.
+    pub(crate) fn policy_failure(
+        &mut self,
+        domain: &Domain,
+        cached: Option<&mtasts::Policy>,
+        failure: &StsFailure,
+    ) {
         let result = failure.result_type.clone();
         let detail = detail(&Session::default(), result, &failure.reason);
-        let policy = no_policy(domain);
+        let policy = match cached {
+            Some(policy) => sts_policy(domain, policy),
+            None => no_policy(domain),
+        };
         let failure_details = vec![detail];
         self.domain.add(PolicyResult { policy, summary: Summary::default(), failure_details });
     }
@@ -349,6 +357,23 @@ mod tests {
         };
         let host = format!("other.example no-policy-found 1 1 starttls-not-supported() {not_tls}");
         check(("other.example", true, Vec::new()), mismatch, &[want[0], &host]);
+    }
+
+    /// RFC 8460 §4.3.2.2.
+    #[test]
+    fn policies_that_cannot_be_had_are_told_beside_the_session() {
+        let reason = "http-status-500+fallback-to-cached-policy".to_owned();
+        let failure = StsFailure { result_type: ResultType::StsPolicyFetchError, reason };
+        let told = "sts-policy-fetch-error(http-status-500+fallback-to-cached-policy)";
+        for (has_policy, kind) in [(true, "sts"), (false, "no-policy-found")] {
+            let tell = |seen: &mut Seen, about: &About<'_>, ip: IpAddr| {
+                seen.policy_failure(about.domain, about.policy, &failure);
+                seen.session(about, ip, None, &outcome(Ok(()), None));
+            };
+            let domain = format!("example {kind} 1 0 {told}");
+            let want = [&*domain, "mx.example no-policy-found 1 0"];
+            check(("mx.example", has_policy, Vec::new()), tell, &want);
+        }
     }
 
     /// RFC 8460 §4.3.2.1.

@@ -179,7 +179,7 @@ async fn find(
     let policy = match services.sts.get(domain).await {
         Ok(found) => {
             if let Some(failure) = &found.failure {
-                tls.policy_failure(domain, failure);
+                tls.policy_failure(domain, found.policy.as_ref(), failure);
             }
             found.policy.filter(|policy| policy.mode != Mode::None)
         }

@@ -14,3 +14,4 @@ mod remote;
 mod rig;
 mod tls;
 mod transports;
+mod webhooks;

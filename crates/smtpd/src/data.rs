@@ -154,7 +154,7 @@ async fn receive_chunk(
         if is_end {
             return Ok(true);
         }
-        if connection.conn.buffered().is_empty() && connection.conn.fill(DATA_WAIT).await? == 0 {
+        if connection.conn.buffered().is_empty() && !fill_chunk(connection).await? {
             return Ok(false);
         }
         let buffered = connection.conn.buffered();
@@ -173,9 +173,9 @@ pub(crate) async fn skip_chunk(
     let mut left_bytes = chunk_bytes;
     while left_bytes > 0 {
         if connection.conn.buffered().is_empty() {
-            match connection.conn.fill(DATA_WAIT).await {
-                Ok(0) => return Err(went_away(connection)),
-                Ok(_) => {}
+            match fill_chunk(connection).await {
+                Ok(false) => return Err(went_away(connection)),
+                Ok(true) => {}
                 Err(error) if error.is_timeout() => {
                     return Ok(Some(connection.handle(Input::TimedOut)));
                 }
@@ -189,6 +189,14 @@ pub(crate) async fn skip_chunk(
     }
     connection.conn.set_read_deadline(None);
     Ok(None)
+}
+
+/// Reads more of a chunk; `false` if the client has closed. Replies to what came before it go out first,
+/// as nothing waits for the end of a line here: the client may want them before it sends on. RFC 2920
+/// §3.2.
+async fn fill_chunk(connection: &mut Connection) -> Result<bool, ConnError> {
+    connection.conn.flush(FLUSH_WAIT).await?;
+    Ok(connection.conn.fill(DATA_WAIT).await? > 0)
 }
 
 fn went_away(connection: &Connection) -> End {

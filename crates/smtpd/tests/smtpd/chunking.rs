@@ -189,6 +189,25 @@ async fn a_client_that_stops_within_a_chunk_is_told_so() {
     }
 }
 
+/// RFC 2920 §3.2: replies do not wait for a chunk whose command came with the others.
+#[tokio::test]
+async fn replies_are_there_before_the_chunk() {
+    let fixture = Fixture::new();
+    let mut client = fixture.client(Fixture::port(Service::Delivery)).await;
+    client.send(b"MAIL FROM:<a@client.example>\r\nRCPT TO:<mjl@example.org>\r\n").await;
+    client.send(b"BDAT 8 LAST\r\nA").await;
+    for _ in ["MAIL", "RCPT"] {
+        assert!(client.reply().await.starts_with("250 2.1.0"));
+    }
+    client.send(b": b\r\n\r\nRSET\r\nBDAT 6\r\n").await;
+    for want in ["250 2.2.0", "250 2.0.0"] {
+        let reply = client.reply().await;
+        assert!(reply.starts_with(want), "{reply}");
+    }
+    client.send(b"QUIT\r\n").await;
+    assert!(client.reply().await.starts_with("503 5.5.1"));
+}
+
 /// Attack: small chunks far apart, to hold a message open for ever.
 #[tokio::test(start_paused = true)]
 async fn a_message_in_chunks_has_one_deadline() {

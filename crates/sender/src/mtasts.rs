@@ -71,8 +71,8 @@ struct Inner {
     fetch: Arc<dyn Fetch>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    /// Domains that are being asked about, so that many deliveries at once ask once. Bounded by
-    /// the number of deliveries.
+    /// Domains whose policies are being fetched, so that many deliveries at once fetch once. Bounded
+    /// by the number of deliveries.
     busy: Mutex<HashMap<Domain, Arc<tokio::sync::Mutex<()>>>>,
     /// When the fetch of a policy failed that was to follow one that is cached. Those without a
     /// cached one have it in the cache.
@@ -110,10 +110,13 @@ impl MtaSts {
     ///
     /// If nothing is cached and DNS fails for now.
     pub async fn get(&self, domain: &Domain) -> Result<StsLookup, StsTemporary> {
+        if let Look::Done(found) = self.inner.look(domain).await? {
+            return Ok(found);
+        }
         let busy = Arc::clone(self.inner.busy.lock().entry(domain.clone()).or_default());
         let found = {
             let _one_at_a_time = busy.lock().await;
-            self.inner.get(domain).await
+            self.inner.look_and_fetch(domain).await
         };
         drop(busy);
         let mut all = self.inner.busy.lock();
@@ -124,30 +127,62 @@ impl MtaSts {
     }
 }
 
+/// What the cache and DNS say.
+enum Look {
+    /// All that is to be known.
+    Done(StsLookup),
+    /// A record tells of a policy that is not cached.
+    Fetch {
+        record: Record,
+        /// The policy that is good until then.
+        cached: Option<Policy>,
+    },
+}
+
+impl Look {
+    fn done(policy: Option<Policy>, failure: Option<StsFailure>) -> Self {
+        Self::Done(StsLookup { policy, failure })
+    }
+}
+
 impl Inner {
-    async fn get(&self, domain: &Domain) -> Result<StsLookup, StsTemporary> {
+    async fn look(&self, domain: &Domain) -> Result<Look, StsTemporary> {
         let now = self.clock.now();
         let Some(cached) = self.cached(domain).await.filter(|one| one.valid_end > now) else {
-            return self.get_anew(domain).await;
+            return Ok(match self.record(domain).await.map_err(StsTemporary)? {
+                Ok(record) => Look::Fetch { record, cached: None },
+                Err(error) => Look::done(None, failure_of_record(error)),
+            });
         };
         self.touch(domain, now).await;
         let Some(policy) = cached.policy.as_deref().and_then(parse_cached) else {
-            return Ok(StsLookup { policy: None, failure: Some(backing_off()) });
+            return Ok(Look::done(None, Some(backing_off())));
         };
         // RFC 8461 §5.1: without a record, or with one that cannot be read, the policy stays.
-        let record = match self.record(domain).await {
-            Ok(Ok(record)) if record.id != cached.record_id => record,
-            _ => return Ok(StsLookup { policy: Some(policy), failure: None }),
+        Ok(match self.record(domain).await {
+            Ok(Ok(record)) if record.id != cached.record_id => match self.has_failed(domain, now) {
+                true => Look::done(Some(policy), Some(falling_back(backing_off()))),
+                false => Look::Fetch { record, cached: Some(policy) },
+            },
+            _ => Look::done(Some(policy), None),
+        })
+    }
+
+    /// Looks again: while this waited for its turn, another may have fetched what it needs.
+    async fn look_and_fetch(&self, domain: &Domain) -> Result<StsLookup, StsTemporary> {
+        let (record, cached) = match self.look(domain).await? {
+            Look::Done(found) => return Ok(found),
+            Look::Fetch { record, cached } => (record, cached),
         };
-        let fetched = match self.has_failed(domain, now) {
-            true => Err(backing_off()),
-            false => self.fetch(domain, &record).await,
-        };
-        Ok(match fetched {
-            Ok(policy) => StsLookup { policy: Some(policy), failure: None },
-            Err(mut failure) => {
-                failure.reason.push_str("+fallback-to-cached-policy");
-                StsLookup { policy: Some(policy), failure: Some(failure) }
+        Ok(match (self.fetch(domain, &record).await, cached) {
+            (Ok(policy), _) => StsLookup { policy: Some(policy), failure: None },
+            (Err(failure), cached @ Some(_)) => {
+                StsLookup { policy: cached, failure: Some(falling_back(failure)) }
+            }
+            (Err(failure), None) => {
+                let now = self.clock.now();
+                self.put(entry(domain, &record, None, now, now.plus_secs(BACKOFF_SECS))).await;
+                StsLookup { policy: None, failure: Some(failure) }
             }
         })
     }
@@ -164,23 +199,6 @@ impl Inner {
             failed.clear();
         }
         failed.insert(domain.clone(), self.clock.now());
-    }
-
-    async fn get_anew(&self, domain: &Domain) -> Result<StsLookup, StsTemporary> {
-        let record = match self.record(domain).await.map_err(StsTemporary)? {
-            Ok(record) => record,
-            Err(error) => {
-                return Ok(StsLookup { policy: None, failure: failure_of_record(error) });
-            }
-        };
-        match self.fetch(domain, &record).await {
-            Ok(policy) => Ok(StsLookup { policy: Some(policy), failure: None }),
-            Err(failure) => {
-                let now = self.clock.now();
-                self.put(entry(domain, &record, None, now, now.plus_secs(BACKOFF_SECS))).await;
-                Ok(StsLookup { policy: None, failure: Some(failure) })
-            }
-        }
     }
 
     /// The record of a domain, or why there is none.
@@ -275,6 +293,11 @@ fn parse_cached(text: &str) -> Option<Policy> {
 fn backing_off() -> StsFailure {
     let reason = "back-off-after-recent-fetch-error".to_owned();
     StsFailure { result_type: ResultType::StsPolicyFetchError, reason }
+}
+
+fn falling_back(mut failure: StsFailure) -> StsFailure {
+    failure.reason.push_str("+fallback-to-cached-policy");
+    failure
 }
 
 /// A domain without a record takes no part in MTA-STS, which is no failure.

@@ -262,6 +262,28 @@ async fn many_deliveries_at_once_fetch_once() {
     assert!(lab.sts.inner.busy.lock().is_empty());
 }
 
+/// Slow DNS keeps each delivery for itself, and not those behind it.
+#[tokio::test(start_paused = true)]
+async fn deliveries_do_not_wait_for_the_look_ups_of_others() {
+    struct Hangs;
+    impl Resolver for Hangs {
+        fn lookup<'a>(&'a self, _name: &'a Name, _kind: RecordType) -> Pending<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+    let lab = Lab::new();
+    let (fetch, times) = (lab.policies.clone(), Arc::new(lab.clock.clone()));
+    let rng = Arc::new(TestRng::new(1));
+    let sts = MtaSts::new(lab.db.clone(), Arc::new(Hangs), fetch, times, rng);
+    let started = tokio::time::Instant::now();
+    let one = domain();
+    let all = tokio::join!(sts.get(&one), sts.get(&one), sts.get(&one));
+    for found in [all.0, all.1, all.2] {
+        assert_eq!(found, Err(StsTemporary(DnsError::Temporary(Trouble::Timeout))));
+    }
+    assert!(started.elapsed() < 2 * RECORD_WAIT, "{:?}", started.elapsed());
+}
+
 #[tokio::test]
 async fn refreshing_extends_fetches_or_forgets() {
     let lab = Lab::new();

@@ -103,18 +103,18 @@ impl Client {
         Ok(Self { mechanism, username: username.to_owned(), password, state })
     }
 
-    /// The strongest of the offered mechanisms that needs only a user name and a password.
+    /// The first of the wanted mechanisms that the server offers and that is possible.
     ///
     /// `is_private`: whether the password itself may be sent, which takes TLS to the right server.
     #[must_use]
-    pub fn strongest(
+    pub fn choose(
+        wanted: &[Mechanism],
         offered: &[Mechanism],
         bindings: &ChannelBindings,
         is_private: bool,
     ) -> Option<Mechanism> {
-        Mechanism::ALL.into_iter().find(|mechanism| {
+        wanted.iter().copied().find(|mechanism| {
             offered.contains(mechanism)
-                && *mechanism != Mechanism::External
                 && (!mechanism.is_plus() || !bindings.is_empty())
                 && (!mechanism.sends_password() || is_private)
         })
@@ -213,23 +213,28 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(offered: &[Mechanism], with_tls: bool, want: Option<Mechanism>) {
+    fn check(wanted: &[Mechanism], offered: &[Mechanism], with_tls: bool, want: Option<Mechanism>) {
         let tls_exporter = with_tls.then_some([0; 32]);
         let bindings = ChannelBindings { tls_exporter, ..ChannelBindings::default() };
-        assert_eq!(Client::strongest(offered, &bindings, with_tls), want, "{offered:?}");
+        let got = Client::choose(wanted, offered, &bindings, with_tls);
+        assert_eq!(got, want, "{wanted:?} of {offered:?}");
     }
 
     /// RFC 4616 §6: no password in the clear.
     #[test]
-    fn the_strongest_possible_mechanism_is_chosen() {
+    fn the_first_possible_mechanism_is_chosen() {
         use Mechanism::*;
-        check(&Mechanism::ALL, true, Some(ScramSha256Plus));
-        check(&Mechanism::ALL, false, Some(ScramSha256));
-        check(&[Plain, ScramSha1Plus], true, Some(ScramSha1Plus));
-        check(&[Plain, ScramSha1Plus], false, None);
-        check(&[Login, Plain], true, Some(Plain));
-        check(&[External], true, None);
-        check(&[], true, None);
+        let all = &Mechanism::ALL[1..];
+        check(all, all, true, Some(ScramSha256Plus));
+        check(all, all, false, Some(ScramSha256));
+        check(&[Plain, ScramSha256], all, true, Some(Plain));
+        check(all, &[Plain, ScramSha1Plus], true, Some(ScramSha1Plus));
+        check(all, &[Plain, ScramSha1Plus], false, None);
+        check(all, &[Login, Plain], true, Some(Plain));
+        check(all, &[External], true, None);
+        check(&[External], &[External, Plain], true, Some(External));
+        check(all, &[], true, None);
+        check(&[], all, true, None);
     }
 
     fn client(mechanism: Mechanism) -> Result<Client, ClientError> {

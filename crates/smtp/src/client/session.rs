@@ -4,12 +4,11 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mox_sasl::{ChannelBindings, Client, Mechanism, NONCE_BYTES};
+use mox_sasl::{ChannelBindings, Client, NONCE_BYTES};
 
 use super::progress::{After, Outcome, Progress};
 use super::{
-    Action, Config, Credentials, DeliveryError, ErrorKind, Extensions, Loss, Step, TlsUse,
-    Transaction,
+    Action, Config, DeliveryError, ErrorKind, Extensions, Loss, Step, TlsUse, Transaction,
 };
 use crate::{Reply, ReplyError};
 
@@ -233,12 +232,15 @@ impl Session {
             self.state = State::Ready;
             return Ok(Action::Ready);
         };
-        let mechanism = self.mechanism(login).ok_or(ErrorKind::NoMechanism)?;
+        let (wanted, is_private) = (&login.mechanisms, self.config.is_private);
+        let offered = &self.extensions.mechanisms;
+        let mechanism = Client::choose(wanted, offered, &self.bindings, is_private);
+        let mechanism = mechanism.ok_or(ErrorKind::NoMechanism)?;
         // Who does not want channel binding must not say that the server lacks it: RFC 5802 §6.
         let none = ChannelBindings::default();
         let can_bind = login.mechanisms.iter().any(|mechanism| mechanism.is_plus());
         let bindings = if can_bind { &self.bindings } else { &none };
-        let (password, offered) = (login.password.clone(), &self.extensions.mechanisms);
+        let password = login.password.clone();
         let mut client =
             Client::new(mechanism, &login.username, password, offered, bindings, self.nonce)
                 .map_err(ErrorKind::Sasl)?;
@@ -249,16 +251,6 @@ impl Session {
         };
         self.state = State::Auth(Box::new(client));
         Ok(Action::Send { bytes: command.into_bytes(), is_secret: true })
-    }
-
-    /// The first mechanism of ours that the server has and that is possible here. RFC 4954 §4: no
-    /// password in the clear.
-    fn mechanism(&self, login: &Credentials) -> Option<Mechanism> {
-        login.mechanisms.iter().copied().find(|mechanism| {
-            self.extensions.mechanisms.contains(mechanism)
-                && (!mechanism.is_plus() || !self.bindings.is_empty())
-                && (!mechanism.sends_password() || self.config.is_private)
-        })
     }
 
     fn auth_reply(&mut self, mut client: Box<Client>, reply: Reply) -> Action {

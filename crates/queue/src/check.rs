@@ -54,6 +54,14 @@ const NOTHING: &[(&str, &str)] = &[
         "SELECT CAST(message AS TEXT) FROM body WHERE data IS NOT NULL AND length(data) <> size",
     ),
     (
+        "wrong usage by webhook calls of account",
+        "SELECT u.account FROM hook_usage AS u LEFT JOIN \
+         (SELECT account, count(*) AS calls, sum(length(payload)) AS size FROM hook \
+         GROUP BY account) AS h ON h.account = u.account \
+         WHERE u.count <> coalesce(h.calls, 0) OR u.bytes <> coalesce(h.size, 0) \
+         UNION ALL SELECT account FROM hook WHERE account NOT IN (SELECT account FROM hook_usage)",
+    ),
+    (
         "message that is queued and retired",
         "SELECT CAST(id AS TEXT) FROM queued WHERE id IN (SELECT id FROM retired)",
     ),

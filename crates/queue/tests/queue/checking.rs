@@ -1,6 +1,6 @@
 //! The check finds what is wrong.
 
-use mox_queue::{Filter, INLINE_BYTES_MAX, Settlement};
+use mox_queue::{Filter, INLINE_BYTES_MAX, NewHook, Settlement};
 
 use crate::support::{Fixture, NOW, delivered, open};
 
@@ -11,6 +11,9 @@ fn check(damage: &str, want: &str) {
     message.utf8_body =
         Some(fixture.queue.stage(&mut &vec![b'x'; INLINE_BYTES_MAX + 1][..]).unwrap());
     fixture.add_at(NOW, message);
+    let hook =
+        NewHook { account: "one".to_owned(), payload: "{}".to_owned(), ..NewHook::default() };
+    fixture.queue.add_hooks(vec![hook], NOW).wait().unwrap();
     let lease = fixture.lease_one(NOW);
     let settlement = Settlement { keep_secs: 9, ..Settlement::new(lease.id, NOW, delivered()) };
     fixture.queue.settle(vec![settlement], NOW).wait().unwrap();
@@ -42,6 +45,9 @@ fn every_kind_of_damage_is_found() {
     check("DELETE FROM queued", "message with a wrong number");
     check("UPDATE body SET size = 1", "body of the wrong size");
     check("UPDATE retired SET id = (SELECT id FROM queued)", "message that is queued and retired");
+    check("UPDATE hook_usage SET bytes = 0", "wrong usage by webhook calls of account: one");
+    check("DELETE FROM hook_usage", "wrong usage by webhook calls of account: one");
+    check("DROP TRIGGER hook_removed; DELETE FROM hook", "wrong usage by webhook calls");
     check("UPDATE queued SET rcpt_to = 'nobody'", "message 2 cannot be read");
     check("UPDATE retired SET results = '{'", "message 1 cannot be read");
 }

@@ -53,6 +53,12 @@ impl Report {
         }
     }
 
+    /// What went wrong, if the message failed for good.
+    pub(super) fn failure(&self) -> Option<&str> {
+        let rcpt = self.recipient().filter(|rcpt| rcpt.action == Action::Failed)?;
+        Some(&rcpt.text)
+    }
+
     /// The message that it is about, by what it names: ENVID, then Message-ID. RFC 3461 §4.4.
     ///
     /// - `account`: whose message it must be.

@@ -17,7 +17,8 @@ use mox_config::{Account, Config};
 use mox_mailauth::{dkim, spf};
 use mox_mime::{Limits, Message, first_field};
 use mox_net::blocking;
-use mox_queue::{MessageId, NewHook, Queue, QueueError, Retired};
+use mox_queue::{Kind, MessageId, NewHook, Queue, QueueError, Retired};
+use mox_reportdb::{ReportDb, ReportDbError};
 use mox_smtp::ReversePath;
 use mox_smtp::submission::chosen_from_id;
 
@@ -40,6 +41,8 @@ enum HookError {
     Read(#[from] io::Error),
     #[error("queue database")]
     Queue(#[from] QueueError),
+    #[error("database of reports")]
+    Reports(#[from] ReportDbError),
     #[error("write payload")]
     Payload(#[from] serde_json::Error),
 }
@@ -58,6 +61,7 @@ struct Arrival {
 /// A message that was stored, with what is to be told of it.
 struct Work {
     queue: Queue,
+    reports: ReportDb,
     config: Arc<Config>,
     header: Vec<u8>,
     arrivals: Vec<Arrival>,
@@ -100,6 +104,7 @@ pub(crate) async fn follow_up(
     let reverse_path = &post.envelope.mail.reverse_path;
     let work = Work {
         queue: post.connection.smtpd.services.queue.clone(),
+        reports: post.connection.smtpd.services.reports.clone(),
         config: Arc::clone(config),
         header: header.to_vec(),
         arrivals,
@@ -205,6 +210,9 @@ impl Work {
                     let (queue, now) = (&self.queue, self.now);
                     let late = report.settle(queue, &self.config, &found, is_secret, now)?;
                     queue.settle_late(late, now).wait()?;
+                    if let Some(why) = report.failure() {
+                        self.suppress(&found, why)?;
+                    }
                     tracing::info!(id = %found.message.id, "report about a message that was sent");
                 }
             }
@@ -213,6 +221,16 @@ impl Work {
             }
         }
         Ok(left)
+    }
+
+    /// Sends no more reports of ours to where one failed. Only those who got it know its Message-ID.
+    fn suppress(&self, found: &Retired, why: &str) -> Result<(), HookError> {
+        let message = &found.message;
+        if matches!(message.kind, Kind::DmarcReport | Kind::TlsReport) {
+            let address = message.rcpt_to.to_string();
+            self.reports.suppress_after_failure(&address, why, self.now)?;
+        }
+        Ok(())
     }
 
     /// The message that left which this copy is about, and whether only its recipient can have known

@@ -2,7 +2,7 @@
 
 use mox_base::{Address, UnixSeconds};
 use mox_queue::{
-    Filter, Hook, HookFilter, HookSort, How, NewMessage, NewRecipient, Outcome, Retired,
+    Filter, Hook, HookFilter, HookSort, How, Kind, NewMessage, NewRecipient, Outcome, Retired,
     Settlement, SmtpReply,
 };
 use mox_smtp::{Mailbox, ReversePath};
@@ -32,11 +32,16 @@ fn with_hooks(hooks: &str) -> Fixture {
 
 /// A message that mjl sent to somebody, and that left.
 fn sent(fixture: &Fixture, token: Option<&str>, rcpt: &str) -> Retired {
+    sent_as(Kind::Mail, fixture, token, rcpt)
+}
+
+fn sent_as(kind: Kind, fixture: &Fixture, token: Option<&str>, rcpt: &str) -> Retired {
     let queue = &fixture.queue;
     let body = queue.stage(&mut &b"Subject: x\r\n\r\nx\r\n"[..]).unwrap();
     let mut message = NewMessage::new("mjl", body);
     message.message_id = "<Out@example.org>".to_owned();
     message.envid = Some("env1".to_owned());
+    message.kind = kind;
     message.subject = "offer".to_owned();
     message.extra.insert("Order".to_owned(), "17".to_owned());
     let mailbox = |text: &str| Mailbox::from(Address::parse(text).unwrap());
@@ -239,6 +244,25 @@ async fn a_report_that_names_a_message_must_come_to_its_sender_about_its_recipie
         // What can be forged puts nobody on the list.
         assert!(fixture.queue.suppressed("mjl", &after.message.rcpt_to).unwrap().is_none());
         assert!(hooks(&fixture).is_empty());
+    }
+}
+
+/// Reports of ours that fail later, at a server behind the one that took them. RFC 3464 §2.3.3.
+#[tokio::test]
+async fn an_address_where_a_report_failed_gets_none_for_a_while() {
+    let delayed = FAILED.replace("failed", "delayed");
+    for (kind, group, count) in [
+        (Kind::DmarcReport, FAILED, 1),
+        (Kind::TlsReport, FAILED, 1),
+        (Kind::TlsReport, delayed.as_str(), 0),
+        (Kind::Mail, FAILED, 0),
+    ] {
+        let fixture = Fixture::new();
+        sent_as(kind, &fixture, None, RCPT);
+        deliver(&fixture, "", &["mjl@example.org"], &report(&[group])).await;
+        let suppressed = fixture.reports.report_suppressions(None).unwrap();
+        let addresses: Vec<_> = suppressed.iter().map(|one| one.address.as_str()).collect();
+        assert_eq!(addresses, vec![RCPT; count], "{kind:?} {group}");
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Source: RFC 9990 §3.1, RFC 7489 §7.2.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use mox_base::{Domain, UnixSeconds};
 use mox_config::Config;
@@ -10,7 +11,7 @@ use mox_dns::organizational_domain;
 use mox_mailauth::dmarc::{FailureOption, Found, OverrideReason, Policy, Record as DnsRecord};
 use mox_mailauth::{dkim, spf};
 use mox_net::blocking;
-use mox_reportdb::Evaluation;
+use mox_reportdb::{Evaluation, ReportDbError};
 use mox_reports::dmarc as report;
 use mox_smtp::ForwardPath;
 
@@ -90,15 +91,49 @@ async fn store(connection: &Connection, evaluations: Vec<Evaluation>) {
     if evaluations.is_empty() {
         return;
     }
-    let (cid, reports) = (connection.cid, connection.smtpd.services.reports.clone());
+    let (cid, services) = (connection.cid, Arc::clone(&connection.smtpd.services));
+    let left_out = Arc::clone(&connection.smtpd.evaluations_left_out);
     blocking(move || {
         for evaluation in &evaluations {
-            if let Err(error) = reports.add_evaluation(evaluation) {
-                tracing::error!(cid, %error, "recording an evaluation of DMARC");
+            match services.reports.add_evaluation(evaluation) {
+                Ok(_) => {}
+                Err(ReportDbError::Full { .. }) => {
+                    if let Some(count) = left_out.count(services.clock.monotonic()) {
+                        tracing::error!(cid, count, "no room for evaluations of DMARC");
+                    }
+                }
+                Err(error) => tracing::error!(cid, %error, "recording an evaluation of DMARC"),
             }
         }
     })
     .await;
+}
+
+/// How often it is said that there is no room for evaluations: they come with each message.
+const LEFT_OUT_SAID: Duration = Duration::from_secs(3600);
+
+/// Evaluations that were not recorded, for want of room.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut(Mutex<Unsaid>);
+
+#[derive(Debug, Default)]
+struct Unsaid {
+    count: u64,
+    /// When it was said last, by the monotonic clock.
+    said: Option<Duration>,
+}
+
+impl LeftOut {
+    /// Counts one. Returns how many there were since it was said last, if it is time to say it.
+    fn count(&self, now: Duration) -> Option<u64> {
+        let mut unsaid = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        unsaid.count = unsaid.count.saturating_add(1);
+        if unsaid.said.is_some_and(|said| now.saturating_sub(said) < LEFT_OUT_SAID) {
+            return None;
+        }
+        unsaid.said = Some(now);
+        Some(std::mem::take(&mut unsaid.count))
+    }
 }
 
 /// The record to which an evaluation of the message is reported, if reports are sent and it asks for
@@ -255,5 +290,26 @@ fn spf(received: &spf::Received) -> report::SpfAuthResult {
         scope: Some(scope),
         result: Some(result),
         human_result: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table that was full had one line logged for each message that came in.
+    #[test]
+    fn that_there_is_no_room_is_said_once_an_hour() {
+        let left_out = LeftOut::default();
+        for (secs, want) in [
+            (5, Some(1)),
+            (6, None),
+            (3_604, None),
+            (3_605, Some(3)),
+            (3_606, None),
+            (9_000, Some(2)),
+        ] {
+            assert_eq!(left_out.count(Duration::from_secs(secs)), want, "at {secs}");
+        }
     }
 }

@@ -103,6 +103,8 @@ pub struct Smtpd {
     pub(crate) report_permits: Arc<Semaphore>,
     /// Which block lists work.
     pub(crate) blocklist_health: Arc<decision::Health>,
+    /// Evaluations of DMARC that there was no room for.
+    pub(crate) evaluations_left_out: Arc<evaluations::LeftOut>,
 }
 
 /// What the driver needs of the rest of the server.
@@ -174,8 +176,13 @@ impl Smtpd {
     pub fn new(services: Services) -> Self {
         let memory_spools = Arc::new(Semaphore::new(SPOOLS_IN_MEMORY_MAX));
         let report_permits = Arc::new(Semaphore::new(REPORTS_AT_ONCE_MAX));
-        let (services, blocklist_health) = (Arc::new(services), Arc::default());
-        Self { services, memory_spools, report_permits, blocklist_health }
+        Self {
+            services: Arc::new(services),
+            memory_spools,
+            report_permits,
+            blocklist_health: Arc::default(),
+            evaluations_left_out: Arc::default(),
+        }
     }
 
     /// Serves one connection to its end.

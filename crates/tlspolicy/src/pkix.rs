@@ -244,3 +244,7 @@ fn fault(error: &webpki::Error) -> CertFault {
         _ => CertFault::Malformed,
     }
 }
+
+#[cfg(test)]
+#[path = "pkix_tests.rs"]
+mod tests;

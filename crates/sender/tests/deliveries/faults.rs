@@ -12,7 +12,7 @@ use crate::remote::listen;
 use crate::rig::{BYE, HELLO, Rig, TAKES, takes};
 
 /// How long servers that hang are waited for here.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]

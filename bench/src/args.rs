@@ -47,6 +47,8 @@ pub(crate) enum Group {
     Auth,
     /// Idle sessions: memory, and how soon they are told.
     Idle,
+    /// Messages leaving the queue, and a queue of 100,000.
+    Send,
 }
 
 /// What can be done instead of measuring.

@@ -24,6 +24,7 @@ mod proc;
 mod raw;
 mod run;
 mod search;
+mod send;
 mod served;
 mod smtp;
 mod soak;

@@ -7,7 +7,9 @@ use anyhow::{Context as _, Result};
 
 use crate::args::{Args, Group};
 use crate::table::{Figure, Verdict};
-use crate::{auth, complain, deliver, history, idle, junk, login, mailbox, say, start, table};
+use crate::{
+    auth, complain, deliver, history, idle, junk, login, mailbox, say, send, start, table,
+};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,10 @@ pub(crate) struct Sizes {
     pub(crate) sessions: usize,
     /// That do nothing.
     pub(crate) idle_sessions: usize,
+    /// Sent from the queue.
+    pub(crate) sent_messages: usize,
+    /// That wait in a queue.
+    pub(crate) queued_messages: usize,
     /// Of what is done once at a time: the median counts.
     pub(crate) repeats: usize,
 }
@@ -32,6 +38,8 @@ const FULL: Sizes = Sizes {
     changes: 1_000,
     sessions: 50,
     idle_sessions: 10_000,
+    sent_messages: 6_000,
+    queued_messages: 100_000,
     repeats: 5,
 };
 
@@ -41,6 +49,8 @@ const QUICK: Sizes = Sizes {
     changes: 100,
     sessions: 10,
     idle_sessions: 50,
+    sent_messages: 300,
+    queued_messages: 2_000,
     repeats: 2,
 };
 
@@ -49,13 +59,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let sizes = if args.quick { QUICK } else { FULL };
     let mut figures = Vec::new();
     type Measure = fn(&Args, &Sizes) -> Result<Vec<Figure>>;
-    let groups: [(Group, &str, Measure); 7] = [
+    let groups: [(Group, &str, Measure); 8] = [
         (Group::Start, "start", start::measure),
         (Group::Idle, "idle sessions", idle::measure),
         (Group::Auth, "authentication", auth::measure),
         (Group::Login, "logins", login::measure),
         (Group::History, "history", history::measure),
         (Group::Junk, "junk filter", junk::speed::measure),
+        (Group::Send, "sending", send::measure),
         (Group::Deliver, "delivery", |args, sizes| Ok(deliver::measure(args, sizes)?.0)),
     ];
     // Both, since the cost on a full account is told as a multiple of that on a fresh one.

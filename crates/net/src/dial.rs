@@ -163,6 +163,31 @@ mod tests {
         dial(&addresses, LIMIT, LocalIps::default()).await.unwrap_err();
     }
 
+    /// A server that takes no more connections: the kernel does not answer for it.
+    #[tokio::test]
+    async fn one_that_hangs_leaves_time_for_the_others() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let full = socket.listen(1).unwrap();
+        let hangs = full.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(100), TcpStream::connect(hangs)).await
+        {
+            waiting.push(stream.unwrap());
+        }
+        let (_listener, open) = listener().await;
+        let limit = Duration::from_secs(2);
+        let conn = dial(&[hangs, open], limit, LocalIps::default()).await.unwrap();
+        assert_eq!(conn.peer(), open);
+        let limit = Duration::from_millis(20);
+        let error = dial(&[hangs], limit, LocalIps::default()).await.unwrap_err();
+        assert!(
+            matches!(&error, DialError::Failed { address, source }
+            if *address == hangs && source.kind() == io::ErrorKind::TimedOut),
+            "{error}"
+        );
+    }
+
     #[tokio::test]
     async fn our_own_address_is_as_told() {
         let (listener, address) = listener().await;

@@ -56,6 +56,9 @@ pub(crate) enum Group {
 pub(crate) enum Task {
     /// Kills the server in a loop while it works, and looks whether all it acknowledged is there.
     Crash(CrashArgs),
+    /// Kills the server in a loop while it takes messages and sends them, and looks whether all it
+    /// acknowledged arrives, once.
+    CrashQueue(CrashArgs),
     /// Lets many sessions do random commands on the same mailboxes, each checking all it is told.
     Soak(SoakArgs),
     /// Tries the junk filter on messages whose class is known, by content alone.

@@ -24,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) imap: SocketAddr,
     /// Where mail is read with TLS from the start.
     pub(crate) imaps: SocketAddr,
+    /// Where users send.
+    pub(crate) submission: SocketAddr,
     /// From the start of the process to the first greeting.
     pub(crate) start_time: Duration,
 }
@@ -45,11 +47,21 @@ pub(crate) fn make_dir(dir: &Path) -> Result<()> {
 impl Server {
     /// Starts a server in a directory made by [`make_dir`], and waits for its first greeting.
     pub(crate) fn start(dir: &Path) -> Result<Self> {
+        Self::start_with(dir, None)
+    }
+
+    /// Starts a server that sends all its mail to a sink.
+    pub(crate) fn start_sending(dir: &Path, sink: SocketAddr) -> Result<Self> {
+        Self::start_with(dir, Some(sink))
+    }
+
+    fn start_with(dir: &Path, sink: Option<SocketAddr>) -> Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(dir.join("server.log"))?;
         let started = Instant::now();
         let mut child = Command::new(std::env::current_exe()?)
             .arg(served::ARGUMENT)
             .arg(dir)
+            .args(sink.map(|sink| sink.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -61,14 +73,15 @@ impl Server {
         let mut line = String::new();
         stdout.read_line(&mut line)?;
         let words: Vec<_> = line.split_whitespace().collect();
-        let ["ready", smtp, imap, imaps] = words[..] else {
+        let ["ready", smtp, imap, imaps, submission] = words[..] else {
             bail!("the server did not start; see {}", dir.join("server.log").display());
         };
         let (smtp, imap, imaps) = (smtp.parse()?, imap.parse()?, imaps.parse()?);
+        let submission = submission.parse()?;
         let greeted = Imap::connect(imap)?;
         let start_time = started.elapsed();
         drop(greeted);
-        Ok(Self { child, stdin, stdout, smtp, imap, imaps, start_time })
+        Ok(Self { child, stdin, stdout, smtp, imap, imaps, submission, start_time })
     }
 
     /// How many messages of its account are in the search index, and how many there are.
@@ -97,6 +110,23 @@ impl Server {
             bail!("the server gives no figures: {line:?}");
         };
         Ok(Stats { syncs: syncs.parse()?, cpu: Duration::from_micros(cpu_us.parse()?) })
+    }
+
+    /// How many messages are queued, and how many attempts an earlier process left without an end.
+    pub(crate) fn queue(&mut self) -> Result<(u64, u64)> {
+        let line = self.ask("queue")?;
+        let words: Vec<_> = line.split_whitespace().collect();
+        let ["queue", queued, interrupted] = words[..] else {
+            bail!("the server does not tell of its queue: {line:?}");
+        };
+        Ok((queued.parse()?, interrupted.parse()?))
+    }
+
+    /// Makes all that is queued due.
+    pub(crate) fn send_now(&mut self) -> Result<()> {
+        let line = self.ask("now")?;
+        anyhow::ensure!(line.starts_with("now "), "the queue does not change: {line:?}");
+        Ok(())
     }
 
     /// The memory it has now, in KiB.

@@ -20,6 +20,7 @@ mod junk;
 mod login;
 mod mailbox;
 mod model;
+mod outgoing;
 mod proc;
 mod raw;
 mod run;
@@ -45,7 +46,7 @@ use crate::args::{Args, Task};
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     let outcome = match words.next() {
-        Some(word) if word == served::ARGUMENT => served::run(words.next()).map(|()| true),
+        Some(word) if word == served::ARGUMENT => served::run(words).map(|()| true),
         _ => bench(&Args::parse()),
     };
     match outcome {
@@ -65,6 +66,7 @@ fn bench(args: &Args) -> Result<bool> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     match &args.task {
         Some(Task::Crash(options)) => crash::run(args, options),
+        Some(Task::CrashQueue(options)) => outgoing::crash::run(args, options),
         Some(Task::Soak(options)) => soak::run(args, options),
         Some(Task::Junk(options)) => junk::run(args, options),
         None => run::run(args).map(|()| true),

@@ -1,0 +1,5 @@
+//! Mail that leaves.
+
+pub(crate) mod crash;
+mod sink;
+mod submit;

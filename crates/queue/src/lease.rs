@@ -305,6 +305,12 @@ impl Chosen {
     }
 }
 
+/// Walks those that are due, by the index `queued_base`.
+const SIBLINGS: &str = "SELECT id FROM queued WHERE base = ?1 AND rcpt_domain = ?2 \
+    AND attempts = ?3 AND base <> 0 AND is_held = 0 AND leased IS NULL \
+    AND next_attempt <= ?4 AND require_tls IS ?5 AND transport IS ?6 \
+    ORDER BY next_attempt, id LIMIT ?7";
+
 fn siblings(
     db: &Connection,
     base: MessageId,
@@ -312,9 +318,6 @@ fn siblings(
     max: usize,
     now: UnixSeconds,
 ) -> Result<Vec<i64>> {
-    const SQL: &str = "SELECT id FROM queued WHERE base = ?1 AND rcpt_domain = ?2 \
-        AND attempts = ?3 AND base <> 0 AND is_held = 0 AND leased IS NULL \
-        AND next_attempt <= ?4 AND require_tls IS ?5 AND transport IS ?6 ORDER BY id LIMIT ?7";
     let bound = params![
         base.0,
         of.rcpt_to.host.ascii(),
@@ -324,7 +327,7 @@ fn siblings(
         of.transport,
         max,
     ];
-    let mut statement = db.prepare_cached(SQL)?;
+    let mut statement = db.prepare_cached(SIBLINGS)?;
     let ids = statement.query_map(bound, |row| row.get(0))?;
     Ok(ids.collect::<rusqlite::Result<_>>()?)
 }
@@ -407,4 +410,26 @@ pub(crate) fn close_interrupted(db: &Connection, live: &HashMap<i64, bool>) -> R
         closed += 1;
     }
     Ok(closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    /// However many other recipients wait for their time, they are not looked at.
+    #[test]
+    fn siblings_are_found_by_their_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = schema::open(&dir.path().join("queue.db")).unwrap();
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {SIBLINGS}")).unwrap();
+        let rows = statement
+            .query_map(params![1, "x.example", 0, 7, None::<bool>, None::<&str>, 10], |row| {
+                row.get::<_, String>(3)
+            })
+            .unwrap();
+        let plan = rows.collect::<rusqlite::Result<Vec<_>>>().unwrap().join("; ");
+        let want = "queued_base (base=? AND rcpt_domain=? AND attempts=? AND next_attempt<?)";
+        assert!(plan.contains(want) && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
 }

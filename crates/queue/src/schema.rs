@@ -72,7 +72,7 @@ CREATE TABLE queued(
 );
 CREATE INDEX queued_due ON queued(rcpt_domain, priority, next_attempt)
     WHERE is_held = 0 AND leased IS NULL;
-CREATE INDEX queued_base ON queued(base, rcpt_domain, attempts)
+CREATE INDEX queued_base ON queued(base, rcpt_domain, attempts, next_attempt)
     WHERE base <> 0 AND is_held = 0 AND leased IS NULL;
 CREATE INDEX queued_leased ON queued(leased) WHERE leased IS NOT NULL;
 CREATE INDEX queued_next ON queued(next_attempt);

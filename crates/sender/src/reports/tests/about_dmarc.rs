@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use mox_base::UnixSeconds;
 use mox_dns::{DnsError, FakeDns, RecordType, Trouble};
+use mox_net::Supervisor;
 use mox_queue::Kind;
 use mox_reportdb::Evaluation;
 use mox_reports::dmarc::{self, Disposition, Feedback, Record};
@@ -281,4 +284,23 @@ async fn all_that_is_due_is_sent() {
     fixture.reporter.send_dmarc().await;
     assert_eq!(fixture.rcpts(), ["r@b.example"]);
     assert!(fixture.reporter.dmarc_due(NOW).await.unwrap().is_empty());
+}
+
+/// Nobody asks for it: the tasks look at the clock by themselves, also after it was set.
+#[tokio::test(start_paused = true)]
+async fn reports_are_sent_when_it_is_time() {
+    let fixture = fixture("v=DMARC1; p=none; rua=mailto:r@b.example");
+    let supervisor = Supervisor::new(&fixture.clock);
+    fixture.reporter.start(&supervisor);
+    let a_while = Duration::from_secs(3_600);
+    tokio::time::sleep(a_while).await;
+    assert!(fixture.sent().is_empty(), "the clock stands still");
+    // Just before the first time that it can be, and after the last.
+    fixture.clock.set(UnixSeconds(END + 3_600 + 29));
+    tokio::time::sleep(a_while).await;
+    assert!(fixture.sent().is_empty());
+    fixture.clock.set(UnixSeconds(END + 3_600 + 90));
+    tokio::time::sleep(a_while).await;
+    assert_eq!(fixture.rcpts(), ["r@b.example"]);
+    assert_eq!(supervisor.shutdown(a_while).await.killed, 0);
 }

@@ -232,17 +232,18 @@ pub fn welcome(dir: &Path, bound: &[Bound], is_new: bool) -> String {
     }
     text.push_str(&format!(
         "
-All mail is delivered to account {ACCOUNT}, whoever it is for. To have errors, send to a localpart
-that ends in temperror, permerror, timeout, or a code of 400 to 599; with mailfrom at its start
-(as the sender) or rcptto, the error comes earlier than at the end of the data.
+All mail is delivered to account {ACCOUNT}, whoever it is for; what is submitted goes through the queue
+first. To have errors, send to a localpart that ends in temperror, permerror, timeout, or a code of
+400 to 599; with mailfrom at its start (as the sender) or rcptto, the error comes earlier than at the
+end of the data, and with queue later: when what was submitted is sent on.
 The certificate is made here and nobody vouches for it: {cert}
 Everything said is logged, passwords too: for less, set LogLevel in mox.conf or give --loglevel.
 
 What a server would have refused is in mailbox Rejects; mox decisions shows why. Mail from names
 below localhost, such as ann@home.localhost, counts as proven by SPF.
 
-Not there yet: web pages (webmail, account, admin), the HTTP API, metrics, and sending by the queue.
-Their settings have no effect yet.
+Not there yet: web pages (webmail, account, admin), the HTTP API and metrics. Their settings have no
+effect yet.
 
 {age} configuration in {dir}
 ",

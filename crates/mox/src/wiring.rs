@@ -31,7 +31,6 @@ impl Drivers {
             store: services.store.clone(),
             queue: services.queue.clone(),
             signing: services.signing.clone(),
-            sends: true,
             reports: services.reports.clone(),
             config: services.config.clone(),
             resolver: services.resolver.clone(),

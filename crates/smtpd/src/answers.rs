@@ -18,7 +18,7 @@ use mox_store::{Store, StoreError};
 use crate::connection::{Connection, End};
 use crate::facts::{Sender, check_sender};
 use crate::reach::{Reach, may_exist, reach};
-use crate::routing::{Rules, resolve};
+use crate::routing::{Rules, may_send_to, resolve};
 use crate::{delivery, reach, refusal};
 
 /// What a message to addresses of which none exists costs a client of the delivery port: guessing
@@ -151,15 +151,25 @@ async fn rcpt(
         return Ok(Err(RcptRefusal::Simulated(code)));
     }
     let config = connection.smtpd.services.config.snapshot();
-    let is_delivery = connection.port.kind == Service::Delivery;
-    let verdict = match resolve(&config, path, Rules::of(connection)) {
-        // What is not ours is the business of others.
-        resolved if sends(connection) => {
-            switched_off(connection, &config).map_or_else(|| may_send_to(resolved), Err)
-        }
+    let verdict = match connection.port.kind {
+        Service::Delivery => delivery_rcpt(connection, &config, path).await,
+        Service::Submission => switched_off(connection, &config)
+            .map_or_else(|| may_send_to(&config, path, Rules::of(connection)), Err),
+    };
+    if let Err(refusal) = &verdict {
+        tracing::info!(cid = connection.cid, rcpt = %path, ?refusal, "recipient refused");
+    }
+    Ok(verdict)
+}
+
+async fn delivery_rcpt(
+    connection: &Connection,
+    config: &Config,
+    path: &ForwardPath,
+) -> Result<(), RcptRefusal> {
+    match resolve(config, path, Rules::of(connection)) {
         // Whoever may not speak without TLS is told nothing of who exists.
         resolved if needs_tls(connection, &resolved) => Err(RcptRefusal::NeedsTls),
-        _ if let Some(refusal) = switched_off(connection, &config) => Err(refusal),
         Ok(Target::Account(target)) => match config.quota_bytes(&target.account) {
             Some(quota_bytes) => {
                 let transaction = connection.session.transaction();
@@ -172,25 +182,7 @@ async fn rcpt(
         },
         Ok(Target::Alias(_)) => Ok(()),
         // To be refused after the data: who exists is not told for a line. RFC 5321 §7.3.
-        Err(RcptRefusal::UnknownAddress) if is_delivery => Ok(()),
-        Err(refusal) => Err(refusal),
-    };
-    if let Err(refusal) = &verdict {
-        tracing::info!(cid = connection.cid, rcpt = %path, ?refusal, "recipient refused");
-    }
-    Ok(verdict)
-}
-
-/// Whether what is submitted goes into the queue.
-fn sends(connection: &Connection) -> bool {
-    connection.port.kind == Service::Submission && connection.smtpd.services.sends
-}
-
-/// Whether a user may send to a recipient: to all that are not ours, address literals among them
-/// (RFC 6409 §5.1), and to those of ours that take mail.
-fn may_send_to(resolved: Result<Target, RcptRefusal>) -> Result<(), RcptRefusal> {
-    match resolved {
-        Ok(_) | Err(RcptRefusal::NoSending) => Ok(()),
+        Err(RcptRefusal::UnknownAddress) => Ok(()),
         Err(refusal) => Err(refusal),
     }
 }

@@ -1,17 +1,17 @@
-//! What becomes of a message whose data is complete: checked, decided upon, and put into the
-//! accounts of its recipients.
+//! What becomes of a message whose data is complete: one of a user goes into the queue; one from
+//! outside is decided upon, and put into the accounts of its recipients.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mox_base::{Address, DateTime, UnixSeconds};
-use mox_config::{Config, LookupError};
+use mox_base::UnixSeconds;
+use mox_config::Config;
 use mox_mime::{HEADER_BYTES_MAX, Limits};
 use mox_net::blocking;
 use mox_smtp::server::{DataRefusal, Envelope, Service};
 use mox_smtp::simulate::Stage;
-use mox_smtp::submission::{SubmissionError, check_header, missing_fields};
+use mox_smtp::submission::SubmissionError;
 use mox_smtp::{DataReport, ForwardPath, ReversePath};
 
 use crate::answers::{nobody_exists, simulate};
@@ -35,10 +35,6 @@ pub(crate) type Outcome = Result<(), DataRefusal>;
 pub(crate) struct Message {
     pub(crate) spool: Spool,
     pub(crate) header: Vec<u8>,
-    /// The author, if there is exactly one.
-    from: Option<Address>,
-    /// Who sent it; of what came in by submission that is known.
-    facts: Option<Facts>,
     /// Whether it needs SMTPUTF8. RFC 6531 §3.
     pub(crate) needs_utf8: bool,
 }
@@ -62,44 +58,30 @@ pub(crate) async fn deliver(
         Ok(message) => message,
         Err(refusal) => return all(refusal),
     };
-    if connection.port.kind == Service::Submission && connection.smtpd.services.sends {
+    if connection.port.kind == Service::Submission {
         let simulated = simulated.into_iter().flatten().next();
         let submission = Submission { config: &config, envelope, report, simulated, now };
         let submitted = Box::pin(submit(connection, submission, message)).await;
         return Ok(vec![submitted; envelope.rcpts.len()]);
     }
-    let examined = match connection.port.kind {
-        Service::Submission => complete(connection, &config, message, report, now).await,
-        Service::Delivery => {
-            let stopping = connection.stopping.clone();
-            let found = Box::pin(authenticate(connection, envelope, message, report, now));
-            // What is forged must not come in because the server goes down.
-            in_time(&stopping, found).await.unwrap_or(Err(DataRefusal::Unavailable))
-        }
-    };
-    let message = match examined {
-        Ok(message) => message,
+    let stopping = connection.stopping.clone();
+    let found = Box::pin(authenticate(connection, envelope, message, report, now));
+    // What is forged must not come in because the server goes down.
+    let found = in_time(&stopping, found).await.unwrap_or(Err(DataRefusal::Unavailable));
+    let (Message { spool, header, needs_utf8 }, facts) = match found {
+        Ok(found) => found,
         Err(refusal) => return all(refusal),
     };
     let hostname = &connection.port.hostname;
-    let routes = find_routes(connection, &config, envelope, &message, simulated);
-    let Message { spool, header, facts, needs_utf8, .. } = message;
+    let routes = find_routes(connection, &config, envelope, &facts, simulated);
     // Once for all copies: most are told the same.
-    let results = facts.as_ref().map(|facts| facts.fields(hostname, now, &[], needs_utf8));
-    let results = results.unwrap_or_default();
-    let (spool, mut judgements, reports) = match facts.as_ref() {
-        Some(facts) => {
-            let size_bytes = report.size_bytes.saturating_add(results.len() as u64);
-            let case = Case { facts, envelope, header: &header, size_bytes, now };
-            Box::pin(judge(connection, &config, case, &routes.copies, spool)).await
-        }
-        None => {
-            let unjudged = routes.copies.iter().map(Judgement::unjudged);
-            (spool, unjudged.collect(), Reports::unexpected(Arc::clone(&config)))
-        }
-    };
+    let results = facts.fields(hostname, now, &[], needs_utf8);
+    let size_bytes = report.size_bytes.saturating_add(results.len() as u64);
+    let case = Case { facts: &facts, envelope, header: &header, size_bytes, now };
+    let judging = Box::pin(judge(connection, &config, case, &routes.copies, spool));
+    let (spool, mut judgements, reports) = judging.await;
     let granted = grant(connection, &routes, &mut judgements).await?;
-    let (connection, facts) = (&*connection, facts.as_ref());
+    let (connection, facts) = (&*connection, &facts);
     let message_id = header::message_id(&header);
     let post = Postmark { connection, envelope, facts, results, message_id, needs_utf8, now };
     let copies: Vec<_> = routes.copies.iter().zip(judgements).collect();
@@ -118,13 +100,13 @@ fn find_routes(
     connection: &Connection,
     config: &Config,
     envelope: &Envelope,
-    message: &Message,
+    facts: &Facts,
     simulated: Vec<Option<u16>>,
 ) -> Routes {
-    // Of a submission it was checked that From is the user's; a localserve has nobody to prove it.
-    let proof = message.facts.as_ref().filter(|_| !connection.smtpd.services.is_localserve);
-    let standing = proof.map_or(Standing::Proven, Facts::standing);
-    let author = Author { address: message.from.as_ref(), standing };
+    // A localserve has nobody to prove who wrote it.
+    let is_localserve = connection.smtpd.services.is_localserve;
+    let standing = if is_localserve { Standing::Proven } else { facts.standing() };
+    let author = Author { address: facts.author.as_ref().ok(), standing };
     let hostname = &connection.port.hostname;
     let mut routes = routes(config, hostname, &paths(envelope), author, Rules::of(connection));
     for (member, refusal) in &routes.left_out {
@@ -219,8 +201,7 @@ async fn examine(
     if is_pedantic && has_utf8 && !envelope.mail.is_utf8 {
         return Err(DataRefusal::Submission(SubmissionError::NeedsUtf8));
     }
-    let from = header::from(&header);
-    Ok(Message { spool, header, from, facts: None, needs_utf8 })
+    Ok(Message { spool, header, needs_utf8 })
 }
 
 /// Finds out who sent the message.
@@ -230,8 +211,8 @@ async fn authenticate(
     message: Message,
     report: &DataReport,
     now: UnixSeconds,
-) -> Result<Message, DataRefusal> {
-    let Message { spool, header, needs_utf8, .. } = message;
+) -> Result<(Message, Facts), DataRefusal> {
+    let Message { spool, header, needs_utf8 } = message;
     let ip = connection.conn.peer_ip();
     let sender = Sender::new(ip, envelope.client_name.as_ref(), &envelope.mail.reverse_path);
     let known = connection.spf.take().filter(|(known, _)| *known == sender);
@@ -259,58 +240,12 @@ async fn authenticate(
             blocking(move || spool.with_head(old_bytes, &shorter, &dir).map(|s| (s, shorter)));
         (spool, header) = replaced.await.map_err(failed)?;
     }
-    let from = facts.author.as_ref().ok().cloned();
-    Ok(Message { spool, header, from, facts: Some(facts), needs_utf8 })
+    Ok((Message { spool, header, needs_utf8 }, facts))
 }
 
 fn unreadable(cid: u64, error: &io::Error) -> DataRefusal {
     tracing::error!(cid, %error, "reading a spooled message");
     DataRefusal::Unavailable
-}
-
-/// Checks a submitted message and makes it complete. RFC 6409 §6, §8.
-///
-/// The place for limits on sending, and for signing.
-async fn complete(
-    connection: &Connection,
-    config: &Config,
-    message: Message,
-    report: &DataReport,
-    now: UnixSeconds,
-) -> Result<Message, DataRefusal> {
-    let Message { spool, header, needs_utf8, .. } = message;
-    let refused = DataRefusal::Submission;
-    if report.header_bytes.is_none_or(|bytes| bytes > HEADER_BYTES_MAX as u64) {
-        return Err(refused(SubmissionError::Malformed));
-    }
-    let facts = header::facts(&header);
-    let from = check_header(&facts, connection.smtpd.services.is_pedantic).map_err(refused)?;
-    let account = connection.account.as_deref().unwrap_or_default();
-    match config.account_may_send_as(account, from) {
-        Ok(true) => {}
-        Ok(false) => return Err(refused(SubmissionError::FromNotYours)),
-        Err(LookupError::DomainDisabled) => {
-            return Err(refused(SubmissionError::FromDomainDisabled));
-        }
-        Err(_) => return Err(DataRefusal::Unavailable),
-    }
-    let mut random = [0; 16];
-    connection.smtpd.services.rng.fill(&mut random);
-    let date = DateTime::from_unix(now);
-    let added = missing_fields(&facts, &connection.port.hostname, random, date);
-    let from = Some(from.clone());
-    let shorter = header::without_bcc(&header);
-    if added.is_empty() && shorter.is_none() {
-        return Ok(Message { spool, header, from, facts: None, needs_utf8 });
-    }
-    // What is added becomes part of the message, so that threads, ENVELOPE and searches see it.
-    let old_bytes = header.len() as u64;
-    let head = [added.as_bytes(), shorter.as_deref().unwrap_or(&header)].concat();
-    let dir = connection.smtpd.services.spool_dir.clone();
-    let replaced =
-        blocking(move || spool.with_head(old_bytes, &head, &dir).map(|spool| (spool, head)));
-    let (spool, header) = replaced.await.map_err(|error| unreadable(connection.cid, &error))?;
-    Ok(Message { spool, header, from, facts: None, needs_utf8 })
 }
 
 /// Logs what became of a message.

@@ -31,7 +31,7 @@ pub(crate) async fn record(
     copies: &[Judged<'_>],
     (granted, outcomes): (&[bool], &[Outcome]),
 ) {
-    let Some(facts) = post.facts else { return };
+    let facts = post.facts;
     let Some(reported_to) = reported_to(config, facts) else { return };
     let mut processed = Vec::new();
     for (place, (copy, judgement)) in copies.iter().enumerate() {

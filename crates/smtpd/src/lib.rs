@@ -117,9 +117,6 @@ pub struct Services {
     pub queue: Queue,
     /// With which keys they are signed.
     pub signing: Arc<SigningKeys>,
-    /// Whether what is submitted goes into the queue, for all recipients; else it goes to those here
-    /// alone.
-    pub sends: bool,
     /// Where reports of others go, and evaluations for ours.
     pub reports: ReportDb,
     /// Whose addresses are whose.

@@ -22,7 +22,6 @@ use mox_smtp::server::{DataRefusal, Service};
 use mox_smtp::{ForwardPath, Mailbox, Notify, Reply, ReversePath};
 
 use crate::delivery::Outcome;
-use crate::facts::Facts;
 use crate::header;
 use crate::post::Postmark;
 
@@ -84,7 +83,7 @@ fn failures(post: &Postmark<'_>, results: &[Outcome]) -> Vec<Recipient> {
 /// Deviation: RFC 3461 §4.1 wants the notice for every sender. Who cannot show by SPF that the address is
 /// theirs gets none: else anybody could have us write to anybody.
 fn deliveries(post: &Postmark<'_>, results: &[Outcome]) -> Vec<Recipient> {
-    if !post.facts.is_some_and(Facts::has_proven_sender) {
+    if !post.facts.has_proven_sender() {
         return Vec::new();
     }
     let is_wanted = |rcpt: &RcptCommand| rcpt.notify.is_some_and(Notify::is_on_success);

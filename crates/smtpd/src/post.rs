@@ -9,7 +9,7 @@ use mox_base::{DateTime, Domain, Flags, MailboxName, UnixSeconds};
 use mox_config::Config;
 use mox_net::blocking;
 use mox_smtp::ForwardPath;
-use mox_smtp::server::{DataRefusal, Envelope, Service};
+use mox_smtp::server::{DataRefusal, Envelope};
 use mox_smtp::trace::{Received, delivered_to_field, return_path_field};
 use mox_store::{Added, CONTENT_HASH_BYTES, Decision, NewMessage, Pending, Store, StoreError};
 
@@ -265,8 +265,8 @@ fn queue(
 pub(crate) struct Postmark<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) envelope: &'a Envelope,
-    pub(crate) facts: Option<&'a Facts>,
-    /// The fields that tell of them where DMARC's outcome was followed; empty without them.
+    pub(crate) facts: &'a Facts,
+    /// The fields that tell of them where DMARC's outcome was followed.
     pub(crate) results: String,
     pub(crate) message_id: Option<String>,
     pub(crate) needs_utf8: bool,
@@ -278,15 +278,13 @@ impl Postmark<'_> {
         let reverse_path = &self.envelope.mail.reverse_path;
         let hostname = &self.connection.port.hostname;
         let decided = judgement.decided.as_deref();
-        let overrides = decided.zip(self.facts).map(|(decided, facts)| decided.overrides(facts));
-        let results = match (self.facts, overrides) {
-            (Some(facts), Some(overrides)) if !overrides.is_empty() => {
-                &facts.fields(hostname, self.now, &overrides, self.needs_utf8)
+        let overrides = decided.map(|decided| decided.overrides(self.facts));
+        let results = match overrides {
+            Some(overrides) if !overrides.is_empty() => {
+                &self.facts.fields(hostname, self.now, &overrides, self.needs_utf8)
             }
             _ => &self.results,
         };
-        let service = self.connection.port.kind;
-        let is_shared = service == Service::Submission && self.envelope.rcpts.len() > 1;
         let prefix = [
             decided.map(|decided| decided.fields(self.needs_utf8)).unwrap_or_default(),
             delivered_to_field(&copy.address),
@@ -295,9 +293,9 @@ impl Postmark<'_> {
             received(
                 self.connection,
                 self.envelope,
-                self.facts.and_then(Facts::remote_name).as_ref(),
+                self.facts.remote_name().as_ref(),
                 self.needs_utf8,
-                (!is_shared).then_some(&copy.rcpt),
+                Some(&copy.rcpt),
                 self.now,
             ),
         ]

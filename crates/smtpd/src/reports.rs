@@ -167,7 +167,7 @@ impl Reports {
             let Some(decided) = judgement.decided.as_ref().filter(|_| outcome.is_ok()) else {
                 continue;
             };
-            let author = post.facts.and_then(|facts| facts.author.as_ref().ok());
+            let author = post.facts.author.as_ref().ok();
             let (Some(kind), Some(author)) = (decided.verdict.report, author) else { continue };
             let arrival = Arrival {
                 kind,

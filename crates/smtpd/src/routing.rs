@@ -10,7 +10,7 @@ use mox_config::{
     AccountTarget, AliasMember, Config, Destination, DestinationKey, LookupError, Reports, Target,
     TargetKind,
 };
-use mox_smtp::server::{DataRefusal, RcptRefusal, Service};
+use mox_smtp::server::{DataRefusal, RcptRefusal};
 use mox_smtp::{ForwardPath, Mailbox, Reply};
 
 use crate::connection::Connection;
@@ -21,14 +21,12 @@ use aliases::{LeftOut, may_post, receivers};
 /// What decides about recipients beside the configuration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    pub(crate) service: Service,
     pub(crate) is_localserve: bool,
 }
 
 impl Rules {
     pub(crate) fn of(connection: &Connection) -> Self {
-        let is_localserve = connection.smtpd.services.is_localserve;
-        Self { service: connection.port.kind, is_localserve }
+        Self { is_localserve: connection.smtpd.services.is_localserve }
     }
 }
 
@@ -45,14 +43,23 @@ pub(crate) fn resolve(
         },
         Ok(alias @ Target::Alias(_)) => Ok(alias),
         Err(_) if rules.is_localserve => everything(config).ok_or(RcptRefusal::Unavailable),
-        Err(LookupError::UnknownDomain) => Err(match rules.service {
-            Service::Delivery => RcptRefusal::NotOurs,
-            // The place for the queue.
-            Service::Submission => RcptRefusal::NoSending,
-        }),
+        Err(LookupError::UnknownDomain) => Err(RcptRefusal::NotOurs),
         Err(LookupError::UnknownUser) => Err(RcptRefusal::UnknownAddress),
         Err(LookupError::DomainDisabled) => Err(RcptRefusal::DomainDisabled),
         Err(_) => Err(RcptRefusal::Unavailable),
+    }
+}
+
+/// Whether a user may send to a recipient: to all that are not ours, address literals among them
+/// (RFC 6409 §5.1), and to those of ours that take mail.
+pub(crate) fn may_send_to(
+    config: &Config,
+    path: &ForwardPath,
+    rules: Rules,
+) -> Result<(), RcptRefusal> {
+    match resolve(config, path, rules) {
+        Ok(_) | Err(RcptRefusal::NotOurs) => Ok(()),
+        Err(refusal) => Err(refusal),
     }
 }
 

@@ -42,8 +42,6 @@ const DYNAMIC: &[Planned] = &[
     ("WebHandlers", "the web server"),
     ("MonitorDNSBLs", "watching block lists"),
     ("Accounts.*.FullName", "webmail"),
-    ("Accounts.*.MaxOutgoingMessagesPerDay", "sending to other servers"),
-    ("Accounts.*.MaxFirstTimeRecipientsPerDay", "sending to other servers"),
     ("Accounts.*.NoCustomPassword", "the account pages"),
     ("Accounts.*.Destinations.*.FullName", "webmail"),
 ];

@@ -61,8 +61,6 @@ pub enum RcptRefusal {
     /// Submission: the account was switched off since its user logged in, with a text of the
     /// administrator's; must be printable ASCII.
     AccountDisabled(String),
-    /// Submission: mail for others is not sent from here.
-    NoSending,
     /// The recipient's quota is used up, or would be by what the client announced.
     OverQuota,
     /// Something of ours does not work.
@@ -85,9 +83,6 @@ impl From<&RcptRefusal> for Reply {
             RcptRefusal::NeedsTls => Self::new(530, (7, 0), "say starttls first"),
             RcptRefusal::AccountDisabled(text) => {
                 Self::new(550, (7, 13), format!("account disabled: {text}"))
-            }
-            RcptRefusal::NoSending => {
-                Self::new(550, (7, 1), "this server does not send mail to other servers")
             }
             RcptRefusal::OverQuota => over_quota(),
             RcptRefusal::Unavailable => unavailable(),
@@ -182,7 +177,6 @@ mod tests {
         let configured = |is_permanent| RcptRefusal::Configured { is_permanent, text: None };
         check(&configured(true), "550 5.1.1");
         check(&configured(false), "451 4.3.0");
-        check(&RcptRefusal::NoSending, "550 5.7.1");
         check(&RcptRefusal::OverQuota, "452 4.2.2");
         check(&RcptRefusal::Unavailable, "451 4.3.0");
         check(&DataRefusal::OverQuota, "452 4.2.2");

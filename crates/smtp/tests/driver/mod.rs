@@ -382,7 +382,6 @@ pub(crate) fn answer(question: &Question, words: &str) -> Answer {
             "not-ours" => Err(RcptRefusal::NotOurs),
             "unknown" => Err(RcptRefusal::UnknownAddress),
             "disabled" => Err(RcptRefusal::DomainDisabled),
-            "no-sending" => Err(RcptRefusal::NoSending),
             "needs-tls" => Err(RcptRefusal::NeedsTls),
             other => panic!("rcpt {other}"),
         }),

@@ -60,15 +60,14 @@ pub(crate) struct Decided {
 }
 
 impl Judgement {
-    /// For mail of our own users, which is not judged: it goes to the mailbox of its destination.
-    pub(crate) fn unjudged(copy: &Copy) -> Self {
-        Self { mailbox: copy.destination.mailbox(), refusal: None, decided: None }
+    fn without_decision(copy: &Copy, refusal: DataRefusal) -> Self {
+        Self { mailbox: copy.destination.mailbox(), refusal: Some(refusal), decided: None }
     }
 
     fn failed(copy: &Copy, cid: u64, error: &StoreError) -> Self {
         let account = &copy.account;
         tracing::error!(cid, %account, %error, "reading an account for a decision");
-        Self { refusal: Some(refusal::store(error)), ..Self::unjudged(copy) }
+        Self::without_decision(copy, refusal::store(error))
     }
 
     fn new(verdict: Verdict, facts: PolicyFacts) -> Self {
@@ -211,10 +210,7 @@ pub(crate) async fn judge(
     let (store, rng, cid) = (services.store.clone(), Arc::clone(&services.rng), connection.cid);
     let permits = Arc::clone(&connection.smtpd.report_permits);
     let Some(reports) = Reports::of(copies, Arc::clone(config), permits).await else {
-        let later = |copy| Judgement {
-            refusal: Some(DataRefusal::Unavailable),
-            ..Judgement::unjudged(copy)
-        };
+        let later = |copy| Judgement::without_decision(copy, DataRefusal::Unavailable);
         let judgements = copies.iter().map(later).collect();
         return (spool, judgements, Reports::unexpected(Arc::clone(config)));
     };

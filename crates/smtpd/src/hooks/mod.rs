@@ -89,7 +89,7 @@ pub(crate) async fn follow_up(
     header: &[u8],
     mut spool: Spool,
 ) -> Spool {
-    let Some(facts) = post.facts else { return spool };
+    let facts = post.facts;
     let may_be_report = may_be_report(header);
     let arrivals = copies.iter().zip(stored).filter_map(|(judged, stored)| {
         let id = stored.as_ref().ok()?.messages.first()?.0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mox_base::Flags;
 use tokio::time::Instant;
 
-use crate::support::{Fixture, Setup};
+use crate::support::{Fixture, Sent, Setup};
 
 const DOMAINS_CONF: &str = "Domains:\n\tlocalhost:\n\t\tLocalpartCatchallSeparator: +\n\
     Accounts:\n\tmox:\n\t\tDomain: localhost\n\t\tDestinations:\n\t\t\tmox@localhost: nil\n\t\tRejectsMailbox: Rejects\n";
@@ -31,10 +31,6 @@ async fn everything_goes_to_its_account() {
     let rcpts = ["mox@localhost", "any@localhost", "x@elsewhere.example", "mox+tag@localhost"];
     assert!(client.transact("a@client.example", &rcpts, MESSAGE).await.starts_with("250"));
     assert_eq!(fixture.counts(["mox"]), [4]);
-    let mut client = fixture.submitter("mox@localhost").await;
-    let rcpts = ["x@elsewhere.example", "x@[192.0.2.1]"];
-    assert!(client.transact("mox@localhost", &rcpts, MESSAGE).await.starts_with("250"));
-    assert_eq!(fixture.counts(["mox"]), [6]);
 }
 
 /// What a server would have refused can be seen, and nothing is lost.
@@ -76,9 +72,27 @@ async fn errors_come_where_they_are_asked_for() {
     let reply = client.transact("a@x.example", &["permerror@localhost"], MESSAGE).await;
     assert!(reply.starts_with("550 5.0.0"), "{reply}");
     assert_eq!(fixture.counts(["mox"]), [0]);
+}
+
+/// It comes back by the delivery port. There is no limit to what a program that is tested sends.
+#[tokio::test]
+async fn what_is_submitted_is_queued() {
+    let fixture = fixture();
     let mut client = fixture.submitter("mox@localhost").await;
-    let reply = client.transact("mox@localhost", &["x499@y.example"], MESSAGE).await;
+    let rcpts = ["x@elsewhere.example", "x@[192.0.2.1]", "nobody@localhost", "queue550@x.example"];
+    assert!(client.transact("mox@localhost", &rcpts, MESSAGE).await.starts_with("250"));
+    let queued: Vec<_> = fixture.queued().iter().map(Sent::to).collect();
+    assert_eq!(queued, rcpts);
+    for n in 0..2 {
+        let rcpts: Vec<_> = (0..501).map(|m| format!("x{m}a@y{n}.example")).collect();
+        let rcpts: Vec<_> = rcpts.iter().map(String::as_str).collect();
+        assert!(client.transact("mox@localhost", &rcpts, MESSAGE).await.starts_with("250"));
+    }
+    // One recipient that asks for an error after the data has it for all.
+    let rcpts = ["a@x.example", "x499@y.example", "queue551@y.example"];
+    let reply = client.transact("mox@localhost", &rcpts, MESSAGE).await;
     assert!(reply.starts_with("499 4.0.0"), "{reply}");
+    assert_eq!(fixture.queued().len(), 1_006);
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ fn with(from: &str, to: &str) -> Fixture {
     let setup = Setup::default();
     assert!(setup.domains_conf.contains(from));
     let domains_conf = setup.domains_conf.replacen(from, to, 1);
-    let fixture = Fixture::with(Setup { domains_conf, sends: true, ..setup });
+    let fixture = Fixture::with(Setup { domains_conf, ..setup });
     fixture.set_password("mjl");
     fixture
 }

@@ -98,7 +98,6 @@ pub(crate) struct Setup {
     pub(crate) is_pedantic: bool,
     pub(crate) is_localserve: bool,
     pub(crate) has_spool_dir: bool,
-    pub(crate) sends: bool,
 }
 
 impl Default for Setup {
@@ -113,7 +112,6 @@ impl Default for Setup {
             is_pedantic: false,
             is_localserve: false,
             has_spool_dir: true,
-            sends: false,
         }
     }
 }
@@ -211,7 +209,6 @@ impl Fixture {
             store: store.clone(),
             queue: queue.clone(),
             signing: Arc::new(SigningKeys::new()),
-            sends: setup.sends,
             reports: reports.clone(),
             config,
             resolver: setup.resolver,

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mox_base::Domain;
-use mox_smtp::server::Service;
 use mox_smtp::{ForwardPath, Mailbox};
 
 use super::*;
@@ -143,7 +142,7 @@ fn check(from: (&str, Standing), rcpts: &[&str], copies: &[&str], want: &[&str])
     let address = Address::parse(from.0).ok();
     let author = Author { address: address.as_ref(), standing: from.1 };
     let hostname = Domain::parse("mail.example.org").unwrap();
-    let rules = Rules { service: Service::Delivery, is_localserve: false };
+    let rules = Rules { is_localserve: false };
     let got = routes(&config, &hostname, &paths, author, rules);
     let name = |text: String| text.replace("@example.org", "");
     let got_copies: Vec<String> = got
@@ -192,7 +191,7 @@ fn each_member_gets_one_copy() {
         let paths = rcpts.map(path);
         let author = Author { address: None, standing: Standing::Unproven };
         let hostname = Domain::parse("mail.example.org").unwrap();
-        let rules = Rules { service: Service::Delivery, is_localserve: false };
+        let rules = Rules { is_localserve: false };
         let got = routes(&config, &hostname, &paths, author, rules);
         let mut accounts: Vec<&str> = got.copies.iter().map(|copy| &*copy.account).collect();
         accounts.sort_unstable();
@@ -250,7 +249,7 @@ fn members_whose_addresses_take_no_mail_are_left_out() {
 
 fn copy(config: &Config, address: &str) -> crate::routing::Copy {
     let hostname = Domain::parse("mail.example.org").unwrap();
-    let rules = Rules { service: Service::Delivery, is_localserve: false };
+    let rules = Rules { is_localserve: false };
     let author = Author { address: None, standing: Standing::Unproven };
     routes(config, &hostname, &[path(address)], author, rules).copies.remove(0)
 }
@@ -328,7 +327,7 @@ fn copies_are_bounded_by_the_members() {
         .map(|n| path(&format!("public+{n}@example.org")))
         .collect();
     let hostname = Domain::parse("mail.example.org").unwrap();
-    let rules = Rules { service: Service::Delivery, is_localserve: false };
+    let rules = Rules { is_localserve: false };
     let author = Author { address: None, standing: Standing::Unproven };
     let got = routes(&config, &hostname, &rcpts, author, rules);
     assert_eq!(got.copies.len(), 2);

@@ -1,11 +1,12 @@
 //! Filters, pages, and changes.
 
 use mox_queue::{
-    Change, Filter, HoldRule, MessageId, Queued, Settlement, Sort, SortField, TimeFilter,
+    Change, Filter, HoldRule, HookFilter, HookSort, LateResult, MessageId, NewHook, Queued,
+    RESULT_TEXT_BYTES_MAX, Settlement, Sort, SortField, TimeFilter,
 };
 use mox_queue::{RetiredFilter, RetiredSort, RetiredSortField};
 
-use crate::support::{Fixture, NOW, delivered, failed, mailbox};
+use crate::support::{Fixture, NOW, delivered, failed, failure, mailbox};
 
 /// Four messages that differ in everything a filter looks at.
 struct Found {
@@ -277,4 +278,45 @@ fn what_was_sent_is_found_by_what_a_report_names() {
     assert_eq!((retired.is_success, retired.last_activity), (false, now));
     assert_eq!(retired.message.results[1], result);
     assert!(queue.append_result(MessageId(99), result, None, now).wait().is_err());
+}
+
+/// What a report tells is written as a whole: result, suppression and call; of a message that is not
+/// kept any longer nothing is.
+#[test]
+fn what_a_report_tells_is_written_at_once() {
+    let fixture = Fixture::new();
+    let message = fixture.message(&["a@x.example"]);
+    let id = fixture.add_at(NOW, message)[0];
+    for lease in fixture.queue.lease_found(Filter::default(), NOW).wait().unwrap() {
+        let settlement =
+            Settlement { keep_secs: 100, ..Settlement::new(lease.id, NOW, delivered()) };
+        fixture.queue.settle(vec![settlement], NOW).wait().unwrap();
+    }
+    let queue = &fixture.queue;
+    let account = queue.retired_get(id).unwrap().unwrap().message.account;
+    // Attack: a report with a long text.
+    let text = "x".repeat(RESULT_TEXT_BYTES_MAX + 1);
+    let late = LateResult {
+        id,
+        result: Some(mox_queue::Attempt {
+            text: text.clone(),
+            remote_mta: Some(text),
+            ..Default::default()
+        }),
+        is_success: Some(false),
+        suppress: Some(failure(550, "gone")),
+        hook: Some(NewHook { account: account.clone(), ..NewHook::default() }),
+    };
+    queue.settle_late(late.clone(), NOW.plus_secs(1)).wait().unwrap();
+    let retired = queue.retired_get(id).unwrap().unwrap();
+    let result = retired.message.results.last().unwrap();
+    assert_eq!(result.text.len(), RESULT_TEXT_BYTES_MAX);
+    assert_eq!(result.remote_mta.as_ref().unwrap().len(), RESULT_TEXT_BYTES_MAX);
+    let suppressed = queue.suppressed(&account, &mailbox("a@x.example")).unwrap().unwrap();
+    assert!(!suppressed.is_manual && suppressed.reason.ends_with("550 gone"));
+    let calls = || queue.hooks(&HookFilter::default(), &HookSort::default()).unwrap().len();
+    assert_eq!(calls(), 1);
+    queue.remove_expired(NOW.plus_secs(100)).unwrap();
+    queue.settle_late(late, NOW.plus_secs(101)).wait().unwrap();
+    assert_eq!((queue.retired_get(id).unwrap(), calls()), (None, 1));
 }

@@ -49,6 +49,8 @@ pub(crate) enum Group {
     Idle,
     /// Messages leaving the queue, and a queue of 100,000.
     Send,
+    /// Submission with two DKIM signatures.
+    Submit,
 }
 
 /// What can be done instead of measuring.

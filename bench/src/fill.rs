@@ -30,6 +30,11 @@ pub(crate) fn message(number: u64) -> Vec<u8> {
     spec(number, true).build()
 }
 
+/// One by another author.
+pub(crate) fn message_from(number: u64, author: &str) -> Vec<u8> {
+    Spec { from: author.to_owned(), ..spec(number, true) }.build()
+}
+
 fn spec(number: u64, is_frequent: bool) -> Spec {
     let mut spec = Spec::number(number);
     if is_frequent {

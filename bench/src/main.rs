@@ -30,6 +30,7 @@ mod served;
 mod smtp;
 mod soak;
 mod start;
+mod submit;
 mod table;
 mod tls;
 mod worker;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::args::{Args, Group};
 use crate::table::{Figure, Verdict};
 use crate::{
-    auth, complain, deliver, history, idle, junk, login, mailbox, say, send, start, table,
+    auth, complain, deliver, history, idle, junk, login, mailbox, say, send, start, submit, table,
 };
 
 /// How much is measured.
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let sizes = if args.quick { QUICK } else { FULL };
     let mut figures = Vec::new();
     type Measure = fn(&Args, &Sizes) -> Result<Vec<Figure>>;
-    let groups: [(Group, &str, Measure); 8] = [
+    let groups: [(Group, &str, Measure); 9] = [
         (Group::Start, "start", start::measure),
         (Group::Idle, "idle sessions", idle::measure),
         (Group::Auth, "authentication", auth::measure),
@@ -67,6 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (Group::History, "history", history::measure),
         (Group::Junk, "junk filter", junk::speed::measure),
         (Group::Send, "sending", send::measure),
+        (Group::Submit, "submission", submit::measure),
         (Group::Deliver, "delivery", |args, sizes| Ok(deliver::measure(args, sizes)?.0)),
     ];
     // Both, since the cost on a full account is told as a multiple of that on a fresh one.

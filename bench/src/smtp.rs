@@ -4,7 +4,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Result, ensure};
-use mox::localserve::ADDRESS;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mox::localserve::{ADDRESS, PASSWORD};
 
 use crate::imap::PEER_WAIT;
 
@@ -48,11 +50,31 @@ impl Smtp {
         self.expect("250")
     }
 
+    /// Logs in as the user of the account. RFC 4616.
+    pub(crate) fn login(&mut self) -> Result<()> {
+        let response = STANDARD.encode(format!("\0{ADDRESS}\0{PASSWORD}"));
+        self.send(format!("AUTH PLAIN {response}\r\n").as_bytes())?;
+        self.expect("235")
+    }
+
+    /// Submits one message of the account, as made by [`to_data`], to be sent in a day: until then it
+    /// stays in the queue (RFC 4865).
+    pub(crate) fn submit(&mut self, rcpt_to: &str, data: &[u8]) -> Result<()> {
+        self.start(ADDRESS, "HOLDFOR=86400 ", rcpt_to)?;
+        self.send(data)?;
+        self.expect("250")
+    }
+
     /// Sends a message up to DATA, in one packet (RFC 2920).
     pub(crate) fn begin(&mut self, mail_from: &str) -> Result<()> {
+        self.start(mail_from, "", ADDRESS)
+    }
+
+    fn start(&mut self, mail_from: &str, parameters: &str, rcpt_to: &str) -> Result<()> {
         // Some subjects are in UTF-8. RFC 6531 §3.4.
         let commands = format!(
-            "MAIL FROM:<{mail_from}> BODY=8BITMIME SMTPUTF8\r\nRCPT TO:<{ADDRESS}>\r\nDATA\r\n"
+            "MAIL FROM:<{mail_from}> {parameters}BODY=8BITMIME SMTPUTF8\r\n\
+             RCPT TO:<{rcpt_to}>\r\nDATA\r\n"
         );
         self.send(commands.as_bytes())?;
         self.expect("250")?;

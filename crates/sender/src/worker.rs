@@ -6,7 +6,7 @@ use mox_base::Host;
 use mox_config::Config;
 use mox_queue::{Lease, LeaseRequest};
 
-use crate::deliver::{Attempted, Batch, Fault, Link, deliver};
+use crate::deliver::{Attempted, Batch, Fate, Fault, Link, asked_for, deliver};
 use crate::route::{self, Chosen};
 use crate::scheduler::Slot;
 use crate::services::Inner;
@@ -66,6 +66,16 @@ async fn attempt(inner: &Arc<Inner>, leases: Vec<Lease>, link: &mut Option<Link>
         let batch = batch(suppressed, None);
         let fates = batch.all(&suppressed_fault());
         settle(inner, batch, Attempted { fates, ..Attempted::default() }).await;
+    }
+    let is_local = inner.services.loopback_to.is_some();
+    let asked = |lease: &Lease| asked_for(lease.message.rcpt_to.localpart.as_str());
+    let (asking, leases): (Vec<_>, Vec<_>) =
+        leases.into_iter().partition(|lease| is_local && asked(lease).is_some());
+    // Each has asked for something of its own.
+    for lease in asking {
+        let fates = asked(&lease).map(Fate::Failed).into_iter().collect();
+        let attempted = Attempted { fates, ..Attempted::default() };
+        settle(inner, batch(vec![lease], None), attempted).await;
     }
     let Some(first) = leases.first() else { return };
     let first = first.clone();

@@ -21,6 +21,7 @@ use crate::services::Inner;
 use crate::tls_results::Seen;
 
 pub(crate) use link::{Key, Link};
+pub(crate) use smarthost::asked_for;
 
 /// Recipients of one message that can share a transaction, and what was decided about them.
 pub(crate) struct Batch {

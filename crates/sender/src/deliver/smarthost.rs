@@ -195,11 +195,6 @@ pub(super) async fn loopback(
     link: &mut Option<Link>,
 ) -> Attempted {
     let mut attempted = Attempted::default();
-    let localpart = batch.message().rcpt_to.localpart.as_str();
-    if let Some(asked) = simulated(localpart, Stage::Queue) {
-        attempted.fates = batch.all(&simulated_fault(asked));
-        return attempted;
-    }
     let name = batch.config.hostname().ascii().to_owned();
     let tls = TlsUse::IfOffered;
     let config = SessionConfig { name, tls, login: None, is_private: true };
@@ -214,13 +209,13 @@ pub(super) async fn loopback(
     attempted
 }
 
-/// What a localpart asked for, without the hour that a real time-out takes.
-fn simulated_fault(asked: Simulated) -> Fault {
-    let (code, text) = match asked {
+/// What a localpart asks for on a server for developers, without the hour that a real time-out takes.
+pub(crate) fn asked_for(localpart: &str) -> Option<Fault> {
+    let (code, text) = match simulated(localpart, Stage::Queue)? {
         Simulated::Code(code) => (code, "error that the recipient's address asked for"),
         Simulated::Timeout => (451, "timeout that the recipient's address asked for"),
     };
-    Fault { code: Some(code), ..Fault::ours(code >= 500, (0, 0), text) }
+    Some(Fault { code: Some(code), ..Fault::ours(code >= 500, (0, 0), text) })
 }
 
 /// The addresses of a proxy, given as `host:port`.

@@ -17,9 +17,11 @@ async fn everything_goes_to_the_one_server() {
 async fn localparts_can_ask_for_failures() {
     let (addr, _played) = listen(&[]).await;
     let rig = Rig::new().with_loopback(addr);
-    rig.add(&["queuepermerror@one.example"]);
-    rig.add(&["queue556@one.example"]);
+    // Of recipients that would share a transaction, each gets what it asked for.
+    rig.add(&["queuepermerror@one.example", "queue556@one.example", "queue452@one.example"]);
     let mail = rig.alone(2).await;
+    let codes: Vec<_> = rig.queued().iter().map(|one| one.results[0].code).collect();
+    assert_eq!(codes, [Some(452)]);
     for mail in &mail {
         mail.check(&["Action: failed"]);
     }
@@ -27,7 +29,7 @@ async fn localparts_can_ask_for_failures() {
     let running = rig.start(1);
     rig.until(|rig| rig.queued().iter().all(|one| !one.is_leased && one.attempts == 1)).await;
     running.stop().await;
-    assert_eq!(rig.queued()[0].results[0].code, Some(451));
+    assert_eq!(rig.queued()[1].results[0].code, Some(451));
 }
 
 /// A route to a transport that fails does so here too.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::services::Inner;
+use crate::settle::SETTLE_WAIT;
 
 /// Calls that are made at the same time; of one URL one.
 pub const CALLS_MAX: usize = 10;
@@ -114,8 +115,14 @@ async fn call(inner: &Inner, hook: Hook) {
     let (code, error) = (outcome.code, outcome.error.clone());
     tracing::info!(id = id.0, account, attempt, code, error, "webhook called");
     let outcome = HookOutcome { start, duration_ms, ..outcome };
-    if let Err(error) = inner.services.queue.settle_hook(id, outcome, inner.now()).await {
-        tracing::error!(%error, "what came of a webhook call is not written down");
+    // Until that works or the server stops: what is not written down is not tried again before a restart.
+    let stopping = inner.services.supervisor.stopping();
+    let now = inner.now();
+    while let Err(error) = inner.services.queue.settle_hook(id, outcome.clone(), now).await {
+        tracing::error!(%error, "writing down what came of a webhook call");
+        if stopping.run_until_cancelled(sleep(SETTLE_WAIT)).await.is_none() {
+            return;
+        }
     }
 }
 

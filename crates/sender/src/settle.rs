@@ -29,7 +29,7 @@ pub const DELAY_TOLD_AT: u32 = 5;
 const KEEP_WITHOUT_ACCOUNT_SECS: i64 = 7 * 24 * 3600;
 
 /// How long to wait before what could not be written down is written down again.
-const SETTLE_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const SETTLE_WAIT: Duration = Duration::from_secs(10);
 
 /// No chance: the middle of the waits.
 const NO_CHANCE: u64 = 5;

@@ -26,10 +26,11 @@ pub use run::{HOOK_ATTEMPTS_MAX, HookOutcome, HookSettled, RESPONSE_BYTES_MAX, h
 
 pub(crate) use run::{clock_went_back, recover};
 
-/// The most calls kept for an account, made or not; what is over it is left out, and logged.
+/// The most calls kept for an account, made or not; what is over it is left out, and logged. Above half of
+/// it, calls that were made are not kept.
 pub const HOOKS_PER_ACCOUNT_MAX: i64 = 50_000;
 
-/// The most bytes of calls kept for an account.
+/// The most bytes of calls kept for an account, in the same way.
 pub const HOOK_BYTES_PER_ACCOUNT_MAX: i64 = 256 << 20;
 
 pub(crate) const TABLES: &str = "

@@ -3,7 +3,9 @@
 use mox_base::{Rng, UnixSeconds};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{COLUMNS, Hook, HookAttempt, HookId, hook};
+use super::{
+    COLUMNS, HOOK_BYTES_PER_ACCOUNT_MAX, HOOKS_PER_ACCOUNT_MAX, Hook, HookAttempt, HookId, hook,
+};
 use crate::error::{Pending, Result};
 use crate::message::{MessageId, truncated};
 use crate::queue::Queue;
@@ -198,7 +200,8 @@ fn settle(
     Ok(HookSettled::Again)
 }
 
-/// The call is over: kept as history, without what it logs in with, or removed.
+/// The call is over: kept as history, without what it logs in with, or removed. History gets half of the
+/// room of an account: it must not keep calls from being made.
 pub(super) fn retire(
     db: &Connection,
     id: i64,
@@ -206,7 +209,11 @@ pub(super) fn retire(
     is_success: bool,
     now: UnixSeconds,
 ) -> Result<()> {
-    db.prepare_cached("DELETE FROM hook WHERE id = ?1 AND keep_secs <= 0")?.execute([id])?;
+    db.prepare_cached(
+        "DELETE FROM hook WHERE id = ?1 AND (keep_secs <= 0 OR EXISTS(SELECT 1 FROM hook_usage AS u \
+         WHERE u.account = hook.account AND (u.count > ?2 OR u.bytes > ?3)))",
+    )?
+    .execute([id, HOOKS_PER_ACCOUNT_MAX / 2, HOOK_BYTES_PER_ACCOUNT_MAX / 2])?;
     db.prepare_cached(
         "UPDATE hook SET is_retired = 1, authorization = '', superseded_by = ?2, \
          is_success = ?3, last_activity = ?4, keep_until = ?4 + keep_secs WHERE id = ?1",

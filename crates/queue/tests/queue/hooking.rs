@@ -192,6 +192,27 @@ fn calls_are_found_and_changed() {
     assert!(!fixture.retired_hooks()[0].retired.unwrap().is_success);
 }
 
+/// What was made and is kept must not stand in the way of what is to be made.
+#[test]
+fn history_takes_half_of_the_room_of_an_account() {
+    for (column, most) in [("count", HOOKS_PER_ACCOUNT_MAX), ("bytes", HOOK_BYTES_PER_ACCOUNT_MAX)]
+    {
+        for (used, is_kept) in [(most / 2, true), (most / 2 + 1, false)] {
+            let fixture = Fixture::new();
+            fixture.add_hooks(&[incoming("https://i.example/")]);
+            let db = rusqlite::Connection::open(fixture.dir.path().join("queue/queue.db")).unwrap();
+            db.execute(&format!("UPDATE hook_usage SET {column} = ?1"), [used]).unwrap();
+            let [hook] = &fixture.lease_hooks(NOW)[..] else { panic!("one") };
+            assert_eq!(fixture.answer(hook, 200, NOW), HookSettled::Done);
+            assert_eq!(fixture.retired_hooks().len(), usize::from(is_kept), "{column} {used}");
+            assert!(fixture.waiting().is_empty());
+            let truth = "UPDATE hook_usage SET count = (SELECT count(*) FROM hook), \
+                bytes = (SELECT coalesce(sum(length(payload)), 0) FROM hook)";
+            db.execute(truth, []).unwrap();
+        }
+    }
+}
+
 /// A program that never answers does not fill the disk.
 #[test]
 fn an_account_has_so_many_calls_and_no_more() {

@@ -68,9 +68,8 @@ impl Report {
             return Ok(None);
         }
         let is_it = |found: &Retired| {
-            let sent_to = found.message.rcpt_to.to_string();
             let reported = rcpt.original_rcpt.as_deref().unwrap_or(&rcpt.final_rcpt);
-            found.message.account == account && sent_to.eq_ignore_ascii_case(reported)
+            found.message.account == account && is_recipient(&found.message, reported)
         };
         if let Some(envid) = &dsn.envid
             && let Some(found) = queue.retired_by_envid(envid)?.into_iter().find(is_it)
@@ -137,6 +136,16 @@ impl Report {
             hook: hook(config, message, &told, now),
         })
     }
+}
+
+/// Whether a report means the recipient of a message by this: the address with its domain in either form
+/// (RFC 5890 §2.3.2.1), or what its sender called it in ORCPT, which servers hand on (RFC 3461 §4.2).
+fn is_recipient(message: &Queued, reported: &str) -> bool {
+    let orcpt = message.orcpt.as_deref().and_then(|orcpt| orcpt.split_once(';'));
+    let is_it = |name: &str| name.eq_ignore_ascii_case(reported);
+    is_it(&message.rcpt_to.to_ascii_domain())
+        || is_it(&message.rcpt_to.to_string())
+        || orcpt.is_some_and(|(_, name)| is_it(name))
 }
 
 /// The call about a message of an account, if it wants one.

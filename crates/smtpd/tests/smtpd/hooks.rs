@@ -36,6 +36,16 @@ fn sent(fixture: &Fixture, token: Option<&str>, rcpt: &str) -> Retired {
 }
 
 fn sent_as(kind: Kind, fixture: &Fixture, token: Option<&str>, rcpt: &str) -> Retired {
+    sent_with(kind, fixture, token, (rcpt, None))
+}
+
+/// - `to`: the recipient, and its ORCPT.
+fn sent_with(
+    kind: Kind,
+    fixture: &Fixture,
+    token: Option<&str>,
+    (rcpt, orcpt): (&str, Option<&str>),
+) -> Retired {
     let queue = &fixture.queue;
     let body = queue.stage(&mut &b"Subject: x\r\n\r\nx\r\n"[..]).unwrap();
     let mut message = NewMessage::new("mjl", body);
@@ -51,6 +61,7 @@ fn sent_as(kind: Kind, fixture: &Fixture, token: Option<&str>, rcpt: &str) -> Re
     };
     let mut recipient = NewRecipient::new(ReversePath::Mailbox(mailbox(&mail_from)), mailbox(rcpt));
     recipient.from_id = token.map(str::to_owned);
+    recipient.orcpt = orcpt.map(str::to_owned);
     message.recipients = vec![recipient];
     let id = queue.add(message, NOW).wait().unwrap()[0];
     for lease in queue.lease_found(Filter::default(), NOW).wait().unwrap() {
@@ -244,6 +255,29 @@ async fn a_report_that_names_a_message_must_come_to_its_sender_about_its_recipie
         // What can be forged puts nobody on the list.
         assert!(fixture.queue.suppressed("mjl", &after.message.rcpt_to).unwrap().is_none());
         assert!(hooks(&fixture).is_empty());
+    }
+}
+
+/// RFC 3464 §2.3.1, §2.3.2; RFC 5890 §2.3.2.1.
+#[tokio::test]
+async fn a_report_may_name_the_recipient_in_any_of_its_forms() {
+    const ASCII: &str = "bob@xn--bcher-kva.example";
+    let original = "Original-Recipient: rfc822; list@old.example\r\n";
+    for (orcpt, fields, rcpt, is_found) in [
+        (None, "", ASCII, true),
+        (None, "", "bob@bücher.example", true),
+        (Some("rfc822;list@old.example"), original, ASCII, true),
+        (Some("rfc822;list@old.example"), "", ASCII, true),
+        (None, original, ASCII, false),
+        (None, "", "bob@buecher.example", false),
+    ] {
+        let fixture = Fixture::new();
+        let to = ("bob@bücher.example", orcpt);
+        let id = sent_with(Kind::Mail, &fixture, None, to).message.id;
+        let group = format!("{fields}{}", FAILED.replace(RCPT, rcpt));
+        deliver(&fixture, "", &["mjl@example.org"], &report(&[&group])).await;
+        let retired = fixture.queue.retired_get(id).unwrap().unwrap();
+        assert_eq!(!retired.is_success, is_found, "{orcpt:?} {fields} {rcpt}");
     }
 }
 

@@ -220,7 +220,11 @@ fn encode_words(text: &str) -> Vec<String> {
     out
 }
 
-fn encode_phrase(text: &str) -> String {
+/// The name of somebody in encoded-words, for a header in ASCII. Control characters become blanks. RFC 2047
+/// §5 (3).
+#[must_use]
+pub fn encode_phrase(text: &str) -> String {
+    let text = &printable(text);
     encode_run(text).join(" ")
 }
 

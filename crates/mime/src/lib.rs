@@ -75,7 +75,7 @@ pub use blob::{BLOB_VERSION, BlobError};
 pub use casemap::{Folding, TextFinder, casemap, casemap_bare, casemap_into};
 pub use charset::{CharsetDecoder, charset, decode_charset, decode_unlabelled};
 pub use compose::{
-    BodyPart, ComposeError, Composer, Transport, random_boundary, random_message_id,
+    BodyPart, ComposeError, Composer, Transport, encode_phrase, random_boundary, random_message_id,
 };
 pub use content::{ContentType, Disposition, Param, param};
 pub use date::parse_date;

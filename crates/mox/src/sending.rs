@@ -1,6 +1,6 @@
 //! Sending: what it needs beside the services of the server.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +15,9 @@ use mox_sender::reports::{self, Reporter};
 use mox_sender::{Limits, SMTP_PORT, Sender};
 
 use crate::services::{Mode, Services};
+
+/// Where nobody listens: a localserve without SMTP delivers to nobody, never to the world.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How mail is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,11 @@ fn roots(config: &Config) -> Result<mox_tlspolicy::pkix::Roots> {
         None => (true, Vec::new()),
     };
     load_roots(with_system, &files).context("read certificates of authorities (TLS.CA)")
+}
+
+/// Where all mail goes, if it is not to leave.
+fn loopback(mode: Mode, own_smtp: Option<SocketAddr>) -> Option<SocketAddr> {
+    (mode == Mode::Localserve).then(|| own_smtp.unwrap_or(NOBODY))
 }
 
 /// Sends reports of ours. A localserve has nobody to send them to.
@@ -102,8 +110,22 @@ impl Prepared {
             limits: sending.limits,
             waits: Waits::default(),
             port: sending.port,
-            loopback_to: own_smtp.filter(|_| is_local),
+            loopback_to: loopback(services.mode, own_smtp),
             is_pedantic: services.pedantic && !is_local,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_of_a_localserve_does_not_leave() {
+        let own = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1025)));
+        assert_eq!(loopback(Mode::Localserve, own), own);
+        assert_eq!(loopback(Mode::Localserve, None), Some(NOBODY));
+        assert_eq!(loopback(Mode::Serve, own), None);
+        assert_eq!(loopback(Mode::Serve, None), None);
     }
 }

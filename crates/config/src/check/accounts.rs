@@ -3,7 +3,7 @@
 use mox_base::MailboxName;
 use mox_sconf::Path as Key;
 
-use super::{domains, reply_text, web_url};
+use super::{domains, reply_text, split_url, web_url};
 use crate::finding::Checker;
 use crate::snapshot::Config;
 use crate::text::Syntax;
@@ -25,10 +25,10 @@ pub(super) fn accounts(config: &Config, checker: &mut Checker<'_>) {
         }
         reply_text(&account.login_disabled, &key.key("LoginDisabled"), checker);
         if let Some(hook) = &account.outgoing_webhook {
-            web_url(&hook.url, &key.key("OutgoingWebhook").key("URL"), checker);
+            hook_url(&hook.url, &key.key("OutgoingWebhook").key("URL"), checker);
         }
         if let Some(hook) = &account.incoming_webhook {
-            web_url(&hook.url, &key.key("IncomingWebhook").key("URL"), checker);
+            hook_url(&hook.url, &key.key("IncomingWebhook").key("URL"), checker);
         }
         from_id_addresses(config, name, account, &key, checker);
         mailboxes(account, &key, checker);
@@ -48,6 +48,15 @@ pub(super) fn accounts(config: &Config, checker: &mut Checker<'_>) {
             self::destination(destination, &key, checker);
         }
         domains::routes(config, &account.routes, &key, checker);
+    }
+}
+
+/// A user name in the URL would be passed over, and each call fail; what is wrong is told without it.
+fn hook_url(url: &str, key: &Key, checker: &mut Checker<'_>) {
+    if split_url(url).is_some_and(|(host, _)| host.contains('@')) {
+        checker.fault(key, "must be without user name and password: set Authorization");
+    } else {
+        web_url(url, key, checker);
     }
 }
 

@@ -519,6 +519,11 @@ fn accounts() {
         &["domains.conf:10: Accounts.mjl.IncomingWebhook.URL: \"ftp://example.org\" must be a URL"],
     );
     check_dynamic(
+        "\t\tOutgoingWebhook:\n\t\t\tURL: https://me:secret@h.example/x@y\n",
+        &["domains.conf:10: Accounts.mjl.OutgoingWebhook.URL: must be without user name"],
+    );
+    check_dynamic("\t\tIncomingWebhook:\n\t\t\tURL: https://h.example/x@y\n", &[]);
+    check_dynamic(
         "\t\tOutgoingWebhook:\n\t\t\tURL: http://localhost:8080/x\n\t\t\tEvents:\n\t\t\t\t- delivered\n\t\t\t\t- sent\n",
         &["domains.conf:13: bad webhook event: \"sent\": known are delivered suppressed"],
     );
@@ -731,8 +736,8 @@ fn keys_without_effect_are_noted() {
          \t\tIMAP:\n\t\t\tEnabled: true\nPostmaster:\n",
     ) + "CheckUpdates: false\nUser: mail\n";
     write("mox.conf", &mox_conf);
-    let more = "\t\tMaxOutgoingMessagesPerDay: 5\n\tother:\n\t\tDomain: example.org\n\
-                \t\tMaxOutgoingMessagesPerDay: 5\n\t\tDestinations:\n\t\t\tother: nil\n";
+    let more = "\t\tFullName: M\n\tother:\n\t\tDomain: example.org\n\
+                \t\tFullName: M\n\t\tDestinations:\n\t\t\tother: nil\n";
     write("domains.conf", &format!("{DOMAINS_CONF}{more}"));
     let report = crate::test(dir.path());
     assert_eq!(report.faults, []);
@@ -748,8 +753,8 @@ fn keys_without_effect_are_noted() {
             "16: Listeners.public.IMAP: nobody can log in: add TLS to the listener, or set \
          NoRequireSTARTTLS",
             "22: User: no effect yet, planned for starting as root and giving up its rights",
-            "9: Accounts.mjl.MaxOutgoingMessagesPerDay: no effect yet, here and in 1 more places, \
-         planned for sending to other servers",
+            "9: Accounts.mjl.FullName: no effect yet, here and in 1 more places, \
+         planned for webmail",
             "14: Accounts.other.Destinations.other: a localpart alone is deprecated: write \
          other@example.org",
         ]

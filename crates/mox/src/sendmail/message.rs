@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use mox_base::Address;
-use mox_mime::{fields, parse_address_list};
+use mox_mime::{encode_phrase, fields, parse_address_list};
 
 use super::arguments::Arguments;
 use super::settings::Submission;
@@ -90,11 +90,15 @@ fn split(message: &[u8]) -> (&[u8], &[u8]) {
     (header, rest.strip_prefix(b"\r\n").unwrap_or(rest))
 }
 
-/// `From` with the name that was asked for. Control characters in it would end the field.
+/// `From` with the name that was asked for. Control characters in it would end the field, and UTF-8 would
+/// take SMTPUTF8 of every server on the way.
 fn from_field(name: Option<&str>, from: &Address) -> String {
     let name: String = name.unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
     if name.is_empty() {
         return format!("From: <{from}>\r\n");
+    }
+    if !name.is_ascii() {
+        return format!("From: {} <{from}>\r\n", encode_phrase(&name));
     }
     let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
     format!("From: \"{quoted}\" <{from}>\r\n")
@@ -199,6 +203,10 @@ mod tests {
         assert_eq!(flags("Subject: x\n\nx"), (false, false));
         assert_eq!(flags("Subject: x\n\né"), (true, false));
         assert_eq!(flags("Subject: é\n\nx"), (true, true));
+        let named = prepare_with("", "-FJosé a@b.example", "x").unwrap();
+        assert!(!named.needs_utf8 && !named.has_8bit, "{named:?}");
+        let text = String::from_utf8(named.message).unwrap();
+        assert!(text.starts_with("From: =?utf-8?q?Jos=C3=A9?= <me@mail.example>\r\n"), "{text}");
         let no = prepare_with("RequireTLS: no\n", "a@b.example", "x").unwrap();
         assert!(String::from_utf8(no.message).unwrap().contains("\r\nTLS-Required: No\r\n"));
     }

@@ -27,6 +27,10 @@ const DIAL_WAIT: Duration = Duration::from_secs(30);
 /// For all of it.
 const SUBMIT_WAIT: Duration = Duration::from_mins(3);
 
+/// Variables that say where certificates of authorities are. Attack: a user who may not read the password
+/// has it sent to a server that only they trust.
+const TRUSTING_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
 /// What stands before the 32 bytes of an Ed25519 key in PKCS #8. RFC 8410 §7.
 const ED25519_PKCS8: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
@@ -103,6 +107,13 @@ fn transaction(submission: &Submission, prepared: &Prepared) -> Transaction {
 }
 
 fn connector(submission: &Submission) -> Result<Connector> {
+    if super::is_setgid() && TRUSTING_VARIABLES.iter().any(|name| std::env::var_os(name).is_some())
+    {
+        bail!(
+            "the environment must not say whom to trust: unset {}",
+            TRUSTING_VARIABLES.join(", ")
+        );
+    }
     let connector = Connector::new(load_roots(true, &[])?, Arc::new(SystemClock::new()));
     match &submission.proof {
         Proof::Password(_) => Ok(connector),

@@ -1,10 +1,14 @@
 //! One delivery after another to a domain, over one connection if it can be.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mox_base::Host;
 use mox_config::Config;
-use mox_queue::{Lease, LeaseRequest};
+use mox_queue::{Lease, LeaseRequest, MessageId};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::deliver::{Attempted, Batch, Fate, Fault, Link, asked_for, deliver};
 use crate::route::{self, Chosen};
@@ -14,6 +18,9 @@ use crate::settle::settle;
 
 /// Recipients of one message that are attempted together.
 pub(crate) const SIBLINGS_MAX: usize = 999;
+
+/// How long an attempt may go on when the server stops. Shorter than the server waits for its tasks.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Attempts the message, then others of the domain that are due, until there are none or others
 /// shall have their turn.
@@ -26,7 +33,13 @@ pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, slot: Slot) {
         let Some(domain) = leases.first().map(|lease| lease.message.rcpt_to.host.ascii()) else {
             break;
         };
-        Box::pin(attempt(&inner, leases, &mut link)).await;
+        let ids: Vec<MessageId> = leases.iter().map(|lease| lease.id).collect();
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let attempt = Box::pin(attempt(&inner, leases, &mut link, Arc::clone(&has_begun)));
+        tokio::select! {
+            () = attempt => {}
+            () = overtime(&stopping) => return give_up(&inner, ids, &has_begun).await,
+        }
         count += 1;
         if count < inner.services.limits.connection_messages_max && !stopping.is_cancelled() {
             next = next_of(&inner, domain).await;
@@ -36,6 +49,23 @@ pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, slot: Slot) {
     drop(slot);
     if let Some(link) = link {
         link.quit().await;
+    }
+}
+
+/// Is over some time after the server began to stop.
+async fn overtime(stopping: &CancellationToken) {
+    stopping.cancelled().await;
+    sleep(STOP_GRACE).await;
+}
+
+/// The server stops in the middle of an attempt. What no server has heard of is due as before; of the
+/// rest it is not known whether it was delivered, which the next start finds.
+async fn give_up(inner: &Inner, ids: Vec<MessageId>, has_begun: &AtomicBool) {
+    if has_begun.load(Ordering::Acquire) {
+        return;
+    }
+    if let Err(error) = inner.services.queue.give_back(ids, inner.now()).await {
+        tracing::error!(%error, "giving messages back to the queue");
     }
 }
 
@@ -56,12 +86,20 @@ async fn next_of(inner: &Inner, domain: String) -> Option<Vec<Lease>> {
 }
 
 /// Makes one attempt, for all recipients that can share it, and writes down what came of it.
-async fn attempt(inner: &Arc<Inner>, leases: Vec<Lease>, link: &mut Option<Link>) {
+async fn attempt(
+    inner: &Arc<Inner>,
+    leases: Vec<Lease>,
+    link: &mut Option<Link>,
+    has_begun: Arc<AtomicBool>,
+) {
     let config = inner.services.config.snapshot();
     let start = inner.now();
     let (suppressed, leases): (Vec<_>, Vec<_>) =
         leases.into_iter().partition(|lease| lease.is_suppressed);
-    let batch = |leases, transport| Batch { leases, config: Arc::clone(&config), start, transport };
+    let batch = |leases, transport| {
+        let (config, has_begun) = (Arc::clone(&config), Arc::clone(&has_begun));
+        Batch { leases, config, start, transport, has_begun }
+    };
     if !suppressed.is_empty() {
         let batch = batch(suppressed, None);
         let fates = batch.all(&suppressed_fault());

@@ -8,6 +8,7 @@ mod transact;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mox_base::UnixSeconds;
 use mox_config::{Config, Transport};
@@ -31,6 +32,8 @@ pub(crate) struct Batch {
     pub(crate) start: UnixSeconds,
     /// The name of the transport, if there is one.
     pub(crate) transport: Option<String>,
+    /// Set before a server hears of the message: from then on it may have it.
+    pub(crate) has_begun: Arc<AtomicBool>,
 }
 
 /// What came of an attempt.

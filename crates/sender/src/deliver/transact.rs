@@ -1,6 +1,7 @@
 //! Sending a message over an open connection, in as many transactions as it takes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use mox_net::blocking;
 use mox_queue::{MessageId, Queue, Queued};
@@ -57,6 +58,7 @@ pub(crate) async fn transact(
             Err(fault) => return set(fates, &group, &fault),
         };
         link.messages += 1;
+        batch.has_begun.store(true, Ordering::Release);
         let results = match link.connection.deliver(&transaction, content).await {
             Ok(results) => results,
             Err(error) => {

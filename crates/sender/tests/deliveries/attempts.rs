@@ -230,3 +230,18 @@ async fn a_sender_that_sleeps_is_woken() {
     running.stop().await;
     assert_eq!(rig.queued(), []);
 }
+
+/// A stop is no failure of the message, as long as no server has heard of it.
+#[tokio::test]
+async fn a_stop_before_the_message_costs_no_attempt() {
+    let rig = Rig::new();
+    rig.add(&["a@one.example"]);
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let running = rig.start(silent.local_addr().unwrap().port());
+    let (held, _) = silent.accept().await.unwrap();
+    running.stop().await;
+    drop(held);
+    let [message] = &rig.queued()[..] else { panic!("one") };
+    assert_eq!((message.attempts, message.is_leased, message.results.len()), (0, false, 0));
+    assert!(message.next_attempt <= rig.now());
+}

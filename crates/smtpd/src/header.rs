@@ -77,10 +77,11 @@ fn is_extra(field: &Field<'_>) -> bool {
 }
 
 /// The header without `Bcc`, if it has any: who else gets a message in secret must not be told by
-/// it. RFC 5322 §3.6.3.
+/// it. RFC 5322 §3.6.3, §3.6.6.
 pub(crate) fn without_bcc(header: &[u8]) -> Option<Vec<u8>> {
-    let has_bcc = fields(header).any(|field| field.is("Bcc"));
-    has_bcc.then(|| select_fields(header, &["Bcc"], true))
+    const SECRET: [&str; 2] = ["Bcc", "Resent-Bcc"];
+    let has_bcc = fields(header).any(|field| SECRET.iter().any(|name| field.is(name)));
+    has_bcc.then(|| select_fields(header, &SECRET, true))
 }
 
 /// The header without `Authentication-Results` that claim to be ours, if it has any: who trusts them
@@ -175,6 +176,8 @@ mod tests {
         let want = b"from: a@b.example\r\nMESSAGE-ID: <x@y>\r\n\r\n";
         assert_eq!(without_bcc(header).unwrap(), want);
         assert_eq!(without_bcc(want), None);
+        let resent = b"Resent-To: t@b.example\r\nResent-BCC: s@t.example\r\n\r\n";
+        assert_eq!(without_bcc(resent).unwrap(), b"Resent-To: t@b.example\r\n\r\n");
         assert_eq!(facts(b"From: a@b.example, c@d.example\r\n\r\n").from, []);
     }
 

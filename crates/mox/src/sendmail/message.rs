@@ -39,7 +39,7 @@ pub(super) fn prepare(
     }
     let rcpt = match &arguments.rcpt {
         Some(rcpt) => rcpt_of_argument(rcpt, submission)?,
-        None => rcpt_of_header(&to)?,
+        None => rcpt_of_header(&to, submission)?,
     };
     let mut head = from_field(arguments.name.as_deref(), &submission.from);
     if to.is_empty() {
@@ -109,13 +109,23 @@ fn rcpt_of_argument(rcpt: &str, submission: &Submission) -> Result<Address> {
         let rcpt = rcpt.strip_prefix('<').and_then(|rcpt| rcpt.strip_suffix('>')).unwrap_or(rcpt);
         return Address::parse(rcpt).map_err(|error| anyhow!("recipient {rcpt:?}: {error}"));
     }
+    default_rcpt(rcpt, submission)
+}
+
+fn default_rcpt(rcpt: &str, submission: &Submission) -> Result<Address> {
     submission.default_rcpt.clone().ok_or_else(|| {
         anyhow!("recipient {rcpt:?} has no domain, and there is no DefaultDestination")
     })
 }
 
-fn rcpt_of_header(to: &[&[u8]]) -> Result<Address> {
+/// A name alone is one of this machine, as in what cron writes: `To: root`.
+fn rcpt_of_header(to: &[&[u8]], submission: &Submission) -> Result<Address> {
     let [to] = to else { bail!("with -t there must be exactly one To header field") };
+    let name = to.trim_ascii();
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"._-".contains(b);
+    if !name.is_empty() && name.iter().all(is_name) {
+        return default_rcpt(&String::from_utf8_lossy(name), submission);
+    }
     let list = parse_address_list(to, ADDRESSES_MAX);
     match list.as_slice() {
         [one] => one.address().ok_or_else(|| anyhow!("no valid address in To")),
@@ -172,6 +182,14 @@ mod tests {
             "to: Me <a@b.example>\nFROM: x\n\n",
             Ok(("a@b.example", "From: <me@mail.example>\r\nto: Me <a@b.example>\r\n\r\n")),
         );
+        check(
+            "-FCronDaemon -i -odi -oem -oi -t -f root",
+            "From: \"(Cron Daemon)\" <root>\nTo: root\nSubject: Cron\n\nx\n",
+            Ok((
+                "admin@mail.example",
+                "From: \"CronDaemon\" <me@mail.example>\r\nTo: root\r\nSubject: Cron\r\n\r\nx\r\n",
+            )),
+        );
         // No header at all.
         let head = "From: <me@mail.example>\r\nTo: <a@b.example>\r\n\r\n";
         check("<a@b.example>", "just text\n", Ok(("a@b.example", &format!("{head}just text\r\n"))));
@@ -184,7 +202,7 @@ mod tests {
         check("-t", "To: a@b.example, c@d.example\n\n", Err("one address"));
         check("-t", "To: a@b.example\nTo: c@d.example\n\n", Err("one To"));
         check("-t", "Subject: x\n\n", Err("one To"));
-        check("-t", "To: nobody\n\n", Err("no valid address"));
+        check("-t", "To: some body\n\n", Err("no valid address"));
         check("a@b..example", "x\n", Err("recipient"));
         let settings = GOOD.replace("DefaultDestination", "#");
         let submission = Submission::new(Settings::parse(&settings).unwrap()).unwrap();

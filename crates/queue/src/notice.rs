@@ -49,12 +49,21 @@ impl Queue {
     ///
     /// If the database fails.
     pub fn pending_notices(&self, max: usize) -> Result<Vec<Notice>> {
+        self.pending_notices_after(NoticeId(0), max)
+    }
+
+    /// As [`Queue::pending_notices`], those behind one: what cannot be delivered is passed over.
+    ///
+    /// # Errors
+    ///
+    /// If the database fails.
+    pub fn pending_notices_after(&self, after: NoticeId, max: usize) -> Result<Vec<Notice>> {
         const SQL: &str = "SELECT id, account, mailbox, is_seen, message_id, body, created \
-            FROM notice ORDER BY id LIMIT ?1";
+            FROM notice WHERE id > ?2 ORDER BY id LIMIT ?1";
         let before = self.state().notice_before;
         self.read(|db| {
             let mut statement = db.prepare_cached(SQL)?;
-            let rows = statement.query_map([max.min(NOTICES_MAX)], |row| {
+            let rows = statement.query_map(params![max.min(NOTICES_MAX), after.0], |row| {
                 let id: i64 = row.get(0)?;
                 Ok(Notice {
                     id: NoticeId(id),

@@ -121,7 +121,9 @@ impl Settlement {
         }
     }
 
-    fn memory_bytes(&self) -> usize {
+    /// What it takes of the memory that may wait for the writer, in bytes: calls and notices.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
         let notices: usize = self.notices.iter().map(|notice| notice.body.len()).sum();
         notices + self.hooks.iter().map(NewHook::memory_bytes).sum::<usize>()
     }

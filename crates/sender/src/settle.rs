@@ -31,6 +31,10 @@ const KEEP_WITHOUT_ACCOUNT_SECS: i64 = 7 * 24 * 3600;
 /// How long to wait before what could not be written down is written down again.
 pub(crate) const SETTLE_WAIT: Duration = Duration::from_secs(10);
 
+/// The most bytes of notices and calls in one commit, by far less than may wait for the writer: a
+/// message of a thousand recipients may have as many notices, each with all of it.
+const COMMIT_BYTES_MAX: usize = 4 << 20;
+
 /// No chance: the middle of the waits.
 const NO_CHANCE: u64 = 5;
 
@@ -158,17 +162,20 @@ async fn write(inner: &Arc<Inner>, common: Common, decided: Vec<(Lease, Verdict)
             && action(lease, verdict).is_none()
             && webhook(&common.config, &lease.message, event(verdict)).is_none()
     });
-    let now = common.now;
-    let worker = Arc::clone(inner);
-    let all = move || -> Vec<Settlement> {
-        let decided = decided.into_iter();
-        decided.map(|(lease, verdict)| worker.settlement(&common, &lease, verdict)).collect()
-    };
-    let settlements = if is_quiet { all() } else { blocking(all).await };
-    let has_notices = settlements.iter().any(|settlement| !settlement.notices.is_empty());
-    write_down(inner, settlements, now).await;
-    if has_notices {
-        inner.notices.notify_one();
+    let (common, mut left) = (Arc::new(common), decided.into_iter());
+    while left.len() > 0 {
+        let (worker, of_all) = (Arc::clone(inner), Arc::clone(&common));
+        let some = move || {
+            let some = worker.settlements(&of_all, &mut left);
+            (some, left)
+        };
+        let settlements;
+        (settlements, left) = if is_quiet { some() } else { blocking(some).await };
+        let has_notices = settlements.iter().any(|settlement| !settlement.notices.is_empty());
+        write_down(inner, settlements, common.now).await;
+        if has_notices {
+            inner.notices.notify_one();
+        }
     }
 }
 
@@ -216,6 +223,23 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// As many as go into one commit. Blocks if somebody is to be told.
+    fn settlements(
+        &self,
+        common: &Common,
+        decided: &mut std::vec::IntoIter<(Lease, Verdict)>,
+    ) -> Vec<Settlement> {
+        let (mut settlements, mut bytes) = (Vec::new(), 0);
+        while bytes < COMMIT_BYTES_MAX
+            && let Some((lease, verdict)) = decided.next()
+        {
+            let settlement = self.settlement(common, &lease, verdict);
+            bytes += settlement.memory_bytes();
+            settlements.push(settlement);
+        }
+        settlements
     }
 
     /// Blocks if somebody is to be told.

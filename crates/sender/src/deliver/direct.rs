@@ -76,6 +76,7 @@ pub(super) async fn deliver(
     match find(inner, batch, &domain, &mut attempted.tls).await {
         Ok((hop, policy)) => {
             for host in &hop.hosts {
+                let before = fates.clone();
                 let found =
                     prepare(inner, batch, &way, &hop, &host.name, policy.as_ref(), &mut attempted)
                         .await;
@@ -85,6 +86,7 @@ pub(super) async fn deliver(
                     }
                     Err(fault) => note(&mut fates, &fault),
                 }
+                hope(before, &mut fates);
                 if fates.iter().all(|fate| fate.as_ref().is_some_and(is_decided)) {
                     break;
                 }
@@ -112,8 +114,22 @@ fn note(fates: &mut [Option<Fate>], fault: &Fault) {
     }
 }
 
-/// If the last thing that stood in the way was REQUIRETLS, waiting does not help: RFC 8689 §4.2.1
-/// wants the message returned with `5.7.30`.
+/// What another host failed for before decides over REQUIRETLS of this one: that may be over the next
+/// time. RFC 8689 §4.2.1 returns a message only if no host will do.
+fn hope(before: Vec<Option<Fate>>, fates: &mut [Option<Fate>]) {
+    let is_requiretls = |fate: &Option<Fate>| match fate {
+        Some(Fate::Failed(fault)) => fault.is_requiretls() && !fault.is_permanent,
+        _ => false,
+    };
+    for (before, fate) in before.into_iter().zip(fates) {
+        if before.is_some() && !is_requiretls(&before) && is_requiretls(fate) {
+            *fate = before;
+        }
+    }
+}
+
+/// If all that stood in the way was REQUIRETLS, waiting does not help: RFC 8689 §4.2.1 wants the
+/// message returned with `5.7.30`.
 fn settle_requiretls(fates: &mut [Option<Fate>]) {
     for fate in fates.iter_mut().flatten() {
         if let Fate::Failed(fault) = fate
@@ -465,5 +481,37 @@ fn open_fault(error: &OpenError, remote: &Remote) -> Fault {
     match &error.cause {
         OpenFault::Session(fault) => Fault::of(fault, remote),
         OpenFault::Tls(error) => Fault::ours(false, (7, 5), format!("tls: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each host in turn fails for; whether the message is returned for it.
+    #[track_caller]
+    fn check(faults: &[Fault], want: bool) {
+        let mut fates = vec![None];
+        for fault in faults {
+            let before = fates.clone();
+            note(&mut fates, fault);
+            hope(before, &mut fates);
+        }
+        settle_requiretls(&mut fates);
+        let [Some(Fate::Failed(fault))] = &fates[..] else { panic!("{fates:?}") };
+        assert_eq!(fault.is_permanent, want, "{faults:?}");
+    }
+
+    /// RFC 8689 §4.2.1. The last host alone decided: a message came back though the first one, that
+    /// was busy, would have taken it.
+    #[test]
+    fn requiretls_returns_a_message_only_if_no_host_will_do() {
+        let cannot = Fault::requiretls("no");
+        let busy = Fault::ours(false, (4, 1), "busy");
+        check(std::slice::from_ref(&cannot), true);
+        check(&[cannot.clone(), cannot.clone()], true);
+        check(&[busy.clone(), cannot.clone()], false);
+        check(&[cannot.clone(), busy.clone()], false);
+        check(&[busy, cannot.clone(), cannot], false);
     }
 }

@@ -6,6 +6,7 @@ mod attempts;
 mod faults;
 mod grouping;
 mod loopback;
+mod notices;
 mod policies;
 mod refusals;
 #[path = "../remote/mod.rs"]

@@ -82,6 +82,12 @@ pub(crate) struct Fault {
     pub(crate) remote: Remote,
 }
 
+impl Fate {
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!(self, Self::Failed(fault) if fault.is_stale)
+    }
+}
+
 impl Fault {
     /// That no reply told of. `status`: subject and detail of the enhanced status code.
     pub(crate) fn ours(is_permanent: bool, status: (u16, u16), text: impl Into<String>) -> Self {
@@ -160,9 +166,47 @@ impl Batch {
     }
 }
 
+/// Connections of one attempt, at most, for recipients that one does not suffice for.
+const CONNECTIONS_MAX: usize = 20;
+
 /// Makes an attempt. `link`: a connection that is left from the message before, and afterwards the one
 /// that is left from this.
+///
+/// A server that ends the connection after so many transactions (RFC 9422 §4.1) is called again for the
+/// recipients that are left: else they would use up their attempts waiting for their turn.
 pub(crate) async fn deliver(
+    inner: &Inner,
+    batch: &Batch,
+    transport: Option<&Transport>,
+    link: &mut Option<Link>,
+) -> Attempted {
+    let mut attempted = connect_and_send(inner, batch, transport, link).await;
+    let mut before = batch.leases.len();
+    for _ in 1..CONNECTIONS_MAX {
+        let stale = attempted.fates.iter().enumerate().filter(|(_, fate)| fate.is_stale());
+        let left: Vec<usize> = stale.map(|(at, _)| at).collect();
+        if left.is_empty() || left.len() >= before {
+            break;
+        }
+        before = left.len();
+        let rest = Batch {
+            leases: left.iter().filter_map(|at| batch.leases.get(*at).cloned()).collect(),
+            config: Arc::clone(&batch.config),
+            start: batch.start,
+            transport: batch.transport.clone(),
+            has_begun: Arc::clone(&batch.has_begun),
+        };
+        let again = connect_and_send(inner, &rest, transport, link).await;
+        for (at, fate) in left.into_iter().zip(again.fates) {
+            if let Some(slot) = attempted.fates.get_mut(at) {
+                *slot = fate;
+            }
+        }
+    }
+    attempted
+}
+
+async fn connect_and_send(
     inner: &Inner,
     batch: &Batch,
     transport: Option<&Transport>,

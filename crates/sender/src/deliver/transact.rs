@@ -48,7 +48,8 @@ pub(crate) async fn transact(
         Ok(loaded) => loaded,
         Err(fault) => return set(fates, &pending, &fault),
     };
-    while !pending.is_empty() && link.is_usable() {
+    let mails_max = link.connection.extensions().limits.mails_max.unwrap_or(usize::MAX);
+    while !pending.is_empty() && link.is_usable() && link.messages < mails_max {
         let limits = &link.connection.extensions().limits;
         let max = limits.rcpts_max.unwrap_or(TRANSACTION_RCPTS_MAX).max(1);
         let group: Vec<usize> = pending.drain(..max.min(pending.len())).collect();
@@ -94,9 +95,9 @@ pub(crate) async fn transact(
         later.append(&mut pending);
         pending = later;
     }
-    // The connection broke before their turn.
+    // The connection broke, or has done what it may, before their turn.
     let broken = Fault::ours(false, (4, 2), "connection was lost before this recipient");
-    set(fates, &pending, &Fault { remote: link.remote.clone(), ..broken });
+    set(fates, &pending, &Fault { is_stale: true, remote: link.remote.clone(), ..broken });
 }
 
 fn is_open(fate: Option<&Fate>) -> bool {
@@ -127,7 +128,7 @@ pub(super) fn soften(fault: &mut Fault, batch: &Batch, link: &Link) {
 
 /// Whether the connection was closed before any of it was said.
 pub(crate) fn is_stale(fates: &[Option<Fate>]) -> bool {
-    fates.iter().all(|fate| matches!(fate, Some(Fate::Failed(fault)) if fault.is_stale))
+    fates.iter().all(|fate| fate.as_ref().is_some_and(Fate::is_stale))
 }
 
 fn transaction(

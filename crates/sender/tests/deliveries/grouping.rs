@@ -180,3 +180,23 @@ async fn many_messages_to_many_domains_all_arrive() {
     assert_eq!(rig.retired().len(), DOMAINS * MESSAGES);
     assert!(rig.retired().iter().all(|retired| retired.message.attempts == 1));
 }
+
+/// RFC 9422 §4.1. The recipients that were left waited for the next attempt, and failed in the end if
+/// there were more than eight attempts take.
+#[tokio::test]
+async fn a_server_that_takes_few_messages_is_called_again_for_the_others() {
+    let closes = format!("{HELLO}{TAKES}\n S: 421 4.3.2 enough for now");
+    let limits = HELLO.replace("250 DSN", "250 LIMITS RCPTMAX=1 MAILMAX=1");
+    let one = HELLO.replace("250 DSN", "250 LIMITS RCPTMAX=1");
+    let says_so = format!("{limits}{TAKES}{BYE}");
+    let closes = closes.replace("250 DSN", "250 LIMITS RCPTMAX=1");
+    let last = format!("{one}{TAKES}{BYE}");
+    for scripts in [[&says_so, &says_so, &says_so], [&closes, &closes, &last]] {
+        let rig = Rig::new();
+        rig.add(&["b@one.example", "c@one.example", "d@one.example"]);
+        let scripts: Vec<&str> = scripts.iter().map(|script| script.as_str()).collect();
+        let heard = rig.attempt(listen(&scripts).await).await;
+        assert!(heard.iter().all(|heard| heard.data.len() == 1), "{heard:?}");
+        assert_eq!(rig.queued(), []);
+    }
+}

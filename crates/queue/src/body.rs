@@ -243,8 +243,16 @@ pub(crate) fn sweep(dir: &Path, disk: &dyn Disk, db: &Connection) -> Result<()> 
         .collect::<rusqlite::Result<_>>()?;
     for folder in fs::read_dir(&dir)? {
         let folder = folder?;
+        // What somebody else put there keeps no queue closed.
+        if !folder.file_type()?.is_dir() {
+            continue;
+        }
         for file in fs::read_dir(folder.path())? {
-            let (folder, file) = (folder.file_name(), file?.file_name());
+            let file = file?;
+            if !file.file_type()?.is_file() {
+                continue;
+            }
+            let (folder, file) = (folder.file_name(), file.file_name());
             let name = format!("{}/{}", folder.to_string_lossy(), file.to_string_lossy());
             if !known.contains(&name) {
                 tracing::info!(file = %name, "removing body file without message");

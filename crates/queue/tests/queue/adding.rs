@@ -217,3 +217,15 @@ fn what_is_over_a_limit_is_not_added() {
     let other = NewMessage { account: "other".to_owned(), ..message(&["a@x.example"]) };
     assert!(fixture.queue.add(other, NOW).wait().is_ok());
 }
+
+/// The queue, and with it the server, did not start for a file that somebody left there.
+#[test]
+fn what_is_no_body_keeps_no_queue_closed() {
+    let fixture = Fixture::new();
+    let bodies = fixture.dir.path().join("queue/bodies");
+    std::fs::create_dir_all(bodies.join("ab/cd")).unwrap();
+    std::fs::write(bodies.join("README"), b"x").unwrap();
+    let fixture = fixture.reopened();
+    fixture.add(&["a@x.example"]);
+    assert!(bodies.join("README").exists());
+}

@@ -20,6 +20,7 @@ mod check;
 mod disk;
 mod error;
 mod filter;
+mod hint;
 mod hold;
 mod hook;
 mod lane;
@@ -41,6 +42,7 @@ pub use check::check;
 pub use disk::{Disk, RealDisk};
 pub use error::{Pending, QueueError, Result};
 pub use filter::{Change, FILTER_IDS_MAX, Filter, LIST_MAX, Sort, SortField, TimeFilter};
+pub use hint::{HINT_KEEP_SECS, TlsHint};
 pub use hold::{HOLD_RULES_MAX, HoldRule, HoldRuleId};
 pub use hook::{
     HOOK_ATTEMPTS_MAX, HOOK_BYTES_PER_ACCOUNT_MAX, HOOK_ERROR_BYTES_MAX, HOOKS_PER_ACCOUNT_MAX,

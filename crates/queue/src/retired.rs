@@ -8,7 +8,7 @@ use crate::error::{Pending, QueueError, Result};
 use crate::filter::{Conditions, LIST_MAX, TimeFilter, limit};
 use crate::message::{Attempt, MessageId, Queued};
 use crate::queue::Queue;
-use crate::{row, settle};
+use crate::{hint, row, settle};
 
 /// Rows removed in one commit, so that others need not wait long.
 const REMOVED_AT_ONCE_MAX: usize = 500;
@@ -263,5 +263,6 @@ fn expire(tx: &mut Tx<'_>, now: UnixSeconds) -> Result<usize> {
              AND keep_until <= ?1 ORDER BY keep_until LIMIT ?2)",
         )?
         .execute(params![now.0, REMOVED_AT_ONCE_MAX])?;
-    Ok(expired.len().max(hooks))
+    let hints = hint::expire(db, now, REMOVED_AT_ONCE_MAX)?;
+    Ok(expired.len().max(hooks).max(hints))
 }

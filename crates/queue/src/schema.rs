@@ -8,7 +8,7 @@ use mox_sqlite::{Durability, Settings, Step};
 use rusqlite::Connection;
 
 use crate::error::{QueueError, Result};
-use crate::{hook, outgoing};
+use crate::{hint, hook, outgoing};
 
 /// The version that this program writes; `user_version` in the file.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -152,6 +152,7 @@ const STEPS: &[Step<QueueError>] = &[create_tables];
 fn create_tables(db: &Connection) -> Result<()> {
     db.execute_batch(TABLES)?;
     db.execute_batch(hook::TABLES)?;
+    db.execute_batch(hint::TABLES)?;
     Ok(db.execute_batch(outgoing::TABLES)?)
 }
 

@@ -9,12 +9,13 @@ use mox_sqlite::Tx;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::{Pending, QueueError, Result};
+use crate::hint::TlsHint;
 use crate::hook::NewHook;
 use crate::lane::Touched;
 use crate::message::{Attempt, MessageId, Queued, RESULT_TEXT_BYTES_MAX, RESULTS_MAX, truncated};
 use crate::notice::{self, NewNotice};
 use crate::queue::{Queue, State};
-use crate::{body, hook, lease, row, suppression};
+use crate::{body, hint, hook, lease, row, suppression};
 
 /// What a server answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,8 @@ pub struct Settlement {
     pub notices: Vec<NewNotice>,
     /// Webhook calls about it, written in the same commit.
     pub hooks: Vec<NewHook>,
+    /// What the server offered, if one was reached anew.
+    pub tls_hint: Option<TlsHint>,
 }
 
 impl Settlement {
@@ -118,6 +121,7 @@ impl Settlement {
             keep_secs: 0,
             notices: Vec::new(),
             hooks: Vec::new(),
+            tls_hint: None,
         }
     }
 
@@ -185,6 +189,9 @@ fn settle(
     }
     for hook in &settlement.hooks {
         hook::insert(tx.db(), hook, now)?;
+    }
+    if let Some(hint) = settlement.tls_hint {
+        hint::keep(tx.db(), &message.account, &message.rcpt_to.host.ascii(), hint, now)?;
     }
     push_result(&mut message.results, settlement.result());
     message.dialed_ips.clone_from(&settlement.dialed_ips);

@@ -11,7 +11,7 @@ use mox_config::Config;
 use mox_net::blocking;
 use mox_queue::{
     Failure, HookTarget, How, Kind, Lease, NewHook, NewNotice, Outcome, OutgoingEvent, Queued,
-    Settlement, SmtpReply, Told, wait_secs,
+    Settlement, SmtpReply, TlsHint, Told, wait_secs,
 };
 use mox_reports::dsn::{Action, HEADER_RETURNED_BYTES_MAX, RETURNED_BYTES_MAX};
 use mox_smtp::{Reply, Ret, ReversePath};
@@ -123,12 +123,13 @@ struct Common {
     start: UnixSeconds,
     now: UnixSeconds,
     dialed_ips: BTreeMap<String, Vec<IpAddr>>,
+    tls_hint: Option<TlsHint>,
 }
 
 /// Writes down what came of an attempt. What cannot be written is tried again after a restart.
 pub(crate) async fn settle(inner: &Arc<Inner>, batch: Batch, attempted: Attempted) {
     let now = inner.now();
-    let Attempted { fates, dialed_ips, tls } = attempted;
+    let Attempted { fates, dialed_ips, tls, hint } = attempted;
     let Batch { leases, config, start, .. } = batch;
     let is_counted =
         !config.statics.no_outgoing_tls_reports && inner.services.loopback_to.is_none();
@@ -141,7 +142,7 @@ pub(crate) async fn settle(inner: &Arc<Inner>, batch: Batch, attempted: Attempte
         (lease, verdict)
     });
     let decided = decided.collect();
-    let common = Common { config, start, now, dialed_ips };
+    let common = Common { config, start, now, dialed_ips, tls_hint: hint };
     write(inner, common, decided).await;
     if let Some(rows) = rows.filter(|rows| !rows.is_empty()) {
         let reports = inner.services.reports.clone();
@@ -213,7 +214,8 @@ impl Inner {
             let found = leases.len();
             count += found as u64;
             let config = self.services.config.snapshot();
-            let common = Common { config, start: now, now, dialed_ips: BTreeMap::new() };
+            let (dialed_ips, tls_hint) = (BTreeMap::new(), None);
+            let common = Common { config, start: now, now, dialed_ips, tls_hint };
             let decided = leases.into_iter().map(|lease| (lease, verdict.clone())).collect();
             write(self, common, decided).await;
             if filter.max > 0 {
@@ -267,6 +269,7 @@ impl Inner {
         Settlement {
             duration_ms: u64::try_from(elapsed).unwrap_or_default().saturating_mul(1_000),
             dialed_ips: common.dialed_ips.clone(),
+            tls_hint: common.tls_hint,
             keep_secs,
             notices: notices.into_iter().collect(),
             hooks,

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use mox_queue::{
-    Change, Filter, MessageId, NewNotice, Outcome, RetiredFilter, RetiredSort, Settled, Settlement,
+    Change, Filter, HINT_KEEP_SECS, MessageId, NewNotice, Outcome, RetiredFilter, RetiredSort,
+    Settled, Settlement, TlsHint,
 };
 
 use crate::support::{Fixture, NOW, delayed, delivered, failed, failure, mailbox};
@@ -156,4 +157,23 @@ fn a_long_answer_is_cut() {
     let error = failure(450, &"é".repeat(mox_queue::RESULT_TEXT_BYTES_MAX));
     fixture.settle(&lease, NOW, Outcome::Delayed { error });
     assert_eq!(fixture.all()[0].results[0].text.len(), mox_queue::RESULT_TEXT_BYTES_MAX);
+}
+
+#[test]
+fn what_a_domain_offered_is_remembered_for_a_year() {
+    let fixture = Fixture::new();
+    fixture.add(&["a@x.example", "b@x.example"]);
+    let hint = |has_starttls| Some(TlsHint { has_starttls, has_requiretls: false });
+    for has_starttls in [false, true] {
+        let lease = fixture.lease_one(NOW);
+        let tls_hint = hint(has_starttls);
+        let settlement = Settlement { tls_hint, ..Settlement::new(lease.id, NOW, delivered()) };
+        fixture.queue.settle(vec![settlement], NOW).wait().unwrap();
+        assert_eq!(fixture.queue.tls_hint("account", "x.example").unwrap(), hint(has_starttls));
+    }
+    assert_eq!(fixture.queue.tls_hint("other", "x.example").unwrap(), None);
+    fixture.queue.remove_expired(NOW.plus_secs(HINT_KEEP_SECS)).unwrap();
+    assert_eq!(fixture.queue.tls_hint("account", "x.example").unwrap(), hint(true));
+    fixture.queue.remove_expired(NOW.plus_secs(HINT_KEEP_SECS + 1)).unwrap();
+    assert_eq!(fixture.queue.tls_hint("account", "x.example").unwrap(), None);
 }

@@ -8,6 +8,7 @@ use mox_config::{Config, Transport};
 use mox_net::socks::{Target, dial_socks};
 use mox_net::tls::client::Verify;
 use mox_net::{Conn, Deadline, LocalIps, Wait, dial};
+use mox_queue::TlsHint;
 use mox_smtp::client::{Config as SessionConfig, Step, TlsUse};
 use mox_tlspolicy::dane;
 use mox_tlspolicy::failure::TlsFailure;
@@ -420,6 +421,11 @@ async fn open(
     let about = &host.about;
     match Connection::open(conn, setup).await {
         Ok((connection, outcome)) => {
+            if with_tls {
+                let has_starttls = connection.has_starttls();
+                let has_requiretls = connection.extensions().has_requiretls;
+                attempted.hint = Some(TlsHint { has_starttls, has_requiretls });
+            }
             match (about, &outcome) {
                 (Some(about), Some(outcome)) => {
                     attempted.tls.session(about, local_ip, remote.ip, outcome);

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use mox_base::UnixSeconds;
 use mox_config::{Config, Transport};
 use mox_net::Deadline;
-use mox_queue::{Lease, Queued};
+use mox_queue::{Lease, Queued, TlsHint};
 use mox_smtp::Reply;
 use mox_smtp::client::{DeliveryError, ErrorKind, Loss, Step};
 
@@ -44,6 +44,8 @@ pub(crate) struct Attempted {
     /// The addresses tried now and before, by host.
     pub(crate) dialed_ips: BTreeMap<String, Vec<IpAddr>>,
     pub(crate) tls: Seen,
+    /// What the server offered, if one was reached anew.
+    pub(crate) hint: Option<TlsHint>,
 }
 
 /// Another server.
@@ -222,7 +224,8 @@ async fn connect_and_send(
             if !transact::is_stale(&fates) {
                 keep(link, kept).await;
                 let dialed_ips = batch.message().dialed_ips.clone();
-                return Attempted { fates: decided(fates), dialed_ips, tls: Seen::default() };
+                let fates = decided(fates);
+                return Attempted { fates, dialed_ips, ..Attempted::default() };
             }
         } else {
             old.quit().await;

@@ -1,6 +1,6 @@
 //! TLS with servers that have it, or say so.
 
-use mox_queue::NewMessage;
+use mox_queue::{NewMessage, TlsHint};
 
 use crate::remote::listen;
 use crate::rig::{BYE, HELLO, Rig, TAKES};
@@ -27,6 +27,9 @@ async fn a_certificate_of_nobody_will_do() {
     let results = rig.reports.tls_results_of_day(day, None).unwrap();
     let text = format!("{results:?}");
     assert!(text.contains("one.example"), "{text}");
+    // What it offered is remembered for the account.
+    let hint = rig.queue.tls_hint("a", "one.example").unwrap();
+    assert_eq!(hint, Some(TlsHint { has_starttls: true, has_requiretls: false }));
 }
 
 /// RFC 7435 §3: and plain text better than nothing, unless somebody asked for TLS.

@@ -10,8 +10,8 @@ use mox_base::{Host, UnixSeconds};
 use mox_config::Config;
 use mox_net::blocking;
 use mox_queue::{
-    Failure, HookTarget, How, Kind, Lease, NewHook, NewNotice, Outcome, OutgoingEvent, Queued,
-    Settlement, SmtpReply, TlsHint, Told, wait_secs,
+    FIRST_WAIT_SECS, Failure, HookTarget, How, Kind, Lease, NewHook, NewNotice, Outcome,
+    OutgoingEvent, Queued, Settlement, SmtpReply, TlsHint, Told, wait_secs,
 };
 use mox_reports::dsn::{Action, HEADER_RETURNED_BYTES_MAX, RETURNED_BYTES_MAX};
 use mox_smtp::{Reply, Ret, ReversePath};
@@ -76,6 +76,13 @@ fn last_attempt(lease: &Lease, allowed: u32) -> UnixSeconds {
     let waits = (lease.attempt.saturating_add(1)..allowed)
         .map(|attempt| wait_secs(attempt.saturating_sub(1), NO_CHANCE));
     lease.next_attempt.plus_secs(waits.sum())
+}
+
+/// When to try again instead of when the lease said: an attempt that took long must not be followed at
+/// once by the next, least of all if the answer was lost and the message may have been delivered.
+fn retry_at(next_attempt: UnixSeconds, now: UnixSeconds) -> Option<UnixSeconds> {
+    let is_near = next_attempt.secs_since(now) < FIRST_WAIT_SECS / 2;
+    is_near.then(|| now.plus_secs(FIRST_WAIT_SECS))
 }
 
 /// Whom a verdict is told to: nobody, or the sender by a notice about this action.
@@ -266,10 +273,13 @@ impl Inner {
         let notices =
             action(lease, &verdict).and_then(|action| self.notice(common, lease, &verdict, action));
         let elapsed = common.now.secs_since(common.start).max(0);
+        let is_delayed = matches!(verdict, Verdict::Delayed { .. });
+        let retry_at = retry_at(lease.next_attempt, common.now).filter(|_| is_delayed);
         Settlement {
             duration_ms: u64::try_from(elapsed).unwrap_or_default().saturating_mul(1_000),
             dialed_ips: common.dialed_ips.clone(),
             tls_hint: common.tls_hint,
+            retry_at,
             keep_secs,
             notices: notices.into_iter().collect(),
             hooks,
@@ -402,5 +412,26 @@ fn log(lease: &Lease, verdict: &Verdict) {
             tracing::info!(id, %mail_from, %rcpt_to, attempt, error, "delivery failed");
         }
         Verdict::Dropped => tracing::info!(id, %mail_from, %rcpt_to, "message dropped"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(next_after_secs: i64, want_after_secs: Option<i64>) {
+        let now = UnixSeconds(1_800_000_000);
+        let want = want_after_secs.map(|secs| now.plus_secs(secs));
+        assert_eq!(retry_at(now.plus_secs(next_after_secs), now), want, "{next_after_secs}");
+    }
+
+    #[test]
+    fn an_attempt_that_took_long_is_not_followed_at_once() {
+        check(450, None);
+        check(225, None);
+        check(224, Some(450));
+        check(0, Some(450));
+        check(-600, Some(450));
     }
 }

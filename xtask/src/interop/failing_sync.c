@@ -1,7 +1,8 @@
 /*
  * Makes every FAIL_EVERY-th fsync or fdatasync of the program fail with EIO: preloaded by the
  * interop tests to see that nothing is acknowledged that is not on disk. As on a real disk, what
- * failed to sync may or may not be there later.
+ * failed to sync may or may not be there later. The first FAIL_AFTER of them succeed: a server does
+ * not start on a disk that fails already.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,8 +15,10 @@ static atomic_long calls;
 static int fails(void)
 {
     const char *every = getenv("FAIL_EVERY");
+    const char *after = getenv("FAIL_AFTER");
     long n = every ? atol(every) : 0;
-    if (n <= 0 || (atomic_fetch_add(&calls, 1) + 1) % n != 0)
+    long call = atomic_fetch_add(&calls, 1) + 1;
+    if (n <= 0 || call <= (after ? atol(after) : 0) || call % n != 0)
         return 0;
     errno = EIO;
     return 1;

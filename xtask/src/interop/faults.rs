@@ -20,6 +20,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Every how many syncs one fails.
 const FAIL_EVERY: &str = "9";
 
+/// The first ones succeed, so that the server starts.
+const FAIL_AFTER: &str = "60";
+
 pub(super) const CASES: &[Case] = &[
     ("a full disk refuses mail until there is room", |_| full_disk()),
     ("syncs that fail", |_| failing_syncs()),
@@ -84,7 +87,11 @@ fn failing_syncs() -> Result<()> {
     compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).args(["-x", "c", "-", "-ldl"]);
     run(&mut compile, include_str!("failing_sync.c"), LIMIT).context("compile the failing disk")?;
     let preload = library.to_string_lossy().into_owned();
-    let failing = [("LD_PRELOAD", preload.as_str()), ("FAIL_EVERY", FAIL_EVERY)];
+    let failing = [
+        ("LD_PRELOAD", preload.as_str()),
+        ("FAIL_EVERY", FAIL_EVERY),
+        ("FAIL_AFTER", FAIL_AFTER),
+    ];
     let server = Server::start_in(folder.path(), &failing)?;
     let output = script_of(&server, SCRIPT, "acknowledged", &["0", "300", "2000"])?;
     let mut lines = output.lines();

@@ -87,11 +87,8 @@ fn failing_syncs() -> Result<()> {
     compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).args(["-x", "c", "-", "-ldl"]);
     run(&mut compile, include_str!("failing_sync.c"), LIMIT).context("compile the failing disk")?;
     let preload = library.to_string_lossy().into_owned();
-    let failing = [
-        ("LD_PRELOAD", preload.as_str()),
-        ("FAIL_EVERY", FAIL_EVERY),
-        ("FAIL_AFTER", FAIL_AFTER),
-    ];
+    let failing =
+        [("LD_PRELOAD", preload.as_str()), ("FAIL_EVERY", FAIL_EVERY), ("FAIL_AFTER", FAIL_AFTER)];
     let server = Server::start_in(folder.path(), &failing)?;
     let output = script_of(&server, SCRIPT, "acknowledged", &["0", "300", "2000"])?;
     let mut lines = output.lines();

@@ -116,7 +116,7 @@ fn recipient(subject: &Subject<'_>, start: UnixSeconds) -> Recipient {
     let nothing = Fault::default();
     let (fault, remote, reply, until) = match subject.verdict {
         Verdict::Delivered { reply, remote, .. } => (&nothing, remote, Some(reply), None),
-        Verdict::Delayed { fault, until } => (fault, &fault.remote, None, Some(*until)),
+        Verdict::Delayed { fault, until, .. } => (fault, &fault.remote, None, Some(*until)),
         Verdict::Failed(fault) => (fault, &fault.remote, None, None),
         Verdict::Dropped => (&nothing, &nothing.remote, None, None),
     };

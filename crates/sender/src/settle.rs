@@ -46,9 +46,11 @@ pub(crate) enum Verdict {
         remote: Remote,
         tells_success: bool,
     },
-    /// Until when it will be tried.
     Delayed {
         fault: Fault,
+        /// The next attempt, if not when the lease said.
+        retry_at: Option<UnixSeconds>,
+        /// Until when it will be tried.
         until: UnixSeconds,
     },
     Failed(Fault),
@@ -57,7 +59,7 @@ pub(crate) enum Verdict {
 }
 
 /// Decides whether there is another attempt.
-pub(crate) fn verdict(lease: &Lease, fate: Fate) -> Verdict {
+pub(crate) fn verdict(lease: &Lease, fate: Fate, now: UnixSeconds) -> Verdict {
     let fault = match fate {
         Fate::Delivered { reply, remote, tells_success } => {
             return Verdict::Delivered { reply, remote, tells_success };
@@ -68,14 +70,16 @@ pub(crate) fn verdict(lease: &Lease, fate: Fate) -> Verdict {
     if fault.is_permanent || lease.attempt >= allowed {
         return Verdict::Failed(fault);
     }
-    Verdict::Delayed { fault, until: last_attempt(lease, allowed) }
+    let retry_at = retry_at(lease.next_attempt, now);
+    let next = retry_at.unwrap_or(lease.next_attempt);
+    Verdict::Delayed { fault, retry_at, until: last_attempt(lease, next, allowed) }
 }
 
-/// When the last attempt will be made, if all fail.
-fn last_attempt(lease: &Lease, allowed: u32) -> UnixSeconds {
+/// When the last attempt will be made, if all fail from the next one on.
+fn last_attempt(lease: &Lease, next: UnixSeconds, allowed: u32) -> UnixSeconds {
     let waits = (lease.attempt.saturating_add(1)..allowed)
         .map(|attempt| wait_secs(attempt.saturating_sub(1), NO_CHANCE));
-    lease.next_attempt.plus_secs(waits.sum())
+    next.plus_secs(waits.sum())
 }
 
 /// When to try again instead of when the lease said: an attempt that took long must not be followed at
@@ -145,7 +149,7 @@ pub(crate) async fn settle(inner: &Arc<Inner>, batch: Batch, attempted: Attempte
         _ => None,
     });
     let decided = leases.into_iter().zip(fates).map(|(lease, fate)| {
-        let verdict = verdict(&lease, fate);
+        let verdict = verdict(&lease, fate, now);
         (lease, verdict)
     });
     let decided = decided.collect();
@@ -273,8 +277,10 @@ impl Inner {
         let notices =
             action(lease, &verdict).and_then(|action| self.notice(common, lease, &verdict, action));
         let elapsed = common.now.secs_since(common.start).max(0);
-        let is_delayed = matches!(verdict, Verdict::Delayed { .. });
-        let retry_at = retry_at(lease.next_attempt, common.now).filter(|_| is_delayed);
+        let retry_at = match verdict {
+            Verdict::Delayed { retry_at, .. } => retry_at,
+            _ => None,
+        };
         Settlement {
             duration_ms: u64::try_from(elapsed).unwrap_or_default().saturating_mul(1_000),
             dialed_ips: common.dialed_ips.clone(),
@@ -403,8 +409,8 @@ fn log(lease: &Lease, verdict: &Verdict) {
             let host = remote.host.as_deref().unwrap_or_default();
             tracing::info!(id, %mail_from, %rcpt_to, attempt, host, "message delivered");
         }
-        Verdict::Delayed { fault, .. } => {
-            let (error, next) = (&fault.text, lease.next_attempt.0);
+        Verdict::Delayed { fault, retry_at, .. } => {
+            let (error, next) = (&fault.text, retry_at.unwrap_or(lease.next_attempt).0);
             tracing::info!(id, %mail_from, %rcpt_to, attempt, error, next, "delivery delayed");
         }
         Verdict::Failed(fault) => {

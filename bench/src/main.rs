@@ -11,6 +11,7 @@ mod args;
 mod auth;
 mod child;
 mod crash;
+mod crash_queue;
 mod deliver;
 mod fill;
 mod history;
@@ -20,13 +21,13 @@ mod junk;
 mod login;
 mod mailbox;
 mod model;
-mod outgoing;
 mod proc;
 mod raw;
 mod run;
 mod search;
 mod send;
 mod served;
+mod sink;
 mod smtp;
 mod soak;
 mod start;
@@ -67,7 +68,7 @@ fn bench(args: &Args) -> Result<bool> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     match &args.task {
         Some(Task::Crash(options)) => crash::run(args, options),
-        Some(Task::CrashQueue(options)) => outgoing::crash::run(args, options),
+        Some(Task::CrashQueue(options)) => crash_queue::run(args, options),
         Some(Task::Soak(options)) => soak::run(args, options),
         Some(Task::Junk(options)) => junk::run(args, options),
         None => run::run(args).map(|()| true),

@@ -3,12 +3,8 @@
 //! Queue and sender are in this process, with DNS that answers at once; they send over loopback to a
 //! sink that takes everything and keeps nothing.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -32,6 +28,7 @@ use tokio::runtime::Runtime;
 use crate::args::Args;
 use crate::raw;
 use crate::run::{Sizes, median};
+use crate::sink::Sink;
 use crate::table::{Figure, Target};
 
 /// The size of a message.
@@ -99,15 +96,14 @@ fn send(dir: &Path, messages: usize, domains: usize) -> Result<Sent> {
         let host = format!("mx.{}", name(at));
         dns.add_mx(&name(at), 10, &host).add_ips(&host, &["127.0.0.1"]);
     }
-    let (addr, taken) = sink()?;
+    let sink = Sink::start()?;
     let runtime = Runtime::new()?;
     let (cpu, started) = (cpu_us()?, Instant::now());
     let supervisor = Supervisor::new(&*clock);
-    let services = services(dir, (queue.clone(), dns), (clock, rng), (&supervisor, addr.port()))?;
+    let services =
+        services(dir, (queue.clone(), dns), (clock, rng), (&supervisor, sink.addr().port()))?;
     let sender = runtime.block_on(async { Sender::start(services) });
-    for _ in 0..messages {
-        taken.recv_timeout(WAIT).context("not all messages came")?;
-    }
+    sink.wait_for(messages as u64, WAIT)?;
     // To the end of the last commit.
     let report = runtime.block_on(supervisor.shutdown(WAIT));
     let elapsed = started.elapsed();
@@ -250,52 +246,4 @@ fn timed_ms(work: impl FnOnce() -> Result<usize>) -> Result<f64> {
     let found = work()?;
     ensure!(found > 0, "nothing was found");
     Ok(started.elapsed().as_secs_f64() * 1e3)
-}
-
-/// A server that takes everything, a thread for each connection, and tells of each message.
-fn sink() -> Result<(SocketAddr, mpsc::Receiver<()>)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let addr = listener.local_addr()?;
-    let (taken, all) = mpsc::channel();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let taken = taken.clone();
-            // Who hangs up in the middle is noticed by what is missing.
-            thread::spawn(move || swallow(&stream, &taken).is_ok());
-        }
-    });
-    Ok((addr, all))
-}
-
-fn swallow(stream: &TcpStream, taken: &mpsc::Sender<()>) -> Result<()> {
-    stream.set_nodelay(true)?;
-    let (mut reader, mut writer) = (BufReader::with_capacity(64 << 10, stream), stream);
-    writer.write_all(b"220 sink\r\n")?;
-    let (mut line, mut replies, mut is_data) = (Vec::new(), Vec::new(), false);
-    loop {
-        if reader.buffer().is_empty() && !replies.is_empty() {
-            writer.write_all(&replies)?;
-            replies.clear();
-        }
-        line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        let reply: &[u8] = match line.get(..4).unwrap_or(&line) {
-            b".\r\n" if is_data => {
-                is_data = false;
-                taken.send(())?;
-                b"250 taken\r\n"
-            }
-            _ if is_data => continue,
-            b"EHLO" => b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
-            b"DATA" => {
-                is_data = true;
-                b"354 go\r\n"
-            }
-            b"QUIT" => b"221 bye\r\n",
-            _ => b"250 ok\r\n",
-        };
-        replies.extend_from_slice(reply);
-    }
 }

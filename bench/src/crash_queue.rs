@@ -13,14 +13,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use mox::localserve::ADDRESS;
 use mox_testkit::TestRng;
 
-use super::sink::Sink;
-use super::submit;
 use crate::args::{Args, CrashArgs};
 use crate::child::{self, Server};
 use crate::say;
 use crate::served::SINK_DOMAINS;
+use crate::sink::Sink;
+use crate::smtp::{Smtp, to_data};
+
+/// The length of a message, as Postfix' own benchmarks have it.
+const MESSAGE_BYTES: usize = 5_000;
 
 /// Clients that submit.
 const SUBMITTING: usize = 4;
@@ -133,17 +137,35 @@ fn work(server: Server, time: Duration, numbers: &AtomicU64) -> Result<HashSet<u
 
 fn client(addr: SocketAddr, numbers: &AtomicU64, is_over: &AtomicBool) -> Vec<u64> {
     let mut acknowledged = Vec::new();
-    let Ok(mut session) = submit::log_in(addr) else { return acknowledged };
+    let opened = Smtp::connect(addr).and_then(|mut session| {
+        session.login()?;
+        Ok(session)
+    });
+    let Ok(mut session) = opened else { return acknowledged };
     while !is_over.load(Ordering::Relaxed) {
         let number = numbers.fetch_add(1, Ordering::Relaxed);
         let rcpt = format!("someone@d{}.example", number % SINK_DOMAINS);
         // Ends when the server is killed.
-        if submit::submit(&mut session, &[rcpt], &submit::message(number)).is_err() {
+        if session.submit(&rcpt, &message(number)).is_err() {
             return acknowledged;
         }
         acknowledged.push(number);
     }
     acknowledged
+}
+
+/// A message with its number in the subject, as it is sent after DATA.
+fn message(number: u64) -> Vec<u8> {
+    let mut text = format!(
+        "From: <{ADDRESS}>\r\nTo: <someone@sink.example>\r\nSubject: message {number}\r\n\
+         Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{number}@bench.example>\r\n\r\n"
+    );
+    while text.len() < MESSAGE_BYTES {
+        text.push_str(&format!(
+            "{number} words of a message that has a few of them, in lines.\r\n"
+        ));
+    }
+    to_data(text.as_bytes())
 }
 
 impl Report {

@@ -5,10 +5,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// How long a client may be silent.
 const PEER_WAIT: Duration = Duration::from_secs(60);
@@ -27,6 +27,7 @@ pub(crate) struct Sink {
 #[derive(Default)]
 struct Shared {
     taken: Mutex<Taken>,
+    changed: Condvar,
 }
 
 /// What came.
@@ -60,6 +61,17 @@ impl Sink {
     /// Where it listens.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Waits until so many recipients were served.
+    pub(crate) fn wait_for(&self, rcpts: u64, limit: Duration) -> Result<()> {
+        let end = Instant::now() + limit;
+        let mut taken = self.shared.taken.lock();
+        while taken.rcpts < rcpts {
+            let timed_out = self.shared.changed.wait_until(&mut taken, end).timed_out();
+            ensure!(!timed_out, "{} of {rcpts} arrived within {limit:?}", taken.rcpts);
+        }
+        Ok(())
     }
 
     /// What came so far.
@@ -120,6 +132,7 @@ impl Shared {
         if let Some(number) = number {
             *taken.numbers.entry(number).or_default() += rcpts;
         }
+        self.changed.notify_all();
     }
 }
 

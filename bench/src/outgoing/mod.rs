@@ -1,5 +1,0 @@
-//! Mail that leaves.
-
-pub(crate) mod crash;
-mod sink;
-mod submit;

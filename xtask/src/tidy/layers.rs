@@ -34,6 +34,7 @@ struct Metadata {
 /// Crates that do not exist yet are listed too, so that adding one is a decision already taken.
 const LAYERS: &[(&str, u8)] = &[
     ("base", 0),
+    ("metrics", 0),
     ("dns", 1),
     ("mime", 1),
     ("sasl", 1),
@@ -52,12 +53,18 @@ const LAYERS: &[(&str, u8)] = &[
     ("queue", 2),
     ("reportdb", 2),
     ("signing", 2),
+    ("admin", 2),
+    ("transfer", 2),
+    ("backup", 2),
     ("net", 3),
     ("login", 3),
     ("smtpd", 3),
     ("imapd", 3),
     ("sender", 3),
     ("web", 3),
+    ("acme", 3),
+    ("checks", 3),
+    ("imapclient", 3),
     ("mox", 4),
 ];
 
@@ -77,6 +84,12 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("imapd", &["net", "login"]),
     ("sender", &["net"]),
     ("web", &["net", "login"]),
+    ("admin", &["config", "queue", "signing", "store"]),
+    ("transfer", &["store"]),
+    ("backup", &["config", "queue", "reportdb", "sqlite", "store"]),
+    ("acme", &["net"]),
+    ("checks", &["net"]),
+    ("imapclient", &["net"]),
 ];
 
 /// Packages outside the layers, and whether they may use ours.

@@ -1,0 +1,1 @@
+//! Changes to domains, accounts and addresses, and what DNS and mail programs are told about them.

@@ -1,0 +1,1 @@
+//! Copies of a data directory, put back and checked.

@@ -1,0 +1,1 @@
+//! Mail into and out of accounts: mbox, Maildir, zip and tar files.

@@ -1,0 +1,1 @@
+//! The HTTP server: settings for mail programs, MTA-STS policies, metrics.

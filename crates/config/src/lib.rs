@@ -45,6 +45,7 @@
 mod account;
 mod addresses;
 mod check;
+pub mod client_settings;
 mod defaults;
 mod dynamic;
 mod files;

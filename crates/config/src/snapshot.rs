@@ -8,7 +8,7 @@ use mox_sconf::{Docs, Document, Faults, read_document};
 
 use crate::addresses::{AccountTarget, AddressBook, LookupError, Target};
 use crate::finding::{Checker, Finding, Report};
-use crate::{Account, Dynamic, Listener, Static, check};
+use crate::{Account, DomainSettings, Dynamic, Listener, Static, Text, check};
 
 /// The name of the file with [`Dynamic`], beside the file with [`Static`].
 pub const DYNAMIC_FILE: &str = "domains.conf";
@@ -155,6 +155,12 @@ impl Config {
     #[must_use]
     pub fn account(&self, name: &str) -> Option<&Account> {
         self.dynamic.accounts.get(name)
+    }
+
+    /// The settings of a domain.
+    #[must_use]
+    pub fn domain(&self, name: &Domain) -> Option<&DomainSettings> {
+        self.dynamic.domains.get(&Text::from(name.clone()))
     }
 
     /// The most bytes of messages an account may hold; `None` for no limit.

@@ -35,6 +35,7 @@ pub mod server;
 pub mod service;
 pub mod services;
 mod tls;
+pub mod unit;
 mod wiring;
 
 /// The version of this program.

@@ -4,7 +4,9 @@
 //! 2 not understood.
 
 mod admin_imapserve;
+mod completions;
 mod config_describe;
+mod config_printservice;
 mod config_test;
 mod dane;
 mod dane_mx;
@@ -21,6 +23,7 @@ mod junk;
 mod localserve;
 mod loglevels;
 mod lookups;
+mod manpages;
 mod message_file;
 mod message_parse;
 mod mtasts;
@@ -137,6 +140,8 @@ enum Command {
     Sendmail(sendmail::Sendmail),
     #[command(subcommand)]
     Admin(AdminCommand),
+    Completions(completions::Completions),
+    Manpages(manpages::Manpages),
     Version(version::Version),
     Help(help::Help),
 }
@@ -149,6 +154,7 @@ enum ConfigCommand {
     DescribeStatic(config_describe::DescribeStatic),
     DescribeDomains(config_describe::DescribeDomains),
     DescribeSendmail(config_describe::DescribeSendmail),
+    Printservice(config_printservice::Printservice),
     #[command(subcommand)]
     Tlspubkey(tlspubkey::TlsPubkey),
 }
@@ -211,6 +217,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Config(ConfigCommand::DescribeStatic(command)) => command.run()?,
         Command::Config(ConfigCommand::DescribeDomains(command)) => command.run()?,
         Command::Config(ConfigCommand::DescribeSendmail(command)) => command.run()?,
+        Command::Config(ConfigCommand::Printservice(command)) => command.run()?,
         Command::Config(ConfigCommand::Tlspubkey(command)) => command.run(&global)?,
         Command::Message(MessageCommand::Parse(command)) => command.run()?,
         Command::Spf(command) => command.run()?,
@@ -229,6 +236,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Decisions(command) => command.run(&global)?,
         Command::Deliver(command) => command.run(&global)?,
         Command::Admin(AdminCommand::Imapserve(command)) => command.run(&global)?,
+        Command::Completions(command) => command.run()?,
+        Command::Manpages(command) => command.run()?,
         Command::Version(command) => command.run()?,
     }
     Ok(ExitCode::SUCCESS)

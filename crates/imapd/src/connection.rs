@@ -3,6 +3,7 @@
 use mox_base::ModSeq;
 use mox_imap::session::{Action, Op, Outcome, Refusal, Session, Settings};
 use mox_login::{Exchange, Login, Peer};
+use mox_net::tls::TlsAcceptor;
 use mox_net::trace::{Kind, TraceLevel, Tracer};
 use mox_net::{Conn, ConnError, Incoming, NotAdmitted, OpenPermit};
 use mox_sasl::ChannelBindings;
@@ -146,7 +147,8 @@ impl Connection {
         let tls = self.conn.tls();
         Settings {
             is_tls: tls.is_some(),
-            can_start_tls: tls.is_none() && self.port.tls.is_some(),
+            can_start_tls: tls.is_none()
+                && self.port.tls.as_ref().is_some_and(TlsAcceptor::is_ready),
             plaintext_allowed: self.port.plaintext_allowed,
             has_channel_binding: !self.peer().bindings.is_empty(),
             has_client_certificate: tls.is_some_and(|tls| tls.client_key.is_some()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mox_login::Peer;
 use mox_mailauth::spf;
+use mox_net::tls::TlsAcceptor;
 use mox_net::trace::{Kind, Tracer};
 use mox_net::{Conn, ConnError, Deadline, Incoming, NotAdmitted, OpenPermit, Wait};
 use mox_sasl::ChannelBindings;
@@ -167,7 +168,8 @@ fn config(smtpd: &Smtpd, port: &Port) -> Config {
         is_pedantic: smtpd.services.is_pedantic,
         slows_offenders: !smtpd.services.is_localserve,
         has_requiretls: port.offers_requiretls,
-        has_starttls: port.tls.is_some() && !port.is_tls_immediate,
+        has_starttls: port.tls.as_ref().is_some_and(TlsAcceptor::is_ready)
+            && !port.is_tls_immediate,
         login_needs_tls: is_submission && port.requires_tls,
         // A message that some recipients get and some do not is reported to the sender by mail: it
         // must be certain that this is who sent it. There is nobody to verify on a localserve.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use http_body_util::{BodyExt as _, Full};
@@ -33,28 +34,19 @@ impl Client {
         &self,
         request: &Request,
     ) -> Result<(Response, Option<String>), HttpError> {
-        let conn = self.connect(request).await?;
-        let io = TokioIo::new(conn.into_transport());
-        let mut builder = Builder::new();
-        builder.max_buf_size(RESPONSE_HEADER_BYTES_MAX).max_headers(RESPONSE_HEADERS_MAX);
-        let (mut sender, connection) = builder.handshake(io).await?;
         let message = message(request)?;
-        let exchange = pin!(async {
-            let received = sender.send_request(message).await?;
-            read(received, request.body_bytes_max).await
-        });
-        // The connection moves the bytes while the exchange waits for them. It ends first if the
-        // server closes: what it has read by then is still handed out.
-        match select(exchange, pin!(connection)).await {
-            Either::Left((outcome, _)) => outcome,
-            Either::Right((_closed, exchange)) => exchange.await,
-        }
+        let conn = self.connect(&request.url, request.reach, request.limit).await?;
+        run(conn, message, |received| read(received, request.body_bytes_max)).await
     }
 
-    async fn connect(&self, request: &Request) -> Result<Conn, HttpError> {
-        let Request { url, reach, limit, .. } = request;
-        let addresses = self.addresses(url, *reach).await?;
-        let conn = dial(&addresses, *limit, LocalIps::default()).await?;
+    pub(super) async fn connect(
+        &self,
+        url: &Url,
+        reach: Reach,
+        limit: Duration,
+    ) -> Result<Conn, HttpError> {
+        let addresses = self.addresses(url, reach).await?;
+        let conn = dial(&addresses, limit, LocalIps::default()).await?;
         if !url.is_https() {
             return Ok(conn);
         }
@@ -86,6 +78,28 @@ impl Client {
             }
         }
         Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, url.port())).collect())
+    }
+}
+
+/// Sends a request over a connection of its own and has the response read.
+pub(super) async fn run<T, F: Future<Output = Result<T, HttpError>>>(
+    conn: Conn,
+    message: hyper::Request<Full<Bytes>>,
+    read: impl FnOnce(Received<Incoming>) -> F,
+) -> Result<T, HttpError> {
+    let io = TokioIo::new(conn.into_transport());
+    let mut builder = Builder::new();
+    builder.max_buf_size(RESPONSE_HEADER_BYTES_MAX).max_headers(RESPONSE_HEADERS_MAX);
+    let (mut sender, connection) = builder.handshake(io).await?;
+    let exchange = pin!(async {
+        let received = sender.send_request(message).await?;
+        read(received).await
+    });
+    // The connection moves the bytes while the exchange waits for them. It ends first if the
+    // server closes: what it has read by then is still handed out.
+    match select(exchange, pin!(connection)).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right((_closed, exchange)) => exchange.await,
     }
 }
 

@@ -5,6 +5,7 @@
 //! excluded, so that nobody outside makes this server talk to what only it can reach.
 
 mod exchange;
+mod raw;
 mod reach;
 mod url;
 
@@ -18,6 +19,7 @@ use crate::dial::DialError;
 use crate::tls::client::{Connector, TlsError};
 
 pub use exchange::{RESPONSE_HEADER_BYTES_MAX, RESPONSE_HEADERS_MAX};
+pub use raw::RawRequest;
 pub use reach::is_public;
 pub use url::{URL_BYTES_MAX, Url};
 
@@ -104,6 +106,9 @@ pub enum HttpError {
     /// What came is no response of HTTP, or it is too large, or the connection broke.
     #[error("http: {0}")]
     Http(#[from] hyper::Error),
+    /// The body of the response is larger than this many bytes.
+    #[error("response of more than {0} bytes")]
+    TooLarge(usize),
     /// A header field of the request that cannot be sent.
     #[error("invalid header field {0:?}")]
     BadHeader(String),

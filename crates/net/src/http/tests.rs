@@ -199,3 +199,37 @@ async fn certificates_must_be_for_the_host() {
     let other = client.request(get(&format!("https://b.example:{port}/"))).await;
     assert!(matches!(other, Err(HttpError::Tls(_))), "{other:?}");
 }
+
+#[tokio::test]
+async fn a_raw_request_is_sent_as_it_is_and_answered_whole() {
+    let answers = vec![
+        "HTTP/1.1 302 x\r\nReplay-Nonce: n1\r\nLocation: /y\r\nContent-Length: 10\r\n\r\n0123456789"
+            .to_owned(),
+        "HTTP/1.1 200 x\r\nReplay-Nonce: n2\r\nContent-Length: 50\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 200 x\r\nContent-Length: 11\r\n\r\n01234567890{HANG}"),
+    ];
+    let server = server(answers).await;
+    let url = Url::parse(&format!("http://a.example:{}/x?y", server.port)).unwrap();
+    let raw = |method: hyper::Method, body: &'static str| RawRequest {
+        url: url.clone(),
+        method,
+        headers: [(hyper::header::ACCEPT, "text/x".parse().unwrap())].into_iter().collect(),
+        body: body.into(),
+        limit: Duration::from_secs(60),
+        body_bytes_max: 10,
+    };
+    let client = client();
+    let redirect = client.send(raw(hyper::Method::PUT, "hello")).await.unwrap();
+    assert_eq!((redirect.status().as_u16(), &redirect.body()[..]), (302, &b"0123456789"[..]));
+    assert_eq!(redirect.headers()["replay-nonce"], "n1");
+    let head = client.send(raw(hyper::Method::HEAD, "")).await.unwrap();
+    assert_eq!((&head.headers()["replay-nonce"], head.body().len()), (&"n2".parse().unwrap(), 0));
+    let large = client.send(raw(hyper::Method::GET, "")).await;
+    assert!(matches!(large, Err(HttpError::TooLarge(10))), "{large:?}");
+    let asked = server.asked.await.unwrap();
+    let port = server.port;
+    let fields = format!("host: a.example:{port}\r\n");
+    assert!(asked[0].starts_with("PUT /x?y HTTP/1.1\r\naccept: text/x\r\n"), "{}", asked[0]);
+    assert!(asked[0].contains(&fields) && asked[0].ends_with("\r\n\r\nhello"), "{}", asked[0]);
+    assert!(asked[1].starts_with("HEAD /x?y HTTP/1.1\r\n"), "{}", asked[1]);
+}

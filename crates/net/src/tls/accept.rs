@@ -28,6 +28,9 @@ use crate::transport::Prefixed;
 /// The longest a handshake may take.
 pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(60);
 
+/// What checks of control of a name are called. RFC 8737 §6.2.
+const ALPN_ACME: &[u8] = b"acme-tls/1";
+
 /// A version of TLS that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
@@ -138,6 +141,9 @@ pub enum HandshakeError {
         /// Its name.
         name: String,
     },
+    /// Nothing failed: somebody checked that a name is ours, which ends with the handshake.
+    #[error("control of {0:?} was proven")]
+    Proven(String),
     /// TLS is on already.
     #[error("TLS is on already")]
     AlreadyTls,
@@ -159,6 +165,7 @@ impl HandshakeError {
             Self::NotTls => "nottls".into(),
             Self::Sslv2 => "sslv2".into(),
             Self::Versions => "unsupportedversions".into(),
+            Self::Proven(_) => "acme".into(),
             Self::Alert { number, name } => format!("alert-{number}-{name}").into(),
             _ => "other".into(),
         }
@@ -220,6 +227,12 @@ impl TlsAcceptor {
         &self.inner.options
     }
 
+    /// Whether there is a certificate to show: without one, STARTTLS is better not offered.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.inner.certs.is_empty()
+    }
+
     pub(crate) async fn accept(
         &self,
         io: Prefixed,
@@ -248,6 +261,9 @@ impl TlsAcceptor {
         };
         let hello = start.client_hello();
         let sni = hello.server_name().map(str::to_ascii_lowercase);
+        if hello.alpn().is_some_and(|mut names| names.any(|name| name == ALPN_ACME)) {
+            return Err(self.prove(start, sni.unwrap_or_default()).await);
+        }
         let choice = self.inner.certs.choose(sni.as_deref(), hello.signature_schemes());
         let served = match choice {
             Some(Choice::Named(served)) => served,
@@ -272,7 +288,43 @@ impl TlsAcceptor {
     }
 }
 
+impl TlsAcceptor {
+    /// Shows that a name is ours to who checks it, and ends: nothing is said within such a
+    /// connection. RFC 8737 §3.
+    async fn prove(&self, start: StartHandshake<Prefixed>, name: String) -> HandshakeError {
+        let Some(proof) = self.inner.certs.challenge(&name) else {
+            send_alert(start, ALERT_UNRECOGNIZED_NAME).await;
+            return HandshakeError::UnknownName(name);
+        };
+        let config = match self.inner.proving(proof) {
+            Ok(config) => Arc::new(config),
+            Err(error) => return HandshakeError::Tls(error),
+        };
+        match start.into_stream(config).await {
+            Ok(mut stream) => {
+                if let Err(error) = stream.shutdown().await {
+                    tracing::debug!(%error, "close connection of a challenge");
+                }
+                HandshakeError::Proven(name)
+            }
+            Err(error) => HandshakeError::from_io(error),
+        }
+    }
+}
+
 impl Inner {
+    fn proving(&self, proof: Arc<CertifiedKey>) -> Result<ServerConfig, rustls::Error> {
+        let provider = Arc::clone(self.certs.provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(OneCert(proof)));
+        config.alpn_protocols = vec![ALPN_ACME.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+
     fn config(&self, served: &Arc<Served>) -> Result<Arc<ServerConfig>, rustls::Error> {
         let mut configs = self.configs.lock();
         if let Some((_, config)) = configs.iter().find(|(one, _)| Arc::ptr_eq(one, served)) {

@@ -297,3 +297,44 @@ async fn tickets_do_not_survive_a_change_of_certificate() {
     assert_eq!(seen, [false, true, false, true]);
     assert_eq!(acceptor.inner.configs.lock().len(), 1, "the old one is gone");
 }
+
+/// RFC 8737 §3: the name is proven by the certificate shown for `acme-tls/1` and nothing follows.
+#[tokio::test]
+async fn control_of_a_name_is_proven_while_it_is_asked_for() {
+    let certs = Certs::dynamic("mail.example", Arc::new(|_| {}));
+    let clock = Arc::new(ManualClock::default());
+    let acceptor = TlsAcceptor::new(certs.clone(), TlsOptions::default(), clock);
+    assert!(!acceptor.is_ready());
+    let mut config = client_config(TlsVersion::V13, None);
+    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    let config = Arc::new(config);
+    let prove = async |name| {
+        let (client_io, server_io) = duplex(64 * 1024);
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config));
+        let client = async {
+            let name = ServerName::try_from("a.example").unwrap();
+            let mut stream = connector.connect(name, client_io).await?;
+            // The server says goodbye at once.
+            assert_eq!(stream.read(&mut [0; 1]).await?, 0);
+            io::Result::Ok(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec())
+        };
+        let server = Conn::memory(server_io).start_tls(&acceptor);
+        let (shown, ended): (_, Result<Conn, _>) = tokio::join!(client, server);
+        assert!(matches!(ended.unwrap_err(), HandshakeError::Proven(proven) if proven == name));
+        shown
+    };
+    let proof = pem(&["a.example"]);
+    certs.begin_challenge("A.Example", &proof).unwrap();
+    let der = CertificateDer::from_pem_slice(&proof.cert).unwrap();
+    assert_eq!(prove("a.example").await.unwrap(), der.to_vec());
+    // It is no certificate for anything else.
+    assert!(!acceptor.is_ready());
+
+    certs.end_challenge("a.example");
+    let (client, conn) = connect(&acceptor, &config, "a.example").await;
+    assert!(matches!(conn.unwrap_err(), HandshakeError::UnknownName(name) if name == "a.example"));
+    let error = client.unwrap_err().downcast::<rustls::Error>().unwrap();
+    assert_eq!(error, rustls::Error::AlertReceived(rustls::AlertDescription::UnrecognisedName));
+    certs.put(&pem(&["a.example"])).unwrap();
+    assert!(acceptor.is_ready());
+}

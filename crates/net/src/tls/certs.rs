@@ -1,6 +1,7 @@
 //! The server's certificates and the choice among them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -8,17 +9,21 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mox_base::UnixSeconds;
-use rustls::SignatureScheme;
+use parking_lot::Mutex;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{SignatureAlgorithm, SignatureScheme};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::binding::end_point_hash;
 
 /// The size of a certificate or key file that is read.
 pub const PEM_BYTES_MAX: u64 = 1 << 20;
+
+/// Stands for the path in faults of what was no file.
+const MEMORY: &str = "(memory)";
 
 /// Where a certificate chain and its private key lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,14 +112,45 @@ pub(crate) enum Choice {
     Fallback(Arc<Served>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Table {
     all: Vec<Arc<Served>>,
     exact: HashMap<String, Vec<usize>>,
     /// By the name without its `*.`.
     wildcard: HashMap<String, Vec<usize>>,
-    /// In order of preference when no name fits: those of the server's own name, then the others.
-    fallback: Vec<usize>,
+}
+
+/// What a client asked for that [`Certs`] does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// The client named no server, and gets the certificate of the server's own name.
+    NoName,
+    /// There is no certificate for the name that the client can check.
+    Name {
+        /// The name in lower case, as the client sent it: it need not be one of ours.
+        name: &'a str,
+        /// Whether the client can check ECDSA with P-256; if not, RSA is what it wants.
+        takes_ecdsa: bool,
+    },
+}
+
+/// Is told what is wanted, within handshakes: it must not block.
+pub type OnWanted = Arc<dyn Fn(Wanted<'_>) + Send + Sync>;
+
+/// What all views of the certificates share.
+struct Shared {
+    table: ArcSwap<Table>,
+    /// Held while the table is replaced, so that no change is lost.
+    changing: Mutex<()>,
+    /// By name: certificates that prove control of it. RFC 8737 §3.
+    challenges: Mutex<HashMap<String, Arc<CertifiedKey>>>,
+    on_wanted: Option<OnWanted>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("table", &self.table).finish_non_exhaustive()
+    }
 }
 
 /// The certificates of the server. Clones share them, and see them change.
@@ -123,7 +159,7 @@ pub struct Certs {
     files: Arc<[KeyCertFiles]>,
     hostname: Arc<str>,
     provider: Arc<CryptoProvider>,
-    table: Arc<ArcSwap<Table>>,
+    shared: Arc<Shared>,
 }
 
 impl Certs {
@@ -138,12 +174,24 @@ impl Certs {
     /// Takes certificates from memory; [`Self::reload`] then changes nothing.
     pub fn from_pem(pairs: &[KeyCertPem], hostname: &str) -> Result<Self, CertError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let memory = Path::new("(memory)");
+        let memory = Path::new(MEMORY);
         let served = pairs
             .iter()
             .map(|pair| parse(&pair.cert, memory, &pair.key, memory, &provider))
             .collect::<Result<_, _>>()?;
         Self::new(Arc::new([]), served, hostname, provider)
+    }
+
+    /// Certificates that come and go by [`Self::put`] and [`Self::remove`]; there are none yet.
+    ///
+    /// - `hostname`: as for [`Self::load`].
+    /// - `on_wanted`: told of each handshake for which there was none.
+    #[must_use]
+    pub fn dynamic(hostname: &str, on_wanted: OnWanted) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let shared = Shared::new(Table::default(), Some(on_wanted));
+        let hostname = hostname.to_ascii_lowercase().into();
+        Self { files: Arc::new([]), hostname, provider, shared: Arc::new(shared) }
     }
 
     fn new(
@@ -152,10 +200,15 @@ impl Certs {
         hostname: &str,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, CertError> {
-        let hostname = hostname.to_ascii_lowercase();
-        let table = Table::new(served.into_iter().map(Arc::new).collect(), &hostname)?;
-        let table = Arc::new(ArcSwap::from_pointee(table));
-        Ok(Self { files, hostname: hostname.into(), provider, table })
+        let table = Table::new(served.into_iter().map(Arc::new).collect());
+        let shared = Arc::new(Shared::new(table.filled()?, None));
+        Ok(Self { files, hostname: hostname.to_ascii_lowercase().into(), provider, shared })
+    }
+
+    /// The same certificates for a listener with another name of its own.
+    #[must_use]
+    pub fn for_hostname(&self, hostname: &str) -> Self {
+        Self { hostname: hostname.to_ascii_lowercase().into(), ..self.clone() }
     }
 
     /// Reads the files again. On any fault the old certificates stay. Sessions that run are not
@@ -164,7 +217,8 @@ impl Certs {
         if self.files.is_empty() {
             return Ok(());
         }
-        let old = self.table.load();
+        let _changing = self.shared.changing.lock();
+        let old = self.shared.table.load();
         let served = read_all(&self.files, &self.provider)?
             .into_iter()
             .map(|new| {
@@ -172,20 +226,78 @@ impl Certs {
                 same.map_or_else(|| Arc::new(new), Arc::clone)
             })
             .collect();
-        self.table.store(Arc::new(Table::new(served, &self.hostname)?));
+        self.shared.table.store(Arc::new(Table::new(served).filled()?));
         Ok(())
+    }
+
+    /// Serves a certificate from now on, instead of the one with the same names and the same kind
+    /// of key. Of two kinds for a name, ECDSA is preferred.
+    ///
+    /// # Errors
+    ///
+    /// If the pair is malformed; nothing changes then.
+    pub fn put(&self, pair: &KeyCertPem) -> Result<(), CertError> {
+        let memory = Path::new(MEMORY);
+        let new = parse(&pair.cert, memory, &pair.key, memory, &self.provider)?;
+        self.change(|all| {
+            all.retain(|old| old.names != new.names || old.algorithm() != new.algorithm());
+            all.push(Arc::new(new));
+            all.sort_by_key(|served| served.algorithm() != SignatureAlgorithm::ECDSA);
+        });
+        Ok(())
+    }
+
+    /// Serves no certificate any more that is made out to this name alone.
+    pub fn remove(&self, name: &str) {
+        self.change(|all| all.retain(|served| served.names != [name]));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Served>>)) {
+        let _changing = self.shared.changing.lock();
+        let mut all = self.shared.table.load().all.clone();
+        change(&mut all);
+        self.shared.table.store(Arc::new(Table::new(all)));
+    }
+
+    /// Shows a certificate to who checks control of a name by `acme-tls/1`, until
+    /// [`Self::end_challenge`]. RFC 8737 §3.
+    ///
+    /// # Errors
+    ///
+    /// If the pair is malformed.
+    pub fn begin_challenge(&self, name: &str, pair: &KeyCertPem) -> Result<(), CertError> {
+        let memory = Path::new(MEMORY);
+        let proof = parse(&pair.cert, memory, &pair.key, memory, &self.provider)?;
+        self.shared.challenges.lock().insert(name.to_ascii_lowercase(), proof.key);
+        Ok(())
+    }
+
+    /// Ends what [`Self::begin_challenge`] began.
+    pub fn end_challenge(&self, name: &str) {
+        self.shared.challenges.lock().remove(&name.to_ascii_lowercase());
+    }
+
+    /// The proof of control of a name, if one is shown now.
+    pub(crate) fn challenge(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        self.shared.challenges.lock().get(name.trim_end_matches('.')).cloned()
+    }
+
+    /// Whether there is no certificate at all, so that no handshake can succeed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.shared.table.load().all.is_empty()
     }
 
     /// When the certificate that ends first ends, so that somebody can be told in time.
     #[must_use]
     pub fn first_expiry(&self) -> Option<UnixSeconds> {
-        self.table.load().all.iter().map(|served| served.not_after).min()
+        self.shared.table.load().all.iter().map(|served| served.not_after).min()
     }
 
     /// The names that all certificates together are made out to, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let table = self.table.load();
+        let table = self.shared.table.load();
         let mut names: Vec<_> =
             table.all.iter().flat_map(|served| served.names.iter().cloned()).collect();
         names.sort();
@@ -201,30 +313,66 @@ impl Certs {
     ///
     /// An exact name goes before a wildcard, which stands for one label (RFC 9525 §6.3).
     pub(crate) fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Choice> {
-        let table = self.table.load();
-        let usable = |indexes: &[usize]| {
-            let fits = |served: &&Arc<Served>| served.key.key.choose_scheme(schemes).is_some();
-            indexes.iter().filter_map(|index| table.all.get(*index)).find(fits).cloned()
+        let table = self.shared.table.load();
+        let Some(name) = name else {
+            self.tell(Wanted::NoName);
+            return self.fallback(&table, schemes).map(Choice::Named);
         };
-        let Some(name) = name else { return usable(&table.fallback).map(Choice::Named) };
         let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let wildcard = name.split_once('.').and_then(|(_, parent)| table.wildcard.get(parent));
-        let exact = table.exact.get(&name).and_then(|indexes| usable(indexes));
-        let named = exact.or_else(|| wildcard.and_then(|indexes| usable(indexes)));
-        named.map(Choice::Named).or_else(|| usable(&table.fallback).map(Choice::Fallback))
+        match table.find(&name, schemes) {
+            Some(served) => Some(Choice::Named(served)),
+            None => {
+                self.tell_name(&name, schemes);
+                self.fallback(&table, schemes).map(Choice::Fallback)
+            }
+        }
+    }
+
+    /// What is shown when no name fits: the certificate of the server's own name, else any.
+    fn fallback(&self, table: &Table, schemes: &[SignatureScheme]) -> Option<Arc<Served>> {
+        let own = table.find(&self.hostname, schemes);
+        if own.is_none() {
+            self.tell_name(&self.hostname, schemes);
+        }
+        own.or_else(|| table.all.iter().find(|served| served.fits(schemes)).cloned())
+    }
+
+    fn tell_name(&self, name: &str, schemes: &[SignatureScheme]) {
+        let takes_ecdsa = schemes.contains(&SignatureScheme::ECDSA_NISTP256_SHA256);
+        self.tell(Wanted::Name { name, takes_ecdsa });
+    }
+
+    fn tell(&self, wanted: Wanted<'_>) {
+        if let Some(on_wanted) = &self.shared.on_wanted {
+            on_wanted(wanted);
+        }
     }
 
     /// Whether the certificate is still among those served.
     pub(crate) fn serves(&self, served: &Arc<Served>) -> bool {
-        self.table.load().all.iter().any(|one| Arc::ptr_eq(one, served))
+        self.shared.table.load().all.iter().any(|one| Arc::ptr_eq(one, served))
+    }
+}
+
+impl Shared {
+    fn new(table: Table, on_wanted: Option<OnWanted>) -> Self {
+        let table = ArcSwap::from_pointee(table);
+        Self { table, changing: Mutex::default(), challenges: Mutex::default(), on_wanted }
+    }
+}
+
+impl Served {
+    fn fits(&self, schemes: &[SignatureScheme]) -> bool {
+        self.key.key.choose_scheme(schemes).is_some()
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.key.key.algorithm()
     }
 }
 
 impl Table {
-    fn new(all: Vec<Arc<Served>>, hostname: &str) -> Result<Self, CertError> {
-        if all.is_empty() {
-            return Err(CertError::None);
-        }
+    fn new(all: Vec<Arc<Served>>) -> Self {
         let mut exact: HashMap<String, Vec<usize>> = HashMap::new();
         let mut wildcard: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, served) in all.iter().enumerate() {
@@ -235,11 +383,22 @@ impl Table {
                 }
             }
         }
-        let parent = hostname.split_once('.').map_or("", |(_, parent)| parent);
-        let mut fallback = exact.get(hostname).cloned().unwrap_or_default();
-        fallback.extend(wildcard.get(parent).into_iter().flatten());
-        fallback.extend(0..all.len());
-        Ok(Self { all, exact, wildcard, fallback })
+        Self { all, exact, wildcard }
+    }
+
+    fn filled(self) -> Result<Self, CertError> {
+        if self.all.is_empty() { Err(CertError::None) } else { Ok(self) }
+    }
+
+    /// The first certificate for a name that the client can check.
+    fn find(&self, name: &str, schemes: &[SignatureScheme]) -> Option<Arc<Served>> {
+        let exact = self.exact.get(name);
+        let wildcard = name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+        let indexes = exact.into_iter().chain(wildcard).flatten();
+        indexes
+            .filter_map(|index| self.all.get(*index))
+            .find(|served| served.fits(schemes))
+            .cloned()
     }
 }
 
@@ -440,5 +599,59 @@ pub(crate) mod tests {
             KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
         let certs = Certs::from_pem(&[pem(&["long.example"]), short], "x.example").unwrap();
         assert_eq!(certs.first_expiry(), Some(UnixSeconds(1_893_542_400)));
+    }
+
+    #[track_caller]
+    fn check_wanted(certs: &Certs, ask: Option<&str>, schemes: &[SignatureScheme]) -> bool {
+        certs.choose(ask, schemes).is_some()
+    }
+
+    #[test]
+    fn certificates_come_and_go_and_what_is_missing_is_told() {
+        const RSA: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256];
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let on_wanted: OnWanted = Arc::new(move |wanted| {
+            tell.lock().push(match wanted {
+                Wanted::NoName => "-".to_owned(),
+                Wanted::Name { name, takes_ecdsa: true } => name.to_owned(),
+                Wanted::Name { name, takes_ecdsa: false } => format!("{name}+rsa"),
+            });
+        });
+        let certs = Certs::dynamic("Mail.Example", on_wanted);
+        let told = || std::mem::take(&mut *told.lock());
+        assert!(certs.is_empty());
+        assert!(!check_wanted(&certs, None, P256));
+        assert_eq!(told(), ["-", "mail.example"]);
+        assert!(!check_wanted(&certs, Some("www.Example."), RSA));
+        assert_eq!(told(), ["www.example+rsa", "mail.example+rsa"]);
+
+        certs.put(&pem(&["mail.example"])).unwrap();
+        certs.put(&pem(&["www.example"])).unwrap();
+        check(&certs, None, Some((true, "mail.example")));
+        check(&certs, Some("www.example"), Some((true, "www.example")));
+        check(&certs, Some("x.example"), Some((false, "mail.example")));
+        assert_eq!(told(), ["-", "x.example"]);
+        // Another listener has another name of its own, and the same certificates.
+        let other = certs.for_hostname("www.example");
+        check(&other, None, Some((true, "www.example")));
+
+        // The next certificate for a name takes the place of the one before, of its kind.
+        let Some(Choice::Named(before)) = certs.choose(None, P256) else { panic!("no choice") };
+        let rsa = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048);
+        certs.put(&pem_with(&["mail.example"], &rsa.unwrap())).unwrap();
+        assert!(certs.serves(&before));
+        let Some(Choice::Named(served)) = certs.choose(Some("mail.example"), RSA) else {
+            panic!("no choice")
+        };
+        assert_eq!(served.algorithm(), SignatureAlgorithm::RSA);
+        certs.put(&pem(&["mail.example"])).unwrap();
+        assert!(!certs.serves(&before) && certs.serves(&served));
+
+        let half = KeyCertPem { cert: pem(&["a.example"]).cert, key: Vec::new() };
+        assert!(certs.put(&half).is_err());
+        certs.remove("mail.example");
+        assert_eq!(certs.names(), ["www.example"]);
+        assert!(!certs.is_empty() && !certs.serves(&served));
     }
 }

@@ -16,7 +16,7 @@ mod tickets;
 pub use accept::{
     HANDSHAKE_WAIT, HandshakeError, TlsAcceptor, TlsInfo, TlsOptions, TlsVersion, UnknownName,
 };
-pub use certs::{CertError, Certs, KeyCertFiles, KeyCertPem, PEM_BYTES_MAX};
+pub use certs::{CertError, Certs, KeyCertFiles, KeyCertPem, OnWanted, PEM_BYTES_MAX, Wanted};
 pub use client_key::spki_fingerprint;
 pub use client_roots::{RootsError, load_roots};
 

@@ -14,10 +14,12 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<UnixSeco
     parse(text.trim()).ok_or_else(|| D::Error::custom("no date-time of RFC 3339"))
 }
 
-/// `date-time` of RFC 3339 §5.6, also in lower case or with a blank for the `T`.
+/// Reads `date-time` of RFC 3339 §5.6, also in lower case or with a blank for the `T`; `None` if it
+/// is none.
 ///
 /// Deviation: RFC 3339 §5.6 wants a `time-offset`; a large sender leaves it out, so UTC is assumed.
-fn parse(text: &str) -> Option<UnixSeconds> {
+#[must_use]
+pub fn parse(text: &str) -> Option<UnixSeconds> {
     let (date, time) = text.split_once(['T', 't', ' '])?;
     let (year, month, day) = three(date, '-', [4, 2, 2])?;
     let zone_at = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());

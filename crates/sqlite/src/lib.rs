@@ -10,7 +10,9 @@ mod open;
 mod pending;
 mod writer;
 
-pub use open::{Durability, LOCK_WAIT, OpenError, Settings, Step, open, open_reader, upgrade};
+pub use open::{
+    Durability, LOCK_WAIT, OpenError, Settings, Step, open, open_reader, open_still, upgrade,
+};
 pub use pending::{Answer, Pending, pending};
 pub use writer::{
     BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Engine, GroupWriter, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX, Tx,

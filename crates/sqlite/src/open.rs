@@ -93,6 +93,35 @@ pub fn open_reader(path: &Path, settings: &Settings) -> Result<Connection, OpenE
     Ok(db)
 }
 
+/// Opens a database that nobody writes to, for reading only. No log is looked for, no lock is taken
+/// and no file is made.
+///
+/// # Errors
+///
+/// If the file cannot be opened.
+pub fn open_still(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let db = Connection::open_with_flags(still_uri(path), flags)?;
+    tune(&db, settings)?;
+    Ok(db)
+}
+
+/// The path as SQLite reads it in a URI: all but plain characters are quoted.
+fn still_uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
+}
+
 fn tune(db: &Connection, settings: &Settings) -> Result<(), OpenError> {
     db.set_prepared_statement_cache_capacity(settings.statements_max);
     // Plans do not depend on bound values, so statements are not compiled anew for other values.
@@ -186,6 +215,25 @@ mod tests {
         assert_eq!(tables(&db), 1);
         upgrade(&db, &[first, second]).unwrap();
         assert_eq!(tables(&db), 2);
+    }
+
+    #[test]
+    fn a_still_database_is_read_without_leaving_a_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        // A leading double slash would name a host; the rest would end the path.
+        let odd = dir.path().join("a b?c#d%41&\u{e4}");
+        std::fs::create_dir(&odd).unwrap();
+        let path = odd.join("a.db");
+        let db = open(&path, &SETTINGS).unwrap();
+        upgrade(&db, &[first]).unwrap();
+        drop(db);
+        let still = open_still(&path, &SETTINGS).unwrap();
+        assert_eq!(tables(&still), 1);
+        assert!(still.execute_batch("INSERT INTO one VALUES(1)").is_err());
+        assert_eq!(std::fs::read_dir(&odd).unwrap().count(), 1);
+        drop(still);
+        assert_eq!(std::fs::read_dir(&odd).unwrap().count(), 1);
+        assert!(open_still(&odd.join("missing.db"), &SETTINGS).is_err());
     }
 
     #[test]

@@ -46,6 +46,15 @@ pub struct Account {
     origin: Option<SubscriberId>,
 }
 
+/// Who may be at the files of an account beside us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Others may, and we may write.
+    Shared,
+    /// Nobody changes them.
+    Still,
+}
+
 /// What all handles of an account share.
 pub(crate) struct Shared {
     pub(crate) name: String,
@@ -54,6 +63,7 @@ pub(crate) struct Shared {
     policies: Arc<dyn Policies>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) pool: Pool,
+    pub(crate) access: Access,
     pub(crate) hub: Arc<Hub>,
     pub(crate) queue: Queue,
     pub(crate) writer: Mutex<Option<Writer>>,
@@ -67,6 +77,8 @@ pub(crate) struct Shared {
     index_behind: AtomicBool,
     /// There may be messages to be learnt or unlearnt.
     junk_behind: AtomicBool,
+    /// There may be messages whose hash is not known.
+    hashes_behind: AtomicBool,
     /// How many more commits may come before filling the index is put off to the next tick.
     index_patience: AtomicU32,
     /// The modseq of the last commit.
@@ -95,6 +107,7 @@ impl Shared {
             policies,
             disk,
             pool,
+            access: Access::Shared,
             hub: Arc::default(),
             queue: Queue::default(),
             writer: Mutex::default(),
@@ -104,6 +117,7 @@ impl Shared {
             tombs: AtomicBool::new(true),
             index_behind: AtomicBool::new(true),
             junk_behind: AtomicBool::new(true),
+            hashes_behind: AtomicBool::new(true),
             index_patience: AtomicU32::new(0),
             committed: AtomicU64::new(0),
             last_used: AtomicI64::new(now.0),
@@ -158,11 +172,23 @@ impl Shared {
         self.junk_behind.swap(false, Ordering::AcqRel)
     }
 
+    /// There are messages to be hashed.
+    pub(crate) fn hashes_are_behind(&self) {
+        self.hashes_behind.store(true, Ordering::Release);
+    }
+
+    /// Nothing is left to be hashed; asked for before looking.
+    pub(crate) fn take_hashes_behind(&self) -> bool {
+        self.hashes_behind.swap(false, Ordering::AcqRel)
+    }
+
     /// The account was quiet, or another tick has passed: the index may be filled for a while.
     /// Returns whether there is anything to fill it with.
     pub(crate) fn allow_indexing(&self) -> bool {
         self.index_patience.store(INDEX_PATIENCE, Ordering::Release);
-        self.index_behind.load(Ordering::Acquire) || self.junk_behind.load(Ordering::Acquire)
+        [&self.index_behind, &self.junk_behind, &self.hashes_behind]
+            .iter()
+            .any(|is_behind| is_behind.load(Ordering::Acquire))
     }
 
     /// A commit came: those who write go first.
@@ -238,7 +264,10 @@ impl Shared {
         if let Some(db) = self.readers.lock().pop() {
             return Ok(db);
         }
-        schema::open_reader(&self.db_path())
+        match self.access {
+            Access::Shared => schema::open_reader(&self.db_path()),
+            Access::Still => schema::open_still(&self.db_path()),
+        }
     }
 
     pub(crate) fn return_reader(&self, db: Connection) {
@@ -497,7 +526,7 @@ impl Account {
     }
 
     /// Whether no removed message waits for its erasure, but for those that a subscriber may
-    /// still read, everything is in the search index, and nothing waits to be learnt.
+    /// still read, everything is in the search index, and nothing waits to be learnt or hashed.
     ///
     /// # Errors
     ///
@@ -506,7 +535,9 @@ impl Account {
         let applied = self.shared.hub.applied_by_all().unwrap_or(ModSeq::MAX);
         let reader = self.read()?;
         let filter = self.shared.policy()?.junk_filter;
-        let is_behind = reader.index_is_behind()? || reader.junk_is_behind(filter.as_ref())?;
+        let is_behind = reader.index_is_behind()?
+            || reader.junk_is_behind(filter.as_ref())?
+            || reader.hashes_are_behind()?;
         Ok(!reader.has_tombs(applied)? && !is_behind)
     }
 

@@ -3,20 +3,21 @@
 //! Each rule stands as an invariant in `docs/store-format.md`. Tests run it after everything they
 //! do; people run it when in doubt.
 
+mod bodies;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use mox_base::MailboxId;
 use rusqlite::Connection;
 
 use crate::account::Shared;
-use crate::content::{Content, Text};
 use crate::mailbox::{Counts, Mailbox};
 use crate::read::Reader;
 use crate::row::MessageRow;
 use crate::stage::blob_files;
 use crate::thread::parse_parents;
 use crate::{Result, history, index, junk};
+use bodies::Sample;
 
 /// The most faults that are reported.
 const FAULTS_MAX: usize = 1_000;
@@ -226,55 +227,41 @@ fn threads(db: &Connection, faults: &mut Faults) -> Result<()> {
     Ok(())
 }
 
+/// The body files that no row names, sorted.
+pub(crate) fn stray_files(shared: &Shared, reader: &Reader) -> Result<Vec<String>> {
+    let mut files: BTreeSet<String> = blob_files(shared)?.into_iter().collect();
+    for file in named_files(reader)? {
+        files.remove(&file);
+    }
+    Ok(files.into_iter().collect())
+}
+
+fn named_files(reader: &Reader) -> Result<Vec<String>> {
+    let mut statement = reader.db()?.prepare("SELECT file FROM body WHERE file IS NOT NULL")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
 fn bodies(
     shared: &Shared,
     reader: &Reader,
     mailboxes: &[Mailbox],
     faults: &mut Faults,
 ) -> Result<()> {
-    let mut files: BTreeSet<String> = blob_files(shared)?.into_iter().collect();
-    let mut statement = reader.db()?.prepare("SELECT file FROM body WHERE file IS NOT NULL")?;
+    let files: BTreeSet<String> = blob_files(shared)?.into_iter().collect();
+    for file in named_files(reader)? {
+        faults.add(|| format!("body file {file} is missing"), !files.contains(&file));
+    }
+    let mut tell = |fault| faults.add(|| fault, true);
+    for mailbox in mailboxes {
+        bodies::check_rows(reader, mailbox, Sample::ALL, &mut tell)?;
+    }
+    bodies::check_some(reader, 0, u64::MAX, Sample::ALL, &mut tell)?;
+    let sql = "SELECT body FROM body_hash WHERE body NOT IN (SELECT id FROM body)";
+    let mut statement = reader.db()?.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let file: String = row.get(0)?;
-        let missing = !files.remove(&file);
-        faults.add(|| format!("body file {file} is missing"), missing);
-    }
-    for mailbox in mailboxes {
-        let rows = reader
-            .db()?
-            .prepare_cached("SELECT uid, size FROM msg WHERE mailbox = ?1")?
-            .query_map([mailbox.id.0], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<Vec<(u32, u64)>>>()?;
-        for (uid, size) in rows {
-            if let Some(what) = body_fault(reader, mailbox.id, uid, size)? {
-                faults.add(|| format!("{}: uid {uid}: {what}", mailbox.name), true);
-            }
-        }
+        let body: i64 = row.get(0)?;
+        tell(format!("body_hash: body {body} does not exist"));
     }
     Ok(())
-}
-
-fn body_fault(reader: &Reader, id: MailboxId, uid: u32, size: u64) -> Result<Option<String>> {
-    let Some(uid) = mox_base::Uid::new(uid) else {
-        return Ok(Some("uid zero".to_owned()));
-    };
-    let content: Content = reader.content(id, uid)?;
-    if content.size() != size {
-        return Ok(Some(format!("size recorded as {size}, is {}", content.size())));
-    }
-    if content.message().is_err() {
-        return Ok(Some("structure cannot be read".to_owned()));
-    }
-    if matches!(content.text, Text::File(ref path) if !path.is_file()) {
-        return Ok(Some("file missing".to_owned()));
-    }
-    let read = content
-        .reader(0..u64::MAX)
-        .and_then(|mut reader| Ok(std::io::copy(&mut reader, &mut std::io::sink())?));
-    Ok(match read {
-        Ok(read) if read == size => None,
-        Ok(read) => Some(format!("has {size} bytes, {read} can be read")),
-        Err(error) => Some(format!("cannot be read: {error}")),
-    })
 }

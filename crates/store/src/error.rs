@@ -79,6 +79,12 @@ pub enum StoreError {
         /// The newest this program reads.
         known: u32,
     },
+    /// The database of this account was made by an older version, and may not be changed.
+    #[error("account database has the old version {found}: open it for writing once")]
+    TooOld {
+        /// The version found.
+        found: u32,
+    },
     /// What the database holds contradicts itself.
     #[error("account database damaged: {what}")]
     Damaged {

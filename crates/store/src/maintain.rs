@@ -8,6 +8,7 @@ use mox_base::ModSeq;
 use rusqlite::params;
 
 use crate::account::Shared;
+use crate::hash;
 use crate::index::{self, Batch};
 use crate::junk;
 use crate::read::Reader;
@@ -38,13 +39,15 @@ pub(crate) fn step(shared: &Arc<Shared>) -> bool {
     }
     let done = shared.with_writer(&mut slot, |writer| due(shared, writer));
     drop(slot);
-    match done.and_then(|more| Ok(junk::step(shared)? | fill_index(shared)? | more)) {
+    let work = |more| Ok(junk::step(shared)? | fill_index(shared)? | hash::step(shared)? | more);
+    match done.and_then(work) {
         Ok(more) => more,
         Err(error) => {
             tracing::warn!(account = %shared.name, %error, "account maintenance");
             // The next tick tries again.
             shared.index_is_behind();
             shared.junk_is_behind();
+            shared.hashes_are_behind();
             shared.was_busy();
             false
         }
@@ -180,6 +183,7 @@ fn erase_one(tx: &mut Tx<'_>, tomb: &Tomb) -> Result<Option<String>> {
     let file: Option<Option<String>> = rows.next()?.map(|row| row.get(0)).transpose()?;
     if file.is_some() {
         index::forget(db, tomb.body)?;
+        hash::forget(db, tomb.body)?;
     }
     Ok(file.flatten())
 }

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use crate::{Result, StoreError};
 
 /// The version that this program writes; `user_version` in the file.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Every commit syncs the log: acknowledged mail must outlive a power failure. The memory for pages
 /// was measured equal to 8 MB for scans of 100,000 messages.
@@ -139,7 +139,7 @@ CREATE TABLE url_key(mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.
 ///
 /// A released step is never changed: `tests/fixtures` keeps a database of every released version.
-const STEPS: &[Step<StoreError>] = &[create_tables, to_version_2, to_version_3];
+const STEPS: &[Step<StoreError>] = &[create_tables, to_version_2, to_version_3, to_version_4];
 
 fn create_tables(db: &Connection) -> Result<()> {
     Ok(db.execute_batch(TABLES)?)
@@ -156,6 +156,10 @@ fn to_version_3(db: &Connection) -> Result<()> {
     db.execute_batch(crate::decision::TABLES)?;
     db.execute_batch(crate::pass_key::TABLES)?;
     crate::history::fill_sent(db)
+}
+
+fn to_version_4(db: &Connection) -> Result<()> {
+    Ok(db.execute_batch(crate::hash::TABLES)?)
 }
 
 /// Opens the connection that writes, creating and upgrading the tables as needed.
@@ -176,6 +180,11 @@ pub(crate) fn open_durable(path: &Path) -> Result<Connection> {
 /// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
     Ok(mox_sqlite::open_reader(path, &SETTINGS)?)
+}
+
+/// Opens a connection that only reads a database that nobody writes to.
+pub(crate) fn open_still(path: &Path) -> Result<Connection> {
+    Ok(mox_sqlite::open_still(path, &SETTINGS)?)
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::Context;
 use mox_base::UnixSeconds;
 use mox_mime::{Analysis, Limits};
 use rusqlite::{Connection, params};
@@ -18,6 +20,7 @@ use crate::Result;
 use crate::account::{Account, Shared};
 use crate::content::{HEAD_ZSTD, TEXT_ZSTD, WHOLE_BYTES_MAX};
 use crate::disk::create_dirs;
+use crate::hash::{self, BodyHash, Hashing};
 use crate::tx::Tx;
 
 /// A text that is larger than this when compressed becomes a file beside the database.
@@ -95,6 +98,7 @@ pub struct Staged {
     head_size: u64,
     text: StagedText,
     text_size: u64,
+    hash: BodyHash,
 }
 
 impl Account {
@@ -116,14 +120,17 @@ impl Account {
         let text_size = size.saturating_sub(head_size);
         source.seek(SeekFrom::Start(0))?;
         let head = read_exactly(source, head_size)?;
+        let mut hashed = hash::begin(&prefix);
+        hashed.update(&head);
         let (head, head_codec) = match compress(&head)? {
             Some(smaller) => (smaller, HEAD_ZSTD),
             None => (head, 0),
         };
-        let (text, text_codec) = stage_text(self.shared(), source, head_size, text_size)?;
+        let range = head_size..head_size.saturating_add(text_size);
+        let (text, text_codec, hash) = stage_text(self.shared(), source, range, hashed)?;
         let codec = head_codec | text_codec;
         let facts = Facts::of(&analysis);
-        Ok(Staged { facts, prefix, codec, head, head_size, text, text_size })
+        Ok(Staged { facts, prefix, codec, head, head_size, text, text_size, hash })
     }
 }
 
@@ -149,6 +156,12 @@ impl Staged {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.prefix.len() as u64 + self.head_size + self.text_size
+    }
+
+    /// Its hash, with the prefix.
+    #[must_use]
+    pub fn hash(&self) -> BodyHash {
+        self.hash
     }
 
     /// What it takes of the memory that may wait in a queue.
@@ -181,7 +194,7 @@ impl Staged {
         if let Some(file) = &mut file {
             file.keep = true;
         }
-        Ok(())
+        hash::insert(tx.db(), id, &self.hash)
     }
 }
 
@@ -212,38 +225,43 @@ fn compress(data: &[u8]) -> Result<Option<Vec<u8>>> {
     Ok(saves.then_some(smaller))
 }
 
+/// Stages the text, which is this range of the source, and finishes the hash with it.
 fn stage_text(
     shared: &Shared,
     source: &mut (impl Read + Seek),
-    offset: u64,
-    size: u64,
-) -> Result<(StagedText, u8)> {
+    range: Range<u64>,
+    mut hashed: Context,
+) -> Result<(StagedText, u8, BodyHash)> {
+    let size = range.end - range.start;
     if size <= WHOLE_BYTES_MAX {
         let data = read_exactly(source, size)?;
+        hashed.update(&data);
+        let hash = hash::finish(hashed);
         let (data, codec) = match compress(&data)? {
             Some(smaller) => (smaller, TEXT_ZSTD),
             None => (data, 0),
         };
         if data.len() <= INLINE_BYTES_MAX {
-            return Ok((StagedText::Inline(data), codec));
+            return Ok((StagedText::Inline(data), codec, hash));
         }
         let file = write_file(shared, &mut data.as_slice())?;
-        return Ok((StagedText::File(file), codec));
+        return Ok((StagedText::File(file), codec, hash));
     }
     let sample = read_exactly(source, SAMPLE_BYTES as u64)?;
+    // Each try reads the text anew, and hashes it anew.
+    source.seek(SeekFrom::Start(range.start))?;
+    let mut text = Hashing::new(&hashed, source.take(size));
     if compress(&sample)?.is_none() {
-        source.seek(SeekFrom::Start(offset))?;
-        let file = write_file(shared, &mut source.take(size))?;
-        return Ok((StagedText::File(file), 0));
+        let file = write_file(shared, &mut text)?;
+        return Ok((StagedText::File(file), 0, text.finish()));
     }
-    source.seek(SeekFrom::Start(offset))?;
-    if let Some(data) = compress_inline(&mut source.take(size))? {
-        return Ok((StagedText::Inline(data), TEXT_ZSTD));
+    if let Some(data) = compress_inline(&mut text)? {
+        return Ok((StagedText::Inline(data), TEXT_ZSTD, text.finish()));
     }
-    source.seek(SeekFrom::Start(offset))?;
-    let mut compressed = encoder(source.take(size))?;
-    let file = write_file(shared, &mut compressed)?;
-    Ok((StagedText::File(file), TEXT_ZSTD))
+    source.seek(SeekFrom::Start(range.start))?;
+    let mut text = Hashing::new(&hashed, source.take(size));
+    let file = write_file(shared, &mut encoder(&mut text)?)?;
+    Ok((StagedText::File(file), TEXT_ZSTD, text.finish()))
 }
 
 /// Compresses a stream so that reading it later takes little memory.

@@ -7,6 +7,8 @@ mod deciding;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod hashes;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod index;
@@ -18,6 +20,8 @@ mod mailboxes;
 mod messages;
 #[cfg(test)]
 mod order;
+#[cfg(test)]
+mod read_only;
 #[cfg(test)]
 mod rejects;
 #[cfg(test)]

@@ -103,7 +103,7 @@ fn a_message_that_is_accepted_leaves_the_rejects() {
     assert_eq!(fixture.uids("Rejects"), [1, 3]);
 }
 
-fn decision(number: u32, outcome: Outcome) -> Decision {
+pub(crate) fn decision(number: u32, outcome: Outcome) -> Decision {
     Decision {
         time: START.plus_secs(i64::from(number)),
         times: 1,

@@ -5,15 +5,19 @@
 
 use std::path::{Path, PathBuf};
 
-use mox_base::{Flags, Keyword};
+use mox_base::{Flags, Keyword, Validation};
+use mox_policy::PassKey;
 use mox_store::{
-    Expunge, FlagChange, FlagOp, Needed, Query, SCHEMA_VERSION, SortBy, SortKey, ThreadAlgorithm,
+    DecisionFilter, Expunge, FlagChange, FlagOp, Needed, Outcome, Query, SCHEMA_VERSION, SortBy,
+    SortKey, ThreadAlgorithm,
 };
 
+use crate::history::{address, incoming, message_of, origin};
+use crate::rejects::decision;
 use crate::support::{Fixture, name, set};
 
 /// The last version that was released: the next one may still change.
-const RELEASED_VERSION: u32 = 2;
+const RELEASED_VERSION: u32 = 3;
 
 fn fixture_file(version: u32) -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -43,8 +47,17 @@ fn filled() -> Fixture {
     fixture.account.set_annotations(Some(name("Inbox")), vec![annotation]).wait().unwrap();
     fixture.account.url_key(name("Inbox"), [7; 32]).wait().unwrap();
     fixture.account.set_secret("password", Some(b"verifiers".to_vec())).wait().unwrap();
+    let origin = origin("ann@example.org", Validation::Strict, "192.0.2.1");
+    let junk = message_of(&fixture, incoming(origin), Flags::JUNK);
+    fixture.add("Junk", vec![junk]).unwrap();
+    fixture.account.record_decision(decision(1, Outcome::Accepted)).wait().unwrap();
+    fixture.account.pass_key(address("me@local.example"), pass_key()).wait().unwrap();
     fixture.settle();
     fixture
+}
+
+fn pass_key() -> PassKey {
+    PassKey::from_stored("0123456789012345").unwrap()
 }
 
 /// Closes the account, so that the log is part of the database.
@@ -91,6 +104,14 @@ fn check_extras(fixture: &Fixture, version: u32) {
         assert_eq!((values, key), (Vec::new(), None));
     } else {
         assert_eq!((values, key), (vec![b"note".to_vec()], Some([7; 32])));
+    }
+    let decisions = reader.decisions(&DecisionFilter::default(), 9).unwrap();
+    let key = reader.pass_key(&address("me@local.example")).unwrap();
+    if version < 3 {
+        assert_eq!((decisions, key), (Vec::new(), None));
+    } else {
+        assert_eq!((decisions, key), (vec![decision(1, Outcome::Accepted)], Some(pass_key())));
+        assert_eq!(fixture.flags("Junk", 1), Flags::JUNK);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use mox_base::{Address, Domain, UnixSeconds};
@@ -144,20 +145,28 @@ pub fn identity(config: &Config, author: &Address) -> Identity {
     Identity { localpart: address.localpart.as_str().to_owned(), domain: address.domain }
 }
 
+/// Reads a key from its file.
+///
+/// # Errors
+///
+/// If the file cannot be read or holds no key that can sign.
+pub fn read_key(path: &Path) -> Result<PrivateKey, SigningError> {
+    let mut pem = String::new();
+    let bytes_max = PEM_BYTES_MAX as u64 + 1;
+    let text = File::open(path).and_then(|file| file.take(bytes_max).read_to_string(&mut pem));
+    if let Err(source) = text {
+        return Err(SigningError::Read { path: path.to_owned(), source });
+    }
+    PrivateKey::from_pem(&pem).map_err(|source| SigningError::Key { path: path.to_owned(), source })
+}
+
 /// How one selector signs.
 fn read(
     config: &Config,
     name: &str,
     settings: &mox_config::Selector,
 ) -> Result<Signing, SigningError> {
-    let path = config.path(&settings.private_key_file);
-    let mut pem = String::new();
-    let bytes_max = PEM_BYTES_MAX as u64 + 1;
-    let text = File::open(&path).and_then(|file| file.take(bytes_max).read_to_string(&mut pem));
-    if let Err(source) = text {
-        return Err(SigningError::Read { path, source });
-    }
-    let key = PrivateKey::from_pem(&pem).map_err(|source| SigningError::Key { path, source })?;
+    let key = read_key(&config.path(&settings.private_key_file))?;
     let selector = Selector::parse(name).map_err(|_| SigningError::Selector(name.to_owned()))?;
     let mut signing = Signing::new(selector, Arc::new(key));
     let form = |is_relaxed| match is_relaxed {
@@ -178,7 +187,6 @@ fn read(
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use mox_config::{DomainSettings, Dynamic, Listener, Static};
     use mox_dns::FakeDns;

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 use mox_mailauth::dkim::{PrivateKeyError, SignError};
 
-pub use keys::{DomainKeys, SigningKeys, identity};
+pub use keys::{DomainKeys, SigningKeys, identity, read_key};
 
 /// Why a message was not signed. All are faults of ours, for the log.
 #[derive(Debug, thiserror::Error)]

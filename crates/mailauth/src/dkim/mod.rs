@@ -30,7 +30,7 @@ pub use body::{BodyDigests, BodyHashes};
 pub use canonical::Canonicalization;
 pub use header::{HEADER_BYTES_MAX, HEADER_FIELDS_MAX, Header, HeaderError};
 pub use keys::{KEY_TEXTS_MAX, Key, KeyError, Keys, look_up};
-pub use pem::PEM_BYTES_MAX;
+pub use pem::{PEM_BYTES_MAX, parse_pem, print_pem};
 pub use private_key::{PrivateKey, PrivateKeyError};
 pub use record::{KeyRecord, KeyType, RECORD_BYTES_MAX, RecordError, TXT_CHUNK_BYTES};
 pub use selector::Selector;

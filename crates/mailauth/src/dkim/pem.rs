@@ -16,7 +16,8 @@ const DASHES: &str = "-----";
 ///
 /// Text around it and headers in it (RFC 1421 §4.6; other software writes notes there) are passed
 /// over.
-pub(crate) fn parse_pem(text: &str) -> Option<(&str, Vec<u8>)> {
+#[must_use]
+pub fn parse_pem(text: &str) -> Option<(&str, Vec<u8>)> {
     let (_, rest) = text.get(text.find(BEGIN)?..)?.split_at_checked(BEGIN.len())?;
     let (label, rest) = rest.split_once(DASHES)?;
     let (content, rest) = rest.split_once(END)?;
@@ -36,7 +37,8 @@ pub(crate) fn parse_pem(text: &str) -> Option<(&str, Vec<u8>)> {
 /// Writes a block.
 ///
 /// - `notes`: headers, by name and text.
-pub(crate) fn print_pem(label: &str, notes: &[(&str, &str)], bytes: &[u8]) -> String {
+#[must_use]
+pub fn print_pem(label: &str, notes: &[(&str, &str)], bytes: &[u8]) -> String {
     let mut text = format!("{BEGIN}{label}{DASHES}\n");
     for (name, note) in notes {
         text.push_str(&format!("{name}: {}\n", note.replace(['\r', '\n'], " ")));

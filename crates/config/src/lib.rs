@@ -79,9 +79,9 @@ pub use listener::{
     FIRST_TIME_SENDER_DELAY_DEFAULT, KeyCert, Listener, ListenerTls, MESSAGE_BYTES_DEFAULT,
     PolicyService, PortService, Smtp, Submission, TlsService, TlsVersion, WebService, Webserver,
 };
-pub use live::{EditError, Live, WriteError, test};
+pub use live::{EditError, Live, WriteError, test, test_files};
 pub use mox_sconf::Duration;
-pub use snapshot::{Config, DYNAMIC_FILE, NamedFiles, STATIC_FILE};
+pub use snapshot::{Config, DYNAMIC_FILE, NamedFiles, PassedFiles, STATIC_FILE};
 pub use statics::{
     AccountBinding, Acme, CaCerts, HostTlsRpt, InitialMailboxes, LogLevel, OutgoingTls, Postmaster,
     SpecialUse, Static,

@@ -10,7 +10,7 @@ use mox_base::UnixSeconds;
 use mox_sconf::{Described, Docs, Document, EncodeError, to_value};
 
 use crate::finding::{Finding, Report};
-use crate::snapshot::{Config, DYNAMIC_FILE, NamedFiles, STATIC_FILE, dir_of};
+use crate::snapshot::{Config, DYNAMIC_FILE, NamedFiles, PassedFiles, STATIC_FILE, dir_of};
 use crate::snapshot::{read_dynamic, read_static};
 use crate::{DestinationKey, Dynamic, Static, Text, files};
 
@@ -25,6 +25,7 @@ const MTIME_GRAIN_SECS: i64 = 2;
 pub struct Live {
     current: ArcSwap<Config>,
     named_files: NamedFiles,
+    passed: PassedFiles,
     path: PathBuf,
     /// Held while `domains.conf` is read or written, so that changes come one after the other.
     source: Mutex<Source>,
@@ -113,7 +114,13 @@ fn unreadable(path: &Path, error: &io::Error) -> Finding {
 /// - `path`: of `mox.conf`, or of its directory.
 #[must_use]
 pub fn test(path: &Path) -> Report {
-    load(path, NamedFiles::Check).1
+    test_files(path, NamedFiles::Check)
+}
+
+/// As [`test`], with a choice about the files that settings name.
+#[must_use]
+pub fn test_files(path: &Path, named_files: NamedFiles) -> Report {
+    load(path, named_files).1
 }
 
 type Loaded = (Config, Document, String);
@@ -163,6 +170,16 @@ impl Live {
         named_files: NamedFiles,
         now: UnixSeconds,
     ) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
+        Self::load_passed(path, named_files, PassedFiles::default(), now)
+    }
+
+    /// As [`Live::load`], for a process that some of the named files were passed to.
+    pub fn load_passed(
+        path: &Path,
+        named_files: NamedFiles,
+        passed: PassedFiles,
+        now: UnixSeconds,
+    ) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
         let dynamic_path = dir_of(&static_path(path)).join(DYNAMIC_FILE);
         // Taken before reading: a change in between is seen at the next look.
         let stamp = Stamp::of(&dynamic_path).ok();
@@ -170,8 +187,9 @@ impl Live {
         let (config, document, text) = loaded.ok_or(report.faults)?;
         let source = Source { text, document, stamp, checked: now, refused: None };
         let live = Self {
-            current: ArcSwap::from_pointee(config),
+            current: ArcSwap::from_pointee(config.with_passed(&passed)),
             named_files,
+            passed,
             path: dynamic_path,
             source: Mutex::new(source),
         };
@@ -236,7 +254,7 @@ impl Live {
         source.text = text;
         source.document = document;
         source.refused = None;
-        self.current.store(Arc::new(config));
+        self.current.store(Arc::new(config.with_passed(&self.passed)));
         Ok(true)
     }
 
@@ -273,7 +291,7 @@ impl Live {
         source.text = text;
         source.document = document;
         source.stamp = None;
-        self.current.store(Arc::new(config));
+        self.current.store(Arc::new(config.with_passed(&self.passed)));
         Ok(result)
     }
 }

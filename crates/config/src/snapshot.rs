@@ -1,5 +1,6 @@
 //! One state of both files, checked and prepared, that does not change any more.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,8 +22,30 @@ pub const STATIC_FILE: &str = "mox.conf";
 pub enum NamedFiles {
     /// They must be there and hold what they are to hold.
     Check,
+    /// As [`NamedFiles::Check`], but one that may not be read is no fault: for a server that gave
+    /// up its privileges, and was given the files that it needs.
+    CheckReadable,
     /// They may be out of reach, as for a server that gave up its privileges.
     Skip,
+}
+
+/// Files that are read at another place than the settings name: a process with the right to read
+/// them opened them for one without it. Clones share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassedFiles(Arc<BTreeMap<PathBuf, PathBuf>>);
+
+impl PassedFiles {
+    /// - `places`: the path that [`Config::path`] would give, and where to read instead.
+    #[must_use]
+    pub fn new(places: BTreeMap<PathBuf, PathBuf>) -> Self {
+        Self(Arc::new(places))
+    }
+
+    /// Where to read a file.
+    #[must_use]
+    pub fn place(&self, path: PathBuf) -> PathBuf {
+        self.0.get(&path).cloned().unwrap_or(path)
+    }
 }
 
 /// A snapshot of the configuration: valid, immutable, cheap to share.
@@ -34,6 +57,7 @@ pub struct Config {
     pub dynamic: Arc<Dynamic>,
     dir: PathBuf,
     addresses: AddressBook,
+    passed: PassedFiles,
 }
 
 /// Reads `mox.conf`: the settings, unless it has faults, and all that was found.
@@ -71,6 +95,7 @@ pub(crate) fn read_dynamic(
             dynamic: Arc::new(dynamic),
             dir: dir_of(path).to_owned(),
             addresses,
+            passed: PassedFiles::default(),
         };
         check::dynamic(&config, named_files, &mut checker);
         config
@@ -130,7 +155,13 @@ impl Config {
     /// The place of a file named in the settings.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        self.passed.place(self.dir.join(name))
+    }
+
+    /// The same with files that were passed to this process.
+    pub(crate) fn with_passed(mut self, passed: &PassedFiles) -> Self {
+        self.passed = passed.clone();
+        self
     }
 
     /// The directory for all data.

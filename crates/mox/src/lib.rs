@@ -34,6 +34,7 @@ pub use sending::Sending;
 pub mod server;
 pub mod service;
 pub mod services;
+pub mod sockets;
 mod tls;
 pub mod unit;
 mod wiring;

@@ -11,7 +11,7 @@ use mox_base::{Clock as _, Domain};
 use mox_config::{Finding, Live, LogLevel, NamedFiles};
 use mox_dns::Resolver;
 use mox_net::tls::TlsAcceptor;
-use mox_net::{BindError, Listener, ShutdownReport, SystemClock, blocking};
+use mox_net::{BindError, ShutdownReport, SystemClock, blocking};
 use mox_sender::Sender;
 use mox_store::{Disk, RealDisk};
 use tokio::task::JoinHandle;
@@ -23,6 +23,7 @@ use crate::log::{Levels, PRINT};
 use crate::sending::{self, Sending};
 use crate::service::Service;
 use crate::services::{Mode, Services};
+use crate::sockets::{Sockets, bind_fault};
 use crate::tls::ListenerCerts;
 use crate::wiring::Drivers;
 
@@ -57,6 +58,8 @@ pub struct Options {
     pub resolver: Option<Arc<dyn Resolver>>,
     /// How mail is sent.
     pub sending: Sending,
+    /// Sockets that listen already: those that are missing are made.
+    pub sockets: Sockets,
 }
 
 impl Options {
@@ -78,9 +81,10 @@ impl Options {
         let levels = Levels::from_config(&live.snapshot().statics, level);
         let config = Arc::new(live);
         let (ports, disk) = (Ports::Configured, Arc::new(RealDisk));
-        let sending = Sending::default();
+        let (sending, sockets) = (Sending::default(), Sockets::default());
+        let (pedantic, resolver) = (false, None);
         let options =
-            Self { mode, config, levels, pedantic: false, ports, disk, resolver: None, sending };
+            Self { mode, config, levels, pedantic, ports, disk, resolver, sending, sockets };
         Ok((options, notices))
     }
 
@@ -151,7 +155,17 @@ impl Server {
     /// If the data directory is in use or cannot be used, certificates cannot be loaded, or a port
     /// is taken. Nothing runs then.
     pub async fn start(options: Options) -> Result<Self> {
-        let Options { mode, config, levels, pedantic, ports, disk, resolver, sending } = options;
+        let Options {
+            mode,
+            config,
+            levels,
+            pedantic,
+            ports,
+            disk,
+            resolver,
+            sending,
+            sockets: passed,
+        } = options;
         let build = move || -> Result<_> {
             let snapshot = config.snapshot();
             let data = DataDir::take(&snapshot.data_dir())?;
@@ -166,7 +180,7 @@ impl Server {
         // All that can fail comes before anything runs.
         let mut sockets = Vec::new();
         for endpoint in endpoints(&services, &certs, ports) {
-            match Listener::bind(endpoint.addr) {
+            match passed.listen(endpoint.addr) {
                 Ok(socket) => sockets.push((endpoint, socket)),
                 Err(error) if mode == Mode::Localserve && is_missing_ipv6(&error) => {
                     tracing::info!(addr = %error.addr, "no IPv6 on this machine, not listening");
@@ -174,6 +188,7 @@ impl Server {
                 Err(error) => return Err(bind_fault(error)),
             }
         }
+        passed.warn_of_unused();
         let smtp = sockets.iter().find(|(endpoint, _)| endpoint.service == Service::Smtp);
         let smtp = smtp.map(|(_, socket)| socket.addr());
         let sender = sending.start(&services, smtp);
@@ -277,25 +292,6 @@ fn is_missing_ipv6(error: &BindError) -> bool {
     let is_missing = error.source.kind() == io::ErrorKind::AddrNotAvailable
         || error.source.raw_os_error() == Some(FAMILY_NOT_SUPPORTED);
     is_loopback && is_missing
-}
-
-/// Says what to do about a port that cannot be had.
-fn bind_fault(error: BindError) -> anyhow::Error {
-    let advice = match error.source.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program uses the port: stop it, or change Port in mox.conf"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need a right: run \"setcap cap_net_bind_service=+ep\" on the \
-             program, set AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit, or change \
-             Port in mox.conf"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have the address: change IPs in mox.conf"
-        }
-        _ => "see IPs and Port in mox.conf",
-    };
-    anyhow::Error::new(error).context(advice)
 }
 
 /// Reads the certificates that the configuration names, to find faults in them. Blocks.

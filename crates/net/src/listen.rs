@@ -77,7 +77,14 @@ impl Listener {
     ///
     /// Must be called inside a tokio runtime.
     pub fn bind(addr: SocketAddr) -> Result<Self, BindError> {
-        let bind = || -> io::Result<Self> {
+        let socket = Self::bind_std(addr)?;
+        Self::from_std(socket).map_err(|source| BindError { addr, source })
+    }
+
+    /// As [`Listener::bind`], but only the socket: to be passed on, or used with
+    /// [`Listener::from_std`]. Needs no runtime.
+    pub fn bind_std(addr: SocketAddr) -> Result<std::net::TcpListener, BindError> {
+        let bind = || -> io::Result<Socket> {
             let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
             if addr.is_ipv6() {
                 socket.set_only_v6(true)?;
@@ -86,13 +93,20 @@ impl Listener {
             socket.set_reuse_address(true)?;
             socket.bind(&addr.into())?;
             socket.listen(BACKLOG)?;
-            Self::from_std(socket.into())
+            Ok(socket)
         };
-        bind().map_err(|source| BindError { addr, source })
+        bind().map(Into::into).map_err(|source| BindError { addr, source })
     }
 
     /// Takes a socket that is bound and listens already, as a privileged parent passes it on.
+    ///
+    /// # Errors
+    ///
+    /// If it does not listen, or the runtime cannot wait for it.
     pub fn from_std(socket: std::net::TcpListener) -> io::Result<Self> {
+        if !SockRef::from(&socket).is_listener()? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+        }
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
         let addr = socket.local_addr()?;
@@ -291,6 +305,21 @@ mod tests {
         assert_eq!(supervisor.tasks(), 1);
         drop(first);
         assert_eq!(ask(&mut second, b"two").await, b"two");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_passed_on_must_listen() {
+        let passed = Listener::bind_std("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = passed.local_addr().unwrap();
+        assert_eq!(Listener::from_std(passed).unwrap().addr(), addr);
+        let deaf = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        deaf.bind(&addr_of("127.0.0.1:0").into()).unwrap();
+        let refused = Listener::from_std(deaf.into()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    fn addr_of(text: &str) -> SocketAddr {
+        text.parse().unwrap()
     }
 
     #[tokio::test]

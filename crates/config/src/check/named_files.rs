@@ -1,7 +1,7 @@
 //! Files named in the settings.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use mox_sconf::Path as Key;
@@ -67,6 +67,12 @@ impl Files<'_> {
             fs::File::open(&path).and_then(|file| file.take(PEM_BYTES_MAX).read_to_end(&mut bytes));
         match read {
             Ok(_) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error)
+                if self.named_files == NamedFiles::CheckReadable
+                    && error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                None
+            }
             Err(error) => {
                 let path = path.display();
                 checker.fault(

@@ -10,8 +10,6 @@ use crate::finding::Checker;
 type Planned = (&'static str, &'static str);
 
 const STATICS: &[Planned] = &[
-    ("User", "starting as root and giving up its rights"),
-    ("NoFixPermissions", "setting owners and modes of files at start"),
     ("CheckUpdates", "looking for new releases"),
     ("ACME", "certificates by ACME"),
     ("AdminPasswordFile", "the admin pages"),

@@ -752,7 +752,6 @@ fn keys_without_effect_are_noted() {
             "12: Listeners.public.MetricsHTTP: no effect yet, planned for metrics",
             "16: Listeners.public.IMAP: nobody can log in: add TLS to the listener, or set \
          NoRequireSTARTTLS",
-            "22: User: no effect yet, planned for starting as root and giving up its rights",
             "9: Accounts.mjl.FullName: no effect yet, here and in 1 more places, \
          planned for webmail",
             "14: Accounts.other.Destinations.other: a localpart alone is deprecated: write \

@@ -9,7 +9,7 @@ use mox_base::UnixSeconds;
 use tempfile::TempDir;
 
 use super::{DOMAINS_CONF, MOX_CONF, address};
-use crate::{Account, EditError, Live, NamedFiles};
+use crate::{Account, EditError, Live, NamedFiles, PassedFiles};
 
 /// A directory with both files, long ago.
 struct Fixture {
@@ -240,4 +240,24 @@ fn a_failing_write_changes_nothing() {
     assert!(matches!(error, EditError::Write { .. }), "{error}");
     assert_eq!(fixture.text(), DOMAINS_CONF);
     assert!(live.snapshot().account("y").is_none());
+}
+
+#[test]
+fn files_that_were_passed_are_read_at_their_place_after_every_change() {
+    let fixture = Fixture::new();
+    let (key, place) = (fixture.dir.path().join("key.pem"), PathBuf::from("/proc/self/fd/9"));
+    let passed = PassedFiles::new([(key.clone(), place.clone())].into());
+    let path = fixture.dir.path();
+    let live = Live::load_passed(path, NamedFiles::CheckReadable, passed, fixture.now).unwrap().0;
+    let check = || {
+        assert_eq!(live.snapshot().path("key.pem"), place);
+        assert_eq!(live.snapshot().path("cert.pem"), path.join("cert.pem"));
+    };
+    check();
+    fixture.write(&format!("{DOMAINS_CONF}\t\t\tx@example.org: nil\n"), 1_000_001);
+    assert_eq!(live.reload(fixture.at(2)), Ok(true));
+    check();
+    add_account(&live, fixture.at(3), "new").unwrap();
+    check();
+    assert_eq!(fixture.load().snapshot().path("key.pem"), key);
 }

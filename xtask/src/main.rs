@@ -4,6 +4,7 @@
 //! - `cargo xtask rfc` writes docs/rfc.md, the index of RFC citations.
 //! - `cargo xtask interop [NAME]` runs other people's mail programs against `mox localserve`; with a
 //!   name, only the cases that contain it.
+//! - `cargo xtask package [--target TRIPLE] [--binary FILE]` makes a Debian package and an archive.
 //!
 //! The first two also run as tests of this package.
 #![expect(clippy::print_stdout, reason = "a command-line tool talks on standard output")]
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 mod interop;
+mod package;
 mod rfc;
 mod source;
 mod tidy;
@@ -40,7 +42,14 @@ fn run(task: &str) -> Result<()> {
             report(&index.faults())
         }
         "interop" => interop::run(&std::env::args().nth(2).unwrap_or_default()),
-        _ => bail!("unknown task; there are: tidy, rfc, interop"),
+        "package" => {
+            let arguments: Vec<_> = std::env::args().skip(2).collect();
+            for made in package::run(&root, &arguments)? {
+                println!("{}", made.display());
+            }
+            Ok(())
+        }
+        _ => bail!("unknown task; there are: tidy, rfc, interop, package"),
     }
 }
 

@@ -11,6 +11,7 @@ mod curl;
 mod dkim;
 mod faults;
 mod fetchmail;
+mod install;
 mod lab;
 mod neomutt;
 mod offlineimap;
@@ -45,6 +46,8 @@ const PROGRAMS: &[program::Needed] = &[
     (&["openssl", "version"], "openssl"),
     (&["ip", "-Version"], "iproute2"),
     (&["setpriv", "--version"], "util-linux"),
+    (&["dpkg-deb", "--version"], "dpkg"),
+    (&["systemd-analyze", "--version"], "systemd"),
     (&[dkim::PYTHON, "-c", "import dkim"], "python3-dkim"),
     (&[dkim::PYTHON, "-c", "import nacl"], "python3-nacl"),
 ];
@@ -65,6 +68,7 @@ pub(crate) fn run(filter: &str) -> Result<()> {
         faults::CASES,
         lab::CASES,
         dkim::CASES,
+        install::CASES,
     ]
     .concat();
     cases.retain(|(name, _)| name.contains(filter));

@@ -298,6 +298,15 @@ async fn tickets_do_not_survive_a_change_of_certificate() {
     assert_eq!(acceptor.inner.configs.lock().len(), 1, "the old one is gone");
 }
 
+/// With the critical extension that such proofs have.
+fn proof(name: &str) -> KeyCertPem {
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(&[7; 32])];
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() }
+}
+
 /// RFC 8737 §3: the name is proven by the certificate shown for `acme-tls/1` and nothing follows.
 #[tokio::test]
 async fn control_of_a_name_is_proven_while_it_is_asked_for() {
@@ -323,7 +332,7 @@ async fn control_of_a_name_is_proven_while_it_is_asked_for() {
         assert!(matches!(ended.unwrap_err(), HandshakeError::Proven(proven) if proven == name));
         shown
     };
-    let proof = pem(&["a.example"]);
+    let proof = proof("a.example");
     certs.begin_challenge("A.Example", &proof).unwrap();
     let der = CertificateDer::from_pem_slice(&proof.cert).unwrap();
     assert_eq!(prove("a.example").await.unwrap(), der.to_vec());

@@ -267,8 +267,13 @@ impl Certs {
     /// If the pair is malformed.
     pub fn begin_challenge(&self, name: &str, pair: &KeyCertPem) -> Result<(), CertError> {
         let memory = Path::new(MEMORY);
-        let proof = parse(&pair.cert, memory, &pair.key, memory, &self.provider)?;
-        self.shared.challenges.lock().insert(name.to_ascii_lowercase(), proof.key);
+        let (chain, key) = decode(&pair.cert, memory, &pair.key, memory)?;
+        // No check that they belong together: it refuses the extension that is the proof, which is
+        // critical and known to few.
+        let key = self.provider.key_provider.load_private_key(key);
+        let key = key.map_err(|source| CertError::Key { path: memory.to_owned(), source })?;
+        let proof = Arc::new(CertifiedKey::new(chain, key));
+        self.shared.challenges.lock().insert(name.to_ascii_lowercase(), proof);
         Ok(())
     }
 
@@ -431,24 +436,38 @@ fn parse(
     key_path: &Path,
     provider: &CryptoProvider,
 ) -> Result<Served, CertError> {
+    let (chain, key) = decode(cert, cert_path, key, key_path)?;
+    let malformed = || CertError::Malformed { path: cert_path.to_owned() };
+    let first = chain.first().ok_or_else(malformed)?;
+    let (_, x509) = X509Certificate::from_der(first).map_err(|_| malformed())?;
+    let names = names_of(&x509);
+    let not_after = UnixSeconds(x509.validity().not_after.timestamp());
+    let end_point = end_point_hash(first, &x509);
+    let key = CertifiedKey::from_der(chain, key, provider)
+        .map_err(|source| CertError::Key { path: key_path.to_owned(), source })?;
+    Ok(Served { key: Arc::new(key), end_point, names, not_after })
+}
+
+/// Reads the PEM of a chain, which is not empty, and of a key.
+fn decode(
+    cert: &[u8],
+    cert_path: &Path,
+    key: &[u8],
+    key_path: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), CertError> {
     let path = || cert_path.to_owned();
     let chain = CertificateDer::pem_slice_iter(cert)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| CertError::Pem { path: path(), what: "certificate", source })?;
-    let first = chain.first().ok_or_else(|| CertError::Empty { path: path() })?;
-    let (_, x509) =
-        X509Certificate::from_der(first).map_err(|_| CertError::Malformed { path: path() })?;
-    let names = names_of(&x509);
-    let not_after = UnixSeconds(x509.validity().not_after.timestamp());
-    let end_point = end_point_hash(first, &x509);
+    if chain.is_empty() {
+        return Err(CertError::Empty { path: path() });
+    }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| CertError::Pem {
         path: key_path.to_owned(),
         what: "private key",
         source,
     })?;
-    let key = CertifiedKey::from_der(chain, key, provider)
-        .map_err(|source| CertError::Key { path: key_path.to_owned(), source })?;
-    Ok(Served { key: Arc::new(key), end_point, names, not_after })
+    Ok((chain, key))
 }
 
 /// The DNS names in lower case. The common name counts only without them (RFC 6125 §6.4.4).

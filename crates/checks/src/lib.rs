@@ -1,6 +1,6 @@
 //! Whether DNS, ports and certificates are as they must be for mail to arrive and to be taken by others.
 //!
-//! [`setup`] looks at a machine before it becomes a mail server. All of it asks through [`Services`],
+//! [`setup`] looks at a machine before it becomes a mail server, [`domain`] at a domain that it serves. All of it asks through [`Services`],
 //! each question has an end, and what is found is told with what to do about it.
 //!
 //! Not in here: changing anything.
@@ -13,6 +13,7 @@
 //! assert_eq!(finding.to_string(), "warning: port 25 is closed\n\tAsk the provider to open it.\n");
 //! ```
 
+pub mod domain;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
 mod finding;

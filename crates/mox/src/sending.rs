@@ -47,7 +47,8 @@ pub(crate) fn prepare(services: &Services, sending: Sending) -> Result<Prepared>
     Ok(Prepared { connector, sending })
 }
 
-fn roots(config: &Config) -> Result<mox_tlspolicy::pkix::Roots> {
+/// The authorities that are trusted. Blocks on files.
+pub(crate) fn roots(config: &Config) -> Result<mox_tlspolicy::pkix::Roots> {
     let (with_system, files): (bool, Vec<PathBuf>) = match &config.statics.tls.ca {
         Some(ca) => {
             let files = ca.cert_files.iter().map(|file| config.path(file));

@@ -24,7 +24,6 @@ mod feed;
 mod flag;
 mod hash;
 mod history;
-mod import;
 mod index;
 mod junk;
 mod keys;
@@ -68,7 +67,6 @@ pub use feed::{
 pub use flag::{FlagChange, FlagOp, FlagOutcome};
 pub use hash::{BODY_HASH_BYTES, BodyHash};
 pub use history::{CONTENT_HASH_BYTES, Incoming};
-pub use import::Imported;
 pub use index::{INDEXED_BYTES_MAX, IndexProgress};
 pub use junk::JunkProgress;
 pub use mailbox::{Counts, MAILBOX_KEYWORDS_MAX, MAILBOXES_MAX, Mailbox};

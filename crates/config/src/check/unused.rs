@@ -13,8 +13,6 @@ const STATICS: &[Planned] = &[
     ("CheckUpdates", "looking for new releases"),
     ("ACME", "certificates by ACME"),
     ("AdminPasswordFile", "the admin pages"),
-    ("Listeners.*.NATIPs", "checks of DNS"),
-    ("Listeners.*.IPsNATed", "checks of DNS"),
     ("Listeners.*.TLS.ACME", "certificates by ACME: use KeyCerts until then"),
     ("Listeners.*.TLS.HostPrivateKeyFiles", "certificates by ACME"),
     ("Listeners.*.AccountHTTP", "the account pages"),

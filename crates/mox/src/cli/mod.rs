@@ -17,6 +17,7 @@ mod dkim_sign;
 mod dmarc;
 mod dns;
 mod dnsbl;
+mod dnscheck;
 mod flags;
 mod help;
 mod junk;
@@ -30,6 +31,7 @@ mod mtasts;
 mod network;
 mod parsereportmsg;
 mod queue;
+mod rdap;
 mod rebuildsearch;
 mod retrain;
 mod sendmail;
@@ -129,6 +131,8 @@ enum Command {
     #[command(subcommand)]
     Dnsbl(dnsbl::Dnsbl),
     #[command(subcommand)]
+    Rdap(rdap::Rdap),
+    #[command(subcommand)]
     Queue(queue::Queue),
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
@@ -151,6 +155,7 @@ enum Command {
 #[command(subcommand_required = true)]
 enum ConfigCommand {
     Test(config_test::ConfigTest),
+    Dnscheck(dnscheck::DnsCheck),
     DescribeStatic(config_describe::DescribeStatic),
     DescribeDomains(config_describe::DescribeDomains),
     DescribeSendmail(config_describe::DescribeSendmail),
@@ -214,6 +219,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Stop(command) => command.run(&global)?,
         Command::Setaccountpassword(command) => command.run(&global)?,
         Command::Loglevels(command) => command.run(&global)?,
+        Command::Config(ConfigCommand::Dnscheck(command)) => command.run(&global)?,
         Command::Config(ConfigCommand::DescribeStatic(command)) => command.run()?,
         Command::Config(ConfigCommand::DescribeDomains(command)) => command.run()?,
         Command::Config(ConfigCommand::DescribeSendmail(command)) => command.run()?,
@@ -229,6 +235,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Smtp(command) => command.run()?,
         Command::Dns(command) => command.run()?,
         Command::Dnsbl(command) => command.run()?,
+        Command::Rdap(command) => command.run()?,
         Command::Queue(command) => command.run(&global)?,
         Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Retrain(command) => command.run(&global)?,

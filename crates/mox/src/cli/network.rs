@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mox_base::{Domain, Rng};
+use mox_checks::{Internet, Services};
 use mox_dns::{Lookups as _, Name, Resolver};
 use mox_net::dns::{SystemOptions, SystemResolver};
+use mox_net::http::Client;
 use mox_net::tls::client::Connector;
 use mox_net::tls::load_roots;
 use mox_net::{Conn, LocalIps, SystemClock, SystemRng, dial};
+use mox_tlspolicy::pkix::Roots;
 
 /// How long connecting to one host takes at most.
 const DIAL_WAIT: Duration = Duration::from_secs(30);
@@ -30,8 +33,15 @@ pub(super) fn over_network<T>(
     roots: &[PathBuf],
     work: impl AsyncFnOnce(&Network) -> Result<T>,
 ) -> Result<T> {
+    over_network_with(load_roots(roots.is_empty(), roots)?, work)
+}
+
+/// As [`over_network`], trusting these authorities.
+pub(super) fn over_network_with<T>(
+    roots: Roots,
+    work: impl AsyncFnOnce(&Network) -> Result<T>,
+) -> Result<T> {
     let (clock, rng) = (Arc::new(SystemClock::new()), Arc::new(SystemRng));
-    let roots = load_roots(roots.is_empty(), roots)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let resolver = SystemResolver::new(SystemOptions::default(), clock.clone(), rng.clone());
     let connector = Connector::new(roots, clock);
@@ -46,6 +56,18 @@ impl Network {
         let ips = found.with_context(|| format!("look up {host}"))?.records;
         let addresses: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         dial_addresses(&addresses).await
+    }
+
+    /// What checks ask through. Nothing was asked before, so that what was just changed is seen as
+    /// soon as the DNS server shows it.
+    pub(super) fn checks(&self) -> Services {
+        let client = Client::new(self.connector.clone(), Arc::clone(&self.resolver));
+        Services {
+            resolver: Arc::clone(&self.resolver),
+            network: Arc::new(Internet::new(client)),
+            connector: self.connector.clone(),
+            clock: Arc::new(SystemClock::new()),
+        }
     }
 
     /// Random bytes for a login, which these commands do not do.

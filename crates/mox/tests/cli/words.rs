@@ -31,6 +31,8 @@ fn results_go_to_standard_output() {
     check(&["spf", "parse", "V=spf1 MX -all"], 0, "v=spf1 mx -all\n", "");
     check(&["help", "dns", "lookup"], 0, "with dnssec", "");
     check(&["help", "dnsbl", "checkhealth"], 0, "127.0.0.2", "");
+    check(&["help", "rdap", "domainage"], 0, "registry", "");
+    check(&["help", "config", "dnscheck"], 0, "30 seconds", "");
     check(&["help", "queue", "schedule"], 0, "-10m for sooner", "");
     check(&["help", "dane", "makerecord"], 0, "dane-ee spki sha2-256", "");
 }
@@ -49,6 +51,8 @@ fn what_is_not_understood_is_two() {
     check(&["dns", "lookup", "soa", "a.example"], 2, "", "'soa'");
     check(&["dns", "lookup", "a", "a..b"], 2, "", "'a..b'");
     check(&["dnsbl", "check", "a b", "127.0.0.1"], 2, "", "'a b'");
+    check(&["rdap", "domainage", "a b"], 2, "", "'a b'");
+    check(&["config", "dnscheck"], 2, "", "<DOMAIN>");
     check(&["dmarc"], 2, "", "mox dmarc verify");
     check(&["queue"], 2, "", "mox queue suppress lookup");
     check(&["queue", "list", "-submitted", "1h"], 2, "", "must begin with < or >");
@@ -74,6 +78,7 @@ fn what_is_not_understood_is_two() {
 fn failures_are_one_and_say_what_to_do() {
     check(&["config", "test"], 1, "", "--config");
     check(&["stop"], 1, "", "MOXCONF");
+    check(&["config", "dnscheck", "a.example"], 1, "", "MOXCONF");
     check(&["queue", "schedule", "-now", "-10m"], 1, "", "MOXCONF");
     check(&["queue", "list", "-submitted", "<-1h", "-n", "1", "-hold", "true"], 1, "", "MOXCONF");
     check(&["spf", "parse", "v=spf1 nonsense"], 1, "", "fatal: term 1: unknown mechanism");

@@ -11,8 +11,6 @@ mod hashes;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
-mod importing;
-#[cfg(test)]
 mod index;
 #[cfg(test)]
 mod junk;

@@ -1,8 +1,0 @@
-//! Mail into accounts and out of them.
-
-#[cfg(test)]
-mod exporting;
-#[cfg(test)]
-mod importing;
-#[cfg(test)]
-mod support;

@@ -33,6 +33,9 @@ pub const ERROR_BYTES_MAX: usize = 500;
 /// How long a host that has no certificates any more is remembered.
 const FORGET_AFTER: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// An attempt that ended as the server stopped is made again after this time.
+const STOPPED_WAIT: Duration = Duration::from_secs(60);
+
 /// After a provider asked one host to wait, others wait this long too.
 const SHARED_WAIT: Duration = Duration::from_secs(300);
 
@@ -159,7 +162,7 @@ impl Ledger {
             Blame::NotYet | Blame::Nobody => {}
         }
         let is_innocent = !matches!(blame, Blame::Host | Blame::HostFor(_));
-        if is_innocent {
+        if is_innocent && blame != Blame::Nobody {
             self.orders.pop();
         }
         let record = self.record(key, now);
@@ -171,6 +174,7 @@ impl Ledger {
         match blame {
             Blame::HostFor(wait) => record.retry_at = record.retry_at.max(until(wait)),
             Blame::NotYet => record.retry_at = until(UNKNOWN_HOST_RETRY),
+            Blame::Nobody => record.retry_at = until(STOPPED_WAIT),
             _ => {}
         }
     }
@@ -324,10 +328,10 @@ mod tests {
             ledger.failed("a", now, 0, Blame::NotYet, "no addresses");
             check(&ledger, "a", now, 300);
         }
-        // A server that stops counts for nobody.
+        // A server that stops is nobody's fault; one that is restarted often does not ask as often.
         ledger.begin("b", NOW, 0);
         ledger.failed("b", NOW, 0, Blame::Nobody, "stopping");
-        check(&ledger, "b", NOW, 0);
+        check(&ledger, "b", NOW, 60);
     }
 
     #[test]

@@ -148,7 +148,8 @@ impl Manager {
         });
         let _first = asked.set(Arc::downgrade(&inner));
         let supervisor = inner.services.supervisor.clone();
-        supervisor.spawn("acme", supervisor.next_cid(), run(Arc::clone(&inner)));
+        let order_at = inner.now().plus_secs(START_WAIT_SECS);
+        supervisor.spawn("acme", supervisor.next_cid(), run(Arc::clone(&inner), order_at));
         Ok(Self { inner })
     }
 
@@ -450,10 +451,9 @@ fn described(error: &AcmeError) -> String {
     text
 }
 
-async fn run(inner: Arc<Inner>) {
+async fn run(inner: Arc<Inner>, mut order_at: UnixSeconds) {
     let stopping = inner.services.supervisor.stopping();
     let mut account = None;
-    let mut order_at = inner.now().plus_secs(START_WAIT_SECS);
     while !stopping.is_cancelled() {
         let now = inner.now();
         // A clock that went back does not stop the work.

@@ -45,6 +45,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("tlspolicy", 1),
     ("reports", 1),
     ("sconf", 1),
+    ("bstore", 1),
     ("sqlite", 2),
     ("config", 2),
     ("junk", 2),

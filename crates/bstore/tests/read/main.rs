@@ -1,0 +1,12 @@
+//! Databases that the original wrote, read whole and read damaged.
+
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod evolution;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod json;
+#[cfg(test)]
+mod whole;

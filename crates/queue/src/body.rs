@@ -20,6 +20,9 @@ use crate::queue::{Queue, State};
 /// A body that is larger than this becomes a file.
 pub const INLINE_BYTES_MAX: usize = 256 << 10;
 
+/// The folder with large bodies in the folder of a queue.
+pub const BODIES: &str = "bodies";
+
 /// Names tried for a new file. They are long and random: one that is taken is a bad generator.
 const NAMES_TRIED_MAX: usize = 10;
 
@@ -223,12 +226,60 @@ pub(crate) fn remove(db: &Connection, message: i64) -> Result<Vec<String>> {
 
 /// Removes files that no row names any more, after their commit.
 pub(crate) fn remove_files(state: &State, files: &[String]) {
+    let mut held = state.held.lock();
+    if held.holds > 0 {
+        held.files.extend_from_slice(files);
+        return;
+    }
+    drop(held);
     for name in files {
         if let Err(error) = state.disk.remove(&bodies_dir(&state.dir).join(name)) {
             // It is swept when the queue is opened next.
             tracing::warn!(%error, file = %name, "removing the file of a message");
         }
     }
+}
+
+/// Body files that are to go when nobody holds that off any more.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    holds: u32,
+    files: Vec<String>,
+}
+
+/// Keeps body files of a queue from being removed until it is dropped.
+#[must_use = "files are removed again when this is dropped"]
+pub struct BodyHold(Arc<State>);
+
+impl Drop for BodyHold {
+    fn drop(&mut self) {
+        let mut held = self.0.held.lock();
+        held.holds = held.holds.saturating_sub(1);
+        let files = if held.holds == 0 { std::mem::take(&mut held.files) } else { Vec::new() };
+        drop(held);
+        remove_files(&self.0, &files);
+    }
+}
+
+impl Queue {
+    /// Holds off the removal of body files: every one that the database names from now on stays
+    /// until the hold is dropped, and then goes if its message is gone.
+    pub fn hold_bodies(&self) -> BodyHold {
+        self.state().held.lock().holds += 1;
+        BodyHold(Arc::clone(self.state()))
+    }
+}
+
+/// The body files that messages of a copy have, as they are named below [`BODIES`]. Nobody may be
+/// writing to the copy.
+///
+/// # Errors
+///
+/// If the database cannot be opened or read.
+pub fn body_files(dir: &Path) -> Result<Vec<String>> {
+    let db = mox_sqlite::open_still(&crate::queue::database(dir), &crate::schema::SETTINGS)?;
+    let mut statement = db.prepare("SELECT file FROM body WHERE file IS NOT NULL ORDER BY file")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Removes files without a row: a crash came between the two.
@@ -264,7 +315,7 @@ pub(crate) fn sweep(dir: &Path, disk: &dyn Disk, db: &Connection) -> Result<()> 
 }
 
 pub(crate) fn bodies_dir(dir: &Path) -> PathBuf {
-    dir.join("bodies")
+    dir.join(BODIES)
 }
 
 /// A name that is not taken: random, in a folder of its first two digits.

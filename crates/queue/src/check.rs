@@ -91,6 +91,15 @@ pub fn check(dir: &Path) -> Result<Vec<String>> {
     if version == 0 { Ok(Vec::new()) } else { faults(&db, dir) }
 }
 
+/// [`Queue::check`] of a copy that nobody writes to and in which no file is to be made.
+///
+/// # Errors
+///
+/// If the database cannot be opened or fails.
+pub fn check_still(dir: &Path) -> Result<Vec<String>> {
+    faults(&mox_sqlite::open_still(&database(dir), &SETTINGS)?, dir)
+}
+
 fn faults(db: &Connection, dir: &Path) -> Result<Vec<String>> {
     let sql = format!("PRAGMA integrity_check({FAULTS_MAX})");
     let mut faults = texts(db, &sql)?;

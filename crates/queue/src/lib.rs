@@ -37,8 +37,8 @@ mod schema;
 mod settle;
 mod suppression;
 
-pub use body::{Body, BodyReader, INLINE_BYTES_MAX};
-pub use check::check;
+pub use body::{BODIES, Body, BodyHold, BodyReader, INLINE_BYTES_MAX, body_files};
+pub use check::{check, check_still};
 pub use disk::{Disk, RealDisk};
 pub use error::{Pending, QueueError, Result};
 pub use filter::{Change, FILTER_IDS_MAX, Filter, LIST_MAX, Sort, SortField, TimeFilter};
@@ -57,7 +57,7 @@ pub use message::{
 };
 pub use notice::{NOTICES_MAX, NewNotice, Notice, NoticeId};
 pub use outgoing::{SENDING_WINDOW_SECS, SendingLimits};
-pub use queue::{LOG_BYTES_MAX, Queue};
+pub use queue::{DATABASE, LOG_BYTES_MAX, Queue};
 pub use report::LateResult;
 pub use retired::{Retired, RetiredFilter, RetiredSort, RetiredSortField};
 pub use retry::{FIRST_WAIT_SECS, wait_secs};

@@ -10,6 +10,7 @@ use mox_sqlite::{Engine, GroupWriter, Tx};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
+use crate::body::Held;
 use crate::disk::{Disk, RealDisk, create_dirs};
 use crate::error::{Pending, QueueError, Result};
 use crate::{body, hook, lane, lease, schema};
@@ -25,6 +26,9 @@ const VACUUM_PAGES: u32 = 1_024;
 
 /// Connections that are kept for reading.
 const READERS_MAX: usize = 4;
+
+/// The database in the folder of a queue.
+pub const DATABASE: &str = "queue.db";
 
 /// The clock must go back by more than this before anything is rescheduled for it.
 const CLOCK_BACK_SECS: i64 = 60;
@@ -47,6 +51,7 @@ pub(crate) struct State {
     pub(crate) dir: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) held: Mutex<Held>,
     readers: Mutex<Vec<Connection>>,
     wakes: RwLock<Vec<Wake>>,
     /// The leases that this process has given out; whether each is an attempt.
@@ -99,6 +104,7 @@ impl Queue {
             dir: dir.to_path_buf(),
             disk,
             rng,
+            held: Mutex::default(),
             readers: Mutex::default(),
             wakes: RwLock::default(),
             live: Mutex::default(),
@@ -124,7 +130,7 @@ impl Queue {
         self.0.state.wakes.write().push(wake);
     }
 
-    pub(crate) fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &Arc<State> {
         &self.0.state
     }
 
@@ -219,7 +225,7 @@ impl State {
 }
 
 pub(crate) fn database(dir: &Path) -> PathBuf {
-    dir.join("queue.db")
+    dir.join(DATABASE)
 }
 
 /// Closes the leases that nobody has, in a transaction of its own. Returns their number.

@@ -65,6 +65,16 @@ impl ReportDb {
         Ok(Self { shared: Arc::new(Mutex::new(shared)) })
     }
 
+    /// Opens a copy that nobody writes to, for [`ReportDb::check`]. No file is made.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened.
+    pub fn open_still(path: &Path) -> Result<Self> {
+        let shared = Shared { db: schema::open_still(path)?, is_poisoned: false };
+        Ok(Self { shared: Arc::new(Mutex::new(shared)) })
+    }
+
     /// Reads within one statement or more, with nothing written in between.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         read(&self.shared.lock().db)

@@ -169,6 +169,10 @@ pub(crate) fn open(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
+pub(crate) fn open_still(path: &Path) -> Result<Connection> {
+    Ok(mox_sqlite::open_still(path, &SETTINGS)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

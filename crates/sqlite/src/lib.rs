@@ -6,10 +6,12 @@
 //!
 //! Not here: tables. Each database belongs to the crate that knows what is in it.
 
+mod copy;
 mod open;
 mod pending;
 mod writer;
 
+pub use copy::{Copied, copy};
 pub use open::{
     Durability, LOCK_WAIT, OpenError, Settings, Step, open, open_reader, open_still, upgrade,
 };

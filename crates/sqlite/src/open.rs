@@ -46,6 +46,9 @@ pub enum OpenError {
         /// The newest this program reads.
         known: u32,
     },
+    /// The file could not be made.
+    #[error("database file")]
+    Io(#[from] std::io::Error),
     /// The database failed.
     #[error("database")]
     Sqlite(#[from] rusqlite::Error),

@@ -17,6 +17,7 @@ use crate::decision::Decision;
 use crate::disk::{Disk, create_dirs};
 use crate::feed::{Hub, SubscriberId, Subscription};
 use crate::flag::{FlagChange, FlagOutcome};
+use crate::hold::Holds;
 use crate::mailbox::{self, Mailbox};
 use crate::message::{self, Added, Destination, NewMessage};
 use crate::policy::{Policies, Policy};
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) pool: Pool,
     pub(crate) access: Access,
+    pub(crate) holds: Arc<Holds>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) queue: Queue,
     pub(crate) writer: Mutex<Option<Writer>>,
@@ -108,6 +110,7 @@ impl Shared {
             disk,
             pool,
             access: Access::Shared,
+            holds: Arc::default(),
             hub: Arc::default(),
             queue: Queue::default(),
             writer: Mutex::default(),
@@ -127,11 +130,11 @@ impl Shared {
     }
 
     pub(crate) fn db_path(&self) -> PathBuf {
-        self.dir.join("index.db")
+        self.dir.join(crate::ACCOUNT_DATABASE)
     }
 
     pub(crate) fn blob_dir(&self) -> PathBuf {
-        self.dir.join("blob")
+        self.dir.join(crate::BODIES)
     }
 
     /// A number for the next body file, unique within this process's use of the account.

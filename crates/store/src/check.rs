@@ -30,6 +30,17 @@ impl Faults {
             self.0.push(fault());
         }
     }
+
+    /// Tells that something could not be looked at.
+    fn unread(&mut self, what: &str, told: Result<()>) {
+        if let Err(error) = told {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            self.add(
+                || format!("{what}: cannot be read: {error}{}", cause.unwrap_or_default()),
+                true,
+            );
+        }
+    }
 }
 
 /// Checks everything. Reads every body.
@@ -37,30 +48,36 @@ pub(crate) fn check(shared: &Arc<Shared>) -> Result<Vec<String>> {
     let reader = Reader::begin(Arc::clone(shared))?;
     let db = reader.db()?;
     let mut faults = Faults(Vec::new());
-    integrity(db, &mut faults)?;
+    // What cannot be read keeps nothing else from being looked at.
+    let told = integrity(db, &mut faults);
+    faults.unread("database", told);
     let mailboxes = reader.mailboxes()?;
     let mut used_bytes = 0;
     for mailbox in &mailboxes {
-        used_bytes += check_mailbox(&reader, mailbox, &mut faults)?;
+        match check_mailbox(&reader, mailbox, &mut faults) {
+            Ok(bytes) => used_bytes += bytes,
+            Err(error) => faults.unread(mailbox.name.as_str(), Err(error)),
+        }
     }
-    counters(db, &reader, &mailboxes, &mut faults)?;
+    let told = counters(db, &reader, &mailboxes, &mut faults);
+    faults.unread("counters", told);
     let recorded = reader.used_bytes();
     faults.add(
-        || format!("space in use recorded as {recorded}, is {}", used_bytes),
+        || format!("space in use recorded as {recorded}, is {used_bytes}"),
         recorded != used_bytes,
     );
-    references(db, &mut faults)?;
-    threads(db, &mut faults)?;
-    bodies(shared, &reader, &mailboxes, &mut faults)?;
-    if let Err(error) = index::check(&reader, &mut |fault| faults.add(|| fault, true)) {
-        faults.add(|| format!("gram: search index cannot be read: {error}"), true);
-    }
-    if let Err(error) = junk::check(&reader, &mut |fault| faults.add(|| fault, true)) {
-        faults.add(|| format!("junk_word: what was learnt cannot be read: {error}"), true);
-    }
-    if let Err(error) = history::check(&reader, &mut |fault| faults.add(|| fault, true)) {
-        faults.add(|| format!("origin: the history cannot be read: {error}"), true);
-    }
+    let told = references(db, &mut faults);
+    faults.unread("references", told);
+    let told = threads(db, &mut faults);
+    faults.unread("threads", told);
+    let told = bodies(shared, &reader, &mailboxes, &mut faults);
+    faults.unread("messages", told);
+    let told = index::check(&reader, &mut |fault| faults.add(|| fault, true));
+    faults.unread("gram: search index", told);
+    let told = junk::check(&reader, &mut |fault| faults.add(|| fault, true));
+    faults.unread("junk_word: what was learnt", told);
+    let told = history::check(&reader, &mut |fault| faults.add(|| fault, true));
+    faults.unread("origin: the history", told);
     Ok(faults.0)
 }
 

@@ -17,6 +17,9 @@ pub const CLIENT_KEYS_MAX: usize = 100;
 /// The longest name of a key, in bytes. Ours.
 pub const CLIENT_KEY_NAME_BYTES_MAX: usize = 256;
 
+/// The database of keys in the data directory.
+pub const CLIENT_KEYS_DATABASE: &str = "auth.db";
+
 /// The version of `auth.db`.
 const VERSION: u32 = 1;
 
@@ -86,7 +89,7 @@ impl ClientKeys {
     /// If it cannot be opened, or was made by a newer version.
     pub fn open(dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let db = schema::open_durable(&dir.join("auth.db"))?;
+        let db = schema::open_durable(&dir.join(CLIENT_KEYS_DATABASE))?;
         let found: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match found {
             VERSION => {}
@@ -96,6 +99,34 @@ impl ClientKeys {
             _ => return Err(StoreError::TooNew { found, known: VERSION }),
         }
         Ok(Self(Mutex::new(db)))
+    }
+
+    /// What is wrong with the keys in a copy of the data directory that nobody writes to; nothing if
+    /// there are none.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be opened or read.
+    pub fn check_still(dir: &Path) -> Result<Vec<String>> {
+        let path = dir.join(CLIENT_KEYS_DATABASE);
+        if !path.is_file() {
+            return Ok(Vec::new());
+        }
+        let keys = Self(Mutex::new(schema::open_still(&path)?));
+        let mut faults = keys.integrity()?;
+        if let Err(error) = keys.list(None) {
+            faults.push(error.to_string());
+        }
+        Ok(faults)
+    }
+
+    fn integrity(&self) -> Result<Vec<String>> {
+        let db = self.0.lock();
+        let mut statement = db.prepare("PRAGMA integrity_check(20)")?;
+        let told = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let mut told = told.collect::<rusqlite::Result<Vec<_>>>()?;
+        told.retain(|line| line != "ok");
+        Ok(told)
     }
 
     /// The key with this fingerprint, if it is registered. One look by primary key.

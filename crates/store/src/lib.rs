@@ -24,6 +24,7 @@ mod feed;
 mod flag;
 mod hash;
 mod history;
+mod hold;
 mod index;
 mod junk;
 mod keys;
@@ -53,7 +54,9 @@ mod writer;
 
 pub use account::Account;
 pub use annotation::{ANNOTATION_BYTES_MAX, ANNOTATIONS_MAX, Annotation, AnnotationChange};
-pub use client_keys::{CLIENT_KEY_NAME_BYTES_MAX, CLIENT_KEYS_MAX, ClientKey, ClientKeys};
+pub use client_keys::{
+    CLIENT_KEY_NAME_BYTES_MAX, CLIENT_KEYS_DATABASE, CLIENT_KEYS_MAX, ClientKey, ClientKeys,
+};
 pub use content::{Content, ContentReader, ContentSeeker};
 pub use copy::CopyOutcome;
 pub use decision::{
@@ -67,6 +70,7 @@ pub use feed::{
 pub use flag::{FlagChange, FlagOp, FlagOutcome};
 pub use hash::{BODY_HASH_BYTES, BodyHash};
 pub use history::{CONTENT_HASH_BYTES, Incoming};
+pub use hold::ErasureHold;
 pub use index::{INDEXED_BYTES_MAX, IndexProgress};
 pub use junk::JunkProgress;
 pub use mailbox::{Counts, MAILBOX_KEYWORDS_MAX, MAILBOXES_MAX, Mailbox};
@@ -76,7 +80,7 @@ pub use order::{SortBy, SortKey, ThreadAlgorithm, ThreadEntry};
 pub use pass_key::PASS_KEYS_MAX;
 pub use policy::{JunkFilter, JunkFlags, Policies, Policy};
 pub use read::{Changed, Columns, Fetched, Reader};
-pub use read_only::ReadOnly;
+pub use read_only::{ACCOUNT_DATABASE, BODIES, ReadOnly, body_files, upgrade};
 pub use remove::{Expunge, ExpungeOutcome};
 pub use row::MessageRow;
 pub use schema::SCHEMA_VERSION;

@@ -122,6 +122,11 @@ struct Tomb {
 /// Erases what no session needs any more. Files go after the commit that forgot them: a crash
 /// between leaves a file without a row, which the sweep at opening removes.
 fn erase(shared: &Shared, writer: &mut Writer) -> Result<bool> {
+    let Some(_erasing) = shared.holds.erasing() else {
+        // The tick after the hold sees to it.
+        shared.tombs.store(true, Ordering::Release);
+        return Ok(false);
+    };
     let applied = shared.hub.applied_by_all().unwrap_or(ModSeq::MAX);
     let db = &writer.db;
     let tombs = db

@@ -11,7 +11,39 @@ use crate::disk::RealDisk;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::read::Reader;
-use crate::{Result, SCHEMA_VERSION, StoreError, check};
+use crate::{Result, SCHEMA_VERSION, StoreError, check, schema};
+
+/// The database in the folder of an account.
+pub const ACCOUNT_DATABASE: &str = "index.db";
+
+/// The folder with large bodies in the folder of an account.
+pub const BODIES: &str = "blob";
+
+/// The body files that messages of a copy have, as they are named below [`BODIES`]. Nobody may be
+/// writing to the copy; its tables may be of any version up to ours.
+///
+/// # Errors
+///
+/// If the database cannot be opened or read.
+pub fn body_files(dir: &Path) -> Result<Vec<String>> {
+    let db = schema::open_still(&dir.join(ACCOUNT_DATABASE))?;
+    let mut statement = db.prepare("SELECT file FROM body WHERE file IS NOT NULL ORDER BY file")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Brings the tables of an account that nobody uses up to date, and makes what is in its log part of
+/// the database. Makes none.
+///
+/// # Errors
+///
+/// If the database cannot be opened, is of a newer version, or cannot be written.
+pub fn upgrade(dir: &Path) -> Result<()> {
+    let path = dir.join(ACCOUNT_DATABASE);
+    if !path.is_file() {
+        return Err(StoreError::NoAccount);
+    }
+    schema::open_writer(&path).map(drop)
+}
 
 /// The folder of an account, opened for reading only. Nothing in it is changed, made or removed.
 ///

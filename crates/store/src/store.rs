@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::account::{Account, Shared};
 use crate::disk::{CountingDisk, Disk, RealDisk};
+use crate::hold::Holds;
 use crate::policy::Policies;
 use crate::pool::Pool;
 use crate::{Result, StoreError};
@@ -32,6 +33,7 @@ struct Inner {
     policies: Arc<dyn Policies>,
     disk: Arc<CountingDisk>,
     pool: Pool,
+    holds: Arc<Holds>,
     open: Mutex<HashMap<String, Arc<Slot>>>,
 }
 
@@ -56,7 +58,15 @@ impl Store {
         let dir = dir.join("accounts");
         let open = Mutex::new(HashMap::new());
         let disk = Arc::new(CountingDisk::new(disk));
-        Self(Arc::new(Inner { dir, clock, policies, disk, pool: Pool::default(), open }))
+        Self(Arc::new(Inner {
+            dir,
+            clock,
+            policies,
+            disk,
+            pool: Pool::default(),
+            holds: Arc::default(),
+            open,
+        }))
     }
 
     /// Opens an account of the configuration, creating its database if there is none.
@@ -82,7 +92,7 @@ impl Store {
             return Ok(Account::new(Arc::clone(shared)));
         }
         let recover = slot.is_some();
-        let shared = Arc::new(Shared::new(
+        let mut shared = Shared::new(
             name.to_owned(),
             self.0.dir.join(name),
             Arc::clone(&self.0.clock),
@@ -90,7 +100,9 @@ impl Store {
             Arc::<CountingDisk>::clone(&self.0.disk),
             self.0.pool.clone(),
             recover,
-        ));
+        );
+        shared.holds = Arc::clone(&self.0.holds);
+        let shared = Arc::new(shared);
         shared.open(&policy)?;
         *slot = Some(Arc::clone(&shared));
         Ok(Account::new(shared))
@@ -145,6 +157,10 @@ impl Store {
         if open.as_ref().is_some_and(|shared| Arc::strong_count(shared) == 1) {
             *open = None;
         }
+    }
+
+    pub(crate) fn holds(&self) -> &Arc<Holds> {
+        &self.0.holds
     }
 
     /// How many accounts are open, in use or not.

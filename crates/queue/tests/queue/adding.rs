@@ -82,6 +82,22 @@ fn a_message_leaves_when_its_sender_wants_and_not_before() {
 }
 
 #[test]
+fn a_body_stays_as_long_as_that_is_held_and_then_goes() {
+    let fixture = Fixture::new();
+    let mut message = fixture.message(&["a@x.example"]);
+    message.body = fixture.queue.stage(&mut &vec![b'x'; INLINE_BYTES_MAX + 1][..]).unwrap();
+    fixture.add_at(NOW, message);
+    let (first, second) = (fixture.queue.hold_bodies(), fixture.queue.hold_bodies());
+    let lease = fixture.lease_one(NOW);
+    fixture.settle(&lease, NOW, delivered());
+    assert_eq!(files(fixture.dir.path()), 1);
+    drop(first);
+    assert_eq!(files(fixture.dir.path()), 1);
+    drop(second);
+    assert_eq!(files(fixture.dir.path()), 0);
+}
+
+#[test]
 fn one_body_serves_all_recipients_and_goes_with_the_last() {
     let fixture = Fixture::new();
     let mut message = fixture.message(&["a@x.example", "b@x.example", "c@y.example"]);

@@ -1,9 +1,10 @@
 //! Accounts that are only looked at.
 
-use mox_store::{ReadOnly, StoreError};
+use mox_base::NumSet;
+use mox_store::{Expunge, ReadOnly, StoreError};
 use rusqlite::Connection;
 
-use crate::support::{Fixture, copy_dir, uid};
+use crate::support::{Fixture, copy_dir, name, uid};
 
 #[test]
 fn an_account_in_use_is_read_beside_its_server() {
@@ -47,4 +48,33 @@ fn a_copy_is_read_without_a_trace_and_its_stray_files_are_told() {
     db.pragma_update(None, "user_version", 3).unwrap();
     drop(db);
     assert!(matches!(ReadOnly::open_still(&copy), Err(StoreError::TooOld { found: 3 })));
+}
+
+#[test]
+fn nothing_is_erased_while_that_is_held_off() {
+    let fixture = Fixture::new();
+    let noise: Vec<u8> =
+        (0..400_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    fixture.deliver(&[b"Subject: large\r\n\r\n".to_vec(), noise].concat());
+    let files = || {
+        let folders = std::fs::read_dir(fixture.account_dir().join("blob")).unwrap();
+        folders
+            .map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count())
+            .sum::<usize>()
+    };
+    assert_eq!(files(), 1);
+    let (first, second) = (fixture.store.hold_erasure(), fixture.store.hold_erasure());
+    let all = Expunge { uids: NumSet::all(), only_deleted: false };
+    fixture.account.expunge(fixture.id("Inbox"), all).wait().unwrap();
+    for hold in [first, second] {
+        for _ in 0..3 {
+            fixture.store.tick();
+            fixture.account.subscribe_to(name("Inbox")).wait().unwrap();
+        }
+        assert_eq!(files(), 1);
+        assert!(!fixture.account.is_tidy().unwrap());
+        drop(hold);
+    }
+    fixture.settle();
+    assert_eq!(files(), 0);
 }

@@ -31,6 +31,7 @@ mod mtasts;
 mod network;
 mod parsereportmsg;
 mod queue;
+mod quickstart;
 mod rdap;
 mod rebuildsearch;
 mod retrain;
@@ -103,6 +104,7 @@ fn log_level(text: &str) -> Result<LogLevel, String> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Quickstart(quickstart::Quickstart),
     Serve(serve::Serve),
     Stop(stop::Stop),
     Localserve(localserve::Localserve),
@@ -216,6 +218,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Sendmail(command) => return Ok(command.run(&global)),
         Command::Config(ConfigCommand::Test(command)) => return command.run(&global),
         Command::Verifydata(command) => return command.run(&global),
+        Command::Quickstart(command) => command.run()?,
         Command::Stop(command) => command.run(&global)?,
         Command::Setaccountpassword(command) => command.run(&global)?,
         Command::Loglevels(command) => command.run(&global)?,

@@ -34,6 +34,7 @@ fn results_go_to_standard_output() {
     check(&["help", "rdap", "domainage"], 0, "registry", "");
     check(&["help", "config", "dnscheck"], 0, "30 seconds", "");
     check(&["help", "queue", "schedule"], 0, "-10m for sooner", "");
+    check(&["help", "quickstart"], 0, "never overwritten", "");
     check(&["help", "dane", "makerecord"], 0, "dane-ee spki sha2-256", "");
 }
 
@@ -53,6 +54,9 @@ fn what_is_not_understood_is_two() {
     check(&["dnsbl", "check", "a b", "127.0.0.1"], 2, "", "'a b'");
     check(&["rdap", "domainage", "a b"], 2, "", "'a b'");
     check(&["config", "dnscheck"], 2, "", "<DOMAIN>");
+    check(&["quickstart"], 2, "", "<USER@DOMAIN>");
+    check(&["quickstart", "you"], 2, "", "'you'");
+    check(&["quickstart", "-hostname", "a b", "you@example.org"], 2, "", "'a b'");
     check(&["dmarc"], 2, "", "mox dmarc verify");
     check(&["queue"], 2, "", "mox queue suppress lookup");
     check(&["queue", "list", "-submitted", "1h"], 2, "", "must begin with < or >");

@@ -18,6 +18,7 @@ use crate::disk::{Disk, create_dirs};
 use crate::feed::{Hub, SubscriberId, Subscription};
 use crate::flag::{FlagChange, FlagOutcome};
 use crate::hold::Holds;
+use crate::import::{self, Imported};
 use crate::mailbox::{self, Mailbox};
 use crate::message::{self, Added, Destination, NewMessage};
 use crate::policy::{Policies, Policy};
@@ -371,6 +372,21 @@ impl Account {
     pub fn add(&self, destination: Destination, messages: Vec<NewMessage>) -> Pending<Added> {
         let bytes = messages.iter().map(NewMessage::queue_bytes).sum();
         self.shared.write(self.origin, bytes, move |tx| message::add(tx, &destination, messages))
+    }
+
+    /// Takes messages over into a mailbox, which is made if it is missing, with one modseq. Those that
+    /// the mailbox has already, byte by byte, are left out if `skip_duplicates`. The quota ends it,
+    /// with those before it added. A message of which it is not known when it was received was so at
+    /// the time of its Date field.
+    pub fn import(
+        &self,
+        mailbox: MailboxName,
+        messages: Vec<NewMessage>,
+        skip_duplicates: bool,
+    ) -> Pending<Imported> {
+        let bytes = messages.iter().map(NewMessage::queue_bytes).sum();
+        let work = move |tx: &mut Tx<'_>| import::import(tx, &mailbox, messages, skip_duplicates);
+        self.shared.write(self.origin, bytes, work)
     }
 
     /// Adds a message and removes another, with one modseq: both or neither.

@@ -133,7 +133,8 @@ pub(crate) fn next_uid(mailbox: &mut Mailbox) -> Result<Uid> {
     uid.ok_or(StoreError::IdsUsedUp)
 }
 
-fn add_one(
+/// Adds one message to a mailbox that is saved later. Nothing is written if the quota forbids it.
+pub(crate) fn add_one(
     tx: &mut Tx<'_>,
     mailbox: &mut Mailbox,
     policy: &Policy,
@@ -146,9 +147,9 @@ fn add_one(
     if keywords.len() > MESSAGE_KEYWORDS_MAX {
         return Err(StoreError::TooMany { what: "keywords on a message" });
     }
-    mailbox.learn_keywords(&keywords)?;
     let size = content.size();
     tx.use_bytes(size, policy.quota_bytes)?;
+    mailbox.learn_keywords(&keywords)?;
     let (id, uid, modseq) = (tx.new_message_id(), next_uid(mailbox)?, tx.modseq()?);
     let received = received.unwrap_or(tx.now);
     let place = thread::find_place(tx, id, mailbox.id, received, &content.facts)?;

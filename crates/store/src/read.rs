@@ -403,6 +403,19 @@ impl Reader {
         Ok(self.db()?.prepare_cached(SQL)?.exists([id])?)
     }
 
+    /// The MAIL FROM of a message that came by SMTP, empty for a bounce.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn mail_from(&self, id: MsgId) -> Result<Option<String>> {
+        const SQL: &str = "SELECT mail_from FROM meta WHERE id = ?1";
+        let mut statement = self.db()?.prepare_cached(SQL)?;
+        let found: Option<Option<String>> =
+            statement.query_row([id.0], |row| row.get(0)).optional()?;
+        Ok(found.flatten())
+    }
+
     /// A secret stored by [`crate::Account::set_secret`].
     ///
     /// # Errors

@@ -147,7 +147,10 @@ mod tests {
         }
         assert_eq!(writer.size(), whole.len() as u64);
         let body = writer.finish().unwrap();
-        assert_eq!(body.as_ref().map(|body| body.memory_bytes() == 0 && body.size() > 0), want_file);
+        assert_eq!(
+            body.as_ref().map(|body| body.memory_bytes() == 0 && body.size() > 0),
+            want_file
+        );
         if let Some(mut body) = body {
             assert_eq!(body.size(), whole.len() as u64);
             let mut read = Vec::new();

@@ -29,12 +29,8 @@ const MOZILLA: [(u32, Flags); 4] = [
     (0x1000, Flags::FORWARDED),
 ];
 
-const LETTERS: [(u8, Flags); 4] = [
-    (b'A', Flags::ANSWERED),
-    (b'F', Flags::FLAGGED),
-    (b'T', Flags::DRAFT),
-    (b'D', Flags::DELETED),
-];
+const LETTERS: [(u8, Flags); 4] =
+    [(b'A', Flags::ANSWERED), (b'F', Flags::FLAGGED), (b'T', Flags::DRAFT), (b'D', Flags::DELETED)];
 
 /// The name of the field that a header line begins, in lower case, if it is one of ours.
 pub(crate) fn field_of(line: &[u8]) -> Option<&'static str> {
@@ -199,10 +195,17 @@ mod tests {
         let all = Flags::ANSWERED | Flags::FLAGGED | Flags::DRAFT | Flags::DELETED;
         check(&["Status: RO", "X-Status: AFTD"], Flags::SEEN | all, &[]);
         check(&["status: O"], Flags::NONE, &[]);
-        check(&["X-Keywords: $Forwarded,nonjunk,Work"], Flags::FORWARDED | Flags::NOT_JUNK, &["work"]);
+        check(
+            &["X-Keywords: $Forwarded,nonjunk,Work"],
+            Flags::FORWARDED | Flags::NOT_JUNK,
+            &["work"],
+        );
         check(&["X-Keywords: a b,c", "  JUNK"], Flags::JUNK, &["a", "b,c"]);
-        check(&["X-Mozilla-Status: 1003", "X-Mozilla-Keys: $label1 "],
-            Flags::SEEN | Flags::ANSWERED | Flags::FORWARDED, &["$label1"]);
+        check(
+            &["X-Mozilla-Status: 1003", "X-Mozilla-Keys: $label1 "],
+            Flags::SEEN | Flags::ANSWERED | Flags::FORWARDED,
+            &["$label1"],
+        );
         check(&["X-Keywords:"], Flags::NONE, &[]);
         check(&["X-Keywords: b\"d, good"], Flags::NONE, &["good"]);
         check(&["X-Mozilla-Status: zz"], Flags::NONE, &[]);

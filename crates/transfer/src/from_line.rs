@@ -63,7 +63,15 @@ fn clock(word: &str) -> Option<(u8, u8, u8)> {
 fn offset(word: &str) -> Option<i16> {
     let named = [("EST", -5), ("EDT", -4), ("CST", -6), ("CDT", -5), ("MST", -7), ("MDT", -6)]
         .into_iter()
-        .chain([("PST", -8), ("PDT", -7), ("GMT", 0), ("UT", 0), ("UTC", 0), ("CET", 1), ("CEST", 2)]);
+        .chain([
+            ("PST", -8),
+            ("PDT", -7),
+            ("GMT", 0),
+            ("UT", 0),
+            ("UTC", 0),
+            ("CET", 1),
+            ("CEST", 2),
+        ]);
     for (name, hours) in named {
         if word == name {
             return Some(hours * 60);
@@ -83,7 +91,8 @@ fn offset(word: &str) -> Option<i16> {
 
 /// The line for a message, with its LF. A sender with blanks or nothing in it becomes `mox`.
 pub(crate) fn print(sender: &str, received: UnixSeconds) -> String {
-    let is_word = !sender.is_empty() && sender.len() < 500 && sender.bytes().all(|b| b.is_ascii_graphic());
+    let is_word =
+        !sender.is_empty() && sender.len() < 500 && sender.bytes().all(|b| b.is_ascii_graphic());
     let sender = if is_word { sender } else { "mox" };
     let date = DateTime::from_unix(received);
     let rfc5322 = date.to_rfc5322();

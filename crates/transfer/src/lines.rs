@@ -149,7 +149,10 @@ mod tests {
     #[test]
     fn lines_have_their_ends_and_long_ones_come_in_pieces() {
         let seen = pieces(b"a\r\n\nb", 3);
-        assert_eq!(seen, [(b"a\r\n".to_vec(), true), (b"\n".to_vec(), true), (b"b".to_vec(), true)]);
+        assert_eq!(
+            seen,
+            [(b"a\r\n".to_vec(), true), (b"\n".to_vec(), true), (b"b".to_vec(), true)]
+        );
         assert_eq!(pieces(b"", 3), []);
         let mut long = vec![b'x'; BUFFER_BYTES];
         long.extend(b"\r\nend");
@@ -172,9 +175,12 @@ mod tests {
 
     #[test]
     fn text_has_no_line_end() {
-        for (bytes, want, is_ended) in
-            [("a\r\n", "a", true), ("a\n", "a", true), ("\r\r\n", "\r", true), ("a\r", "a\r", false)]
-        {
+        for (bytes, want, is_ended) in [
+            ("a\r\n", "a", true),
+            ("a\n", "a", true),
+            ("\r\r\n", "\r", true),
+            ("a\r", "a\r", false),
+        ] {
             let line = Line { bytes: bytes.as_bytes(), is_start: true, is_last: false };
             assert_eq!((line.text(), line.is_ended()), (want.as_bytes(), is_ended), "{bytes:?}");
         }

@@ -143,7 +143,8 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, received: Option<i64>, flags: Flags, keywords: &[&str]) {
-        let (letters, bad) = Letters::parse(b"0 $Forwarded\n1 Work\n25 last\n26 no\n1 again\nx y\n3 \"\n");
+        let (letters, bad) =
+            Letters::parse(b"0 $Forwarded\n1 Work\n25 last\n26 no\n1 again\nx y\n3 \"\n");
         assert_eq!(bad.len(), 4);
         let want = FileName {
             received: received.map(UnixSeconds),
@@ -157,8 +158,12 @@ mod tests {
     fn names_tell_time_flags_and_keywords() {
         let all = Flags::DRAFT | Flags::FLAGGED | Flags::ANSWERED | Flags::SEEN | Flags::DELETED;
         check("1136214245.a.b:2,DFPRST", Some(1_136_214_245), all, &[]);
-        check("1136214245.M1P2.host,S=5,W=6:2,Sab", Some(1_136_214_245),
-            Flags::SEEN | Flags::FORWARDED, &["work"]);
+        check(
+            "1136214245.M1P2.host,S=5,W=6:2,Sab",
+            Some(1_136_214_245),
+            Flags::SEEN | Flags::FORWARDED,
+            &["work"],
+        );
         check("1.a.b:2,z", Some(1), Flags::NONE, &["last"]);
         check("1.a.b;2,S", Some(1), Flags::SEEN, &[]);
         // At the edge: no flags, no time, letters without meaning.

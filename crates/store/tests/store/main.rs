@@ -11,6 +11,8 @@ mod hashes;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod importing;
+#[cfg(test)]
 mod index;
 #[cfg(test)]
 mod junk;

@@ -58,7 +58,13 @@ struct Walk<'a, 's> {
 }
 
 impl Walk<'_, '_> {
-    fn folder(&mut self, path: &Path, relative: &str, listed: Listed, depth: usize) -> Result<(), SourceError> {
+    fn folder(
+        &mut self,
+        path: &Path,
+        relative: &str,
+        listed: Listed,
+        depth: usize,
+    ) -> Result<(), SourceError> {
         // The names of the keywords are needed before the messages.
         if listed.iter().any(|(name, kind)| name == KEYWORDS_FILE && kind.is_file()) {
             self.file(&path.join(KEYWORDS_FILE), &join(relative, KEYWORDS_FILE))?;
@@ -93,7 +99,12 @@ impl Walk<'_, '_> {
     }
 
     /// The messages of a Maildir, if this is one: those in `new` and `cur` together, oldest first.
-    fn messages(&mut self, path: &Path, relative: &str, listed: &Listed) -> Result<(), SourceError> {
+    fn messages(
+        &mut self,
+        path: &Path,
+        relative: &str,
+        listed: &Listed,
+    ) -> Result<(), SourceError> {
         let mut files = Vec::new();
         for (name, kind) in listed {
             let shown = name.to_string_lossy();
@@ -130,7 +141,8 @@ impl Walk<'_, '_> {
             Err(error) => return self.tree.problem(format!("{}: {error}", shortened(relative))),
         };
         let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let modified = modified.and_then(|time| i64::try_from(time.as_secs()).ok()).map(UnixSeconds);
+        let modified =
+            modified.and_then(|time| i64::try_from(time.as_secs()).ok()).map(UnixSeconds);
         let place = place(relative, false);
         // A large file is told as it is read.
         let is_mbox = matches!(place, Some(Place::Mbox { .. }));

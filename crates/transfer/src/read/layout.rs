@@ -106,7 +106,7 @@ fn levels(directories: &[&str]) -> Vec<String> {
         if directory.starts_with('.') && directory.len() > 1 {
             levels.extend(maildir_levels(directory));
         } else {
-            let name = directory.strip_suffix(".sbd").or(directory.strip_suffix(".mbox"));
+            let name = directory.strip_suffix(".sbd").or_else(|| directory.strip_suffix(".mbox"));
             levels.push(name.unwrap_or(directory).to_owned());
         }
     }
@@ -153,11 +153,22 @@ mod tests {
         check("tmp/", true, Some("maildir "));
         check("a/dovecot-keywords", false, Some("keywords a"));
         check("a/b.mbox", false, Some("mbox a>b true"));
-        check("Mail/Local Folders/Inbox.sbd/Sub", false, Some("mbox Mail>Local Folders>Inbox>Sub false"));
+        check(
+            "Mail/Local Folders/Inbox.sbd/Sub",
+            false,
+            Some("mbox Mail>Local Folders>Inbox>Sub false"),
+        );
         check("Work.mbox/mbox", false, Some("mbox Work true"));
-        for ignored in
-            ["a/tmp/1", "dovecot.index.log", "a/dovecot-uidlist", "Inbox.msf", "cur/.x", "errors.txt", "._a", "subscriptions"]
-        {
+        for ignored in [
+            "a/tmp/1",
+            "dovecot.index.log",
+            "a/dovecot-uidlist",
+            "Inbox.msf",
+            "cur/.x",
+            "errors.txt",
+            "._a",
+            "subscriptions",
+        ] {
             check(ignored, false, Some("ignored"));
         }
         // Nothing follows.

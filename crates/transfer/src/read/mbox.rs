@@ -144,7 +144,8 @@ impl<R: Read> Mbox<'_, R> {
                     body.write_all(b"\r\n")?;
                     continue;
                 }
-                if line.is_start && !line.bytes.starts_with(b" ") && !line.bytes.starts_with(b"\t") {
+                if line.is_start && !line.bytes.starts_with(b" ") && !line.bytes.starts_with(b"\t")
+                {
                     *left_out = field_of(line.bytes);
                     if let Some(field) = left_out {
                         fields.add(field, line.text(), true);

@@ -17,8 +17,9 @@ use mox_base::MailboxName;
 use crate::event::{Sink, SourceError};
 
 pub use directory::read_directory;
-pub use mbox::read_mbox;
 use mbox::is_mbox as is_mbox_beginning;
+pub(crate) use mbox::is_quoted_from;
+pub use mbox::read_mbox;
 pub use tar_file::{read_tar, read_tgz};
 pub use zip_file::read_zip;
 

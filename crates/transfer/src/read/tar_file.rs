@@ -71,13 +71,16 @@ fn read(source: impl Read, tree: &mut Tree<'_, '_>, pass: Pass) -> Result<(), So
         let kind = entry.header().entry_type();
         match kind {
             EntryType::GNULongName => {
-                long_name = Some(text(&mut entry).map_err(bad())?.trim_end_matches('\0').to_owned());
+                long_name =
+                    Some(text(&mut entry).map_err(bad())?.trim_end_matches('\0').to_owned());
                 continue;
             }
             EntryType::XHeader => {
                 let extension = text(&mut entry).map_err(bad())?;
                 if pax(&extension, "size").is_some() {
-                    return Err(SourceError::NotThat { what: "a file over 8 GB in a pax tar file" });
+                    return Err(SourceError::NotThat {
+                        what: "a file over 8 GB in a pax tar file",
+                    });
                 }
                 long_name = pax(&extension, "path").map(str::to_owned).or(long_name);
                 continue;
@@ -98,7 +101,8 @@ fn read(source: impl Read, tree: &mut Tree<'_, '_>, pass: Pass) -> Result<(), So
             (Pass::Keywords, _) => {}
             (Pass::Rest, None) if is_dir => {}
             (Pass::Rest, _) if is_dir || kind.is_file() => {
-                let modified = entry.header().mtime().ok().and_then(|time| i64::try_from(time).ok());
+                let modified =
+                    entry.header().mtime().ok().and_then(|time| i64::try_from(time).ok());
                 let modified = modified.map(UnixSeconds);
                 tree.file(place, Entry { path: &path, modified, content: &mut entry })?;
             }
@@ -118,6 +122,6 @@ fn text(entry: &mut impl Read) -> io::Result<String> {
 fn pax<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     let values = text.lines().filter_map(|line| line.split_once(' ')?.1.split_once('='));
     // A later value replaces an earlier.
-    let found = values.filter(|(name, value)| *name == key && value.len() <= PATH_BYTES_MAX);
-    found.last().map(|(_, value)| value)
+    let mut found = values.filter(|(name, value)| *name == key && value.len() <= PATH_BYTES_MAX);
+    found.next_back().map(|(_, value)| value)
 }

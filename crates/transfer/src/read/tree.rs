@@ -94,7 +94,10 @@ impl<'a, 's> Tree<'a, 's> {
             self.told.insert(name.clone());
             if changed {
                 let shown = levels.join("/");
-                self.problem(format!("{shown:?} is no name for a mailbox, taken as {name:?}", name = name.as_str()))?;
+                self.problem(format!(
+                    "{shown:?} is no name for a mailbox, taken as {name:?}",
+                    name = name.as_str()
+                ))?;
             }
             let special_use = SpecialUse::NONE;
             tell(self.sink, Event::Mailbox { name: name.clone(), special_use, subscribed: None })?;
@@ -103,7 +106,11 @@ impl<'a, 's> Tree<'a, 's> {
     }
 
     /// Reads a file.
-    pub(super) fn file(&mut self, place: Option<Place>, entry: Entry<'_>) -> Result<(), SourceError> {
+    pub(super) fn file(
+        &mut self,
+        place: Option<Place>,
+        entry: Entry<'_>,
+    ) -> Result<(), SourceError> {
         match place {
             Some(Place::Message { levels, name }) => self.message(&levels, &name, entry),
             Some(Place::Mbox { levels, is_certain }) => self.mbox(&levels, is_certain, entry),
@@ -115,7 +122,12 @@ impl<'a, 's> Tree<'a, 's> {
         }
     }
 
-    fn message(&mut self, levels: &[String], name: &str, entry: Entry<'_>) -> Result<(), SourceError> {
+    fn message(
+        &mut self,
+        levels: &[String],
+        name: &str,
+        entry: Entry<'_>,
+    ) -> Result<(), SourceError> {
         let mailbox = self.mailbox(levels)?;
         let none = Letters::default();
         let parsed = FileName::parse(name, self.letters.get(levels).unwrap_or(&none));
@@ -138,22 +150,31 @@ impl<'a, 's> Tree<'a, 's> {
         let FileName { received, flags, mut keywords } = parsed;
         keywords.truncate(MESSAGE_KEYWORDS_MAX);
         let received = received.or(modified);
-        tell(self.sink, Event::Message(Box::new(Item { mailbox, received, flags, keywords, content })))
+        tell(
+            self.sink,
+            Event::Message(Box::new(Item { mailbox, received, flags, keywords, content })),
+        )
     }
 
-    fn mbox(&mut self, levels: &[String], is_certain: bool, entry: Entry<'_>) -> Result<(), SourceError> {
+    fn mbox(
+        &mut self,
+        levels: &[String],
+        is_certain: bool,
+        entry: Entry<'_>,
+    ) -> Result<(), SourceError> {
+        let Entry { path, content, .. } = entry;
         let mut beginning = Vec::new();
-        let read = entry.content.take(BEGINNING_BYTES).read_to_end(&mut beginning);
+        let read = Read::take(&mut *content, BEGINNING_BYTES).read_to_end(&mut beginning);
         if let Err(error) = read {
-            return self.problem(format!("{}: {error}", shortened(entry.path)));
+            return self.problem(format!("{}: {error}", shortened(path)));
         }
         // A file of another name is an mbox only if it begins as one, and is not empty.
         let is_mbox = is_mbox_beginning(&beginning) && (is_certain || !beginning.is_empty());
         if !is_mbox {
-            return self.problem(format!("unrecognized file {:?}", shortened(entry.path)));
+            return self.problem(format!("unrecognized file {:?}", shortened(path)));
         }
         let mailbox = self.mailbox(levels)?;
-        let content = Expanding { source: entry.content, expanded: &mut self.expanded };
+        let content = Expanding { source: content, expanded: &mut self.expanded };
         let content = beginning.as_slice().chain(content);
         match read_mbox(content, &mailbox, self.options, self.sink) {
             Ok(_) => Ok(()),
@@ -161,7 +182,7 @@ impl<'a, 's> Tree<'a, 's> {
             Err(_) if self.expanded > EXPANDED_BYTES_MAX => {
                 Err(SourceError::TooMuch { what: "bytes in the archive" })
             }
-            Err(error) => self.problem(format!("{}: {error}", shortened(entry.path))),
+            Err(error) => self.problem(format!("{}: {error}", shortened(path))),
         }
     }
 }

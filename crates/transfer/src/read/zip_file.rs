@@ -48,7 +48,11 @@ enum Pass {
     Rest,
 }
 
-fn one<R: Read>(tree: &mut Tree<'_, '_>, file: &mut ZipFile<'_, R>, pass: Pass) -> Result<(), SourceError> {
+fn one<R: Read>(
+    tree: &mut Tree<'_, '_>,
+    file: &mut ZipFile<'_, R>,
+    pass: Pass,
+) -> Result<(), SourceError> {
     let path = match file.name() {
         Ok(name) => tree.stripped(&name).to_owned(),
         Err(_) => return tree.problem("a name in the zip file cannot be read".to_owned()),

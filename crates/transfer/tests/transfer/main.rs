@@ -1,0 +1,8 @@
+//! Mail into accounts and out of them.
+
+#[cfg(test)]
+mod exporting;
+#[cfg(test)]
+mod importing;
+#[cfg(test)]
+mod support;

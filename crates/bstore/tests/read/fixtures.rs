@@ -1,16 +1,16 @@
 //! The files of the fixtures.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
+use std::fs;
+use std::io::{Cursor, Read as _};
 use std::path::Path;
 
 use flate2::read::GzDecoder;
 use serde_json::Value as Json;
 
-fn open(name: &str) -> GzDecoder<File> {
+fn open(name: &str) -> GzDecoder<Cursor<Vec<u8>>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
-    GzDecoder::new(File::open(path).unwrap())
+    GzDecoder::new(Cursor::new(fs::read(path).unwrap()))
 }
 
 /// All files of an archive, by their path.

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// There is no such account in the configuration.
     #[error("no such account")]
     NoAccount,
+    /// The account has mail already, and is not to be filled with that of another server.
+    #[error("the account has messages already")]
+    InUse,
     /// There is no such mailbox.
     #[error("no such mailbox")]
     NoMailbox,

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, Row, ToSql, params};
 
 use crate::Result;
 use crate::stage::Facts;
+use crate::takeover::KeptThread;
 use crate::tx::Tx;
 
 /// The most ancestors kept per message; a longer line forgets the oldest.
@@ -35,6 +36,18 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn is_muted(&self) -> bool {
         self.bits & MUTED != 0
+    }
+
+    /// The place that a message had on another server.
+    pub(crate) fn kept(thread: &KeptThread) -> Self {
+        let bits = [
+            (thread.is_incomplete, MISSING_LINK),
+            (thread.is_muted, MUTED),
+            (thread.is_collapsed, COLLAPSED),
+        ];
+        let bits = bits.into_iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum();
+        let parents = thread.parents.iter().take(THREAD_PARENTS_MAX).map(|id| id.0).collect();
+        Self { thread: thread.id, bits, parents }
     }
 
     /// The stored form of the ancestors.

@@ -156,6 +156,20 @@ pub(crate) fn record(tx: &mut Tx<'_>, message: &Arriving, mut incoming: Incoming
     judging.apply(tx.db())
 }
 
+/// Remembers a message as another server did. Its row in `meta` is there.
+pub(crate) fn keep(
+    db: &Connection,
+    id: MsgId,
+    flags: Flags,
+    incoming: &Incoming,
+    destined: Option<MailboxId>,
+) -> Result<()> {
+    origin::insert(db, id, incoming, destined)?;
+    let mut judging = Judging::default();
+    judging.note(db, id, Flags::NONE, flags)?;
+    judging.apply(db)
+}
+
 /// Remembers a copy, which is a message of its own. Its row in `meta` is there.
 pub(crate) fn copied(tx: &Tx<'_>, from: MsgId, to: MsgId) -> Result<()> {
     origin::copy(tx.db(), from, to)?;

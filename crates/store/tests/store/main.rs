@@ -33,6 +33,8 @@ mod search;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod takeover;
+#[cfg(test)]
 mod threads;
 #[cfg(test)]
 mod url_keys;

@@ -1,0 +1,322 @@
+//! An account that another server kept: everything in it gets the numbers that it had there, so that
+//! mail programs go on as if nothing had happened.
+//!
+//! First the mailboxes ([`Account::keep`]), then the messages in batches ([`Account::keep_messages`]),
+//! those that were removed ([`Account::keep_gone`]), all before anybody uses the account. Each step may be
+//! repeated, so that it can go on after a crash.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use mox_base::{
+    Flags, Keyword, MailboxId, MailboxName, ModSeq, MsgId, SpecialUse, ThreadId, Uid, UidValidity,
+    UnixSeconds,
+};
+use rusqlite::{OptionalExtension, params};
+
+use crate::history;
+use crate::junk;
+use crate::mailbox::{self, Counts, Mailbox};
+use crate::message::{Envelope, MESSAGE_KEYWORDS_MAX};
+use crate::row::keywords_column;
+use crate::stage::Staged;
+use crate::thread::Place;
+use crate::tx::Tx;
+use crate::{Account, Pending, Result, StoreError};
+
+/// The counters, mailboxes and subscriptions of an account.
+#[derive(Clone, Debug)]
+pub struct KeptAccount {
+    /// The last modseq that was given out.
+    pub modseq: ModSeq,
+    /// The last message id that was given out.
+    pub last_message: MsgId,
+    /// The last mailbox id that was given out, also to mailboxes that are gone.
+    pub last_mailbox: MailboxId,
+    /// The UIDVALIDITY for the next mailbox.
+    pub next_uidvalidity: UidValidity,
+    /// All mailboxes that exist.
+    pub mailboxes: Vec<KeptMailbox>,
+    /// All subscriptions.
+    pub subscriptions: Vec<MailboxName>,
+}
+
+/// A mailbox of a [`KeptAccount`].
+#[derive(Clone, Debug)]
+pub struct KeptMailbox {
+    /// Its id, also for what refers to it.
+    pub id: MailboxId,
+    /// Its full name.
+    pub name: MailboxName,
+    /// As it was.
+    pub uidvalidity: UidValidity,
+    /// The next UID: above all that were used, by removed messages too.
+    pub uidnext: u32,
+    /// Of the last change to anything in it.
+    pub modseq: ModSeq,
+    /// Of its creation.
+    pub createseq: ModSeq,
+    /// Its roles.
+    pub special_use: SpecialUse,
+    /// The keywords ever used in it.
+    pub keywords: Vec<Keyword>,
+}
+
+/// A message with the numbers that it had.
+#[derive(Debug)]
+pub struct KeptMessage {
+    /// Its id.
+    pub id: MsgId,
+    /// The mailbox it is in, one of those of the account.
+    pub mailbox: MailboxId,
+    /// Its UID there.
+    pub uid: Uid,
+    /// Of its last change.
+    pub modseq: ModSeq,
+    /// Of its coming into the mailbox.
+    pub createseq: ModSeq,
+    /// Its content, prepared by [`Account::stage`].
+    pub content: Staged,
+    /// Its flags, as they are: nothing is added by rules.
+    pub flags: Flags,
+    /// Its keywords, in any order.
+    pub keywords: Vec<Keyword>,
+    /// INTERNALDATE.
+    pub received: UnixSeconds,
+    /// When it came into the mailbox.
+    pub saved: UnixSeconds,
+    /// Where it belongs among others.
+    pub thread: KeptThread,
+    /// The mailbox it was delivered to, which need not exist any more.
+    pub original_mailbox: MailboxId,
+    /// Where it would be if it were not put aside, as a reject or in the Introbox.
+    pub destined: Option<MailboxId>,
+    /// What SMTP told; absent for APPEND. Of `incoming`, the decision and the name in `destined` are not
+    /// looked at.
+    pub envelope: Option<Envelope>,
+}
+
+/// The thread of a [`KeptMessage`].
+#[derive(Clone, Debug)]
+pub struct KeptThread {
+    /// The id of the first message of the thread, which may be gone.
+    pub id: ThreadId,
+    /// The messages above it, the nearest first. Some may be gone.
+    pub parents: Vec<MsgId>,
+    /// Whether the one right above it is missing.
+    pub is_incomplete: bool,
+    /// Whether new messages of the thread are born read.
+    pub is_muted: bool,
+    /// Whether it is shown folded.
+    pub is_collapsed: bool,
+}
+
+impl Account {
+    /// Makes the account one with these counters and mailboxes, instead of those it was made with.
+    ///
+    /// Mailboxes above others that are missing are made. May be repeated until the first message is kept;
+    /// later it changes nothing. Fails with [`StoreError::InUse`] if the account has other messages or
+    /// other mailboxes with messages.
+    pub fn keep(&self, kept: KeptAccount) -> Pending<()> {
+        self.shared().write(None, 0, move |tx| keep(tx, kept))
+    }
+
+    /// Adds messages, all or none. Those whose id is there already are passed over.
+    ///
+    /// Fails with [`StoreError::NoMailbox`] if a mailbox is none of the account's, and as a constraint of
+    /// the database if a UID is used twice. No quota is looked at.
+    pub fn keep_messages(&self, messages: Vec<KeptMessage>) -> Pending<()> {
+        let bytes = messages.iter().map(|message| message.content.memory_bytes()).sum();
+        self.shared().write(None, bytes, move |tx| keep_messages(tx, messages))
+    }
+
+    /// Notes messages that were removed, so that clients hear of it (RFC 7162). Those of mailboxes that are
+    /// not there, and those noted already, are passed over.
+    pub fn keep_gone(&self, gone: Vec<(MailboxId, ModSeq, Uid)>) -> Pending<()> {
+        self.shared().write(None, 0, move |tx| keep_gone(tx, &gone))
+    }
+}
+
+fn keep(tx: &mut Tx<'_>, kept: KeptAccount) -> Result<()> {
+    let has_messages: bool = tx.db().query_row(
+        "SELECT EXISTS(SELECT 1 FROM msg) OR EXISTS(SELECT 1 FROM gone)",
+        [],
+        |row| row.get(0),
+    )?;
+    if has_messages {
+        // Gone on with: the mailboxes are there, and have counts by now.
+        for one in &kept.mailboxes {
+            let is_this = mailbox::by_id(tx, one.id)
+                .is_ok_and(|found| found.name == one.name && found.uidvalidity == one.uidvalidity);
+            if !is_this {
+                return Err(StoreError::InUse);
+            }
+        }
+        return Ok(());
+    }
+    tx.db()
+        .execute_batch("DELETE FROM mailbox; DELETE FROM subscription; DELETE FROM annotation")?;
+    tx.state.modseq = kept.modseq;
+    tx.state.next_message = kept.last_message.0.saturating_add(1);
+    let last = kept.mailboxes.iter().map(|one| one.id.0).fold(kept.last_mailbox.0, i64::max);
+    tx.state.next_mailbox = last.saturating_add(1);
+    let validities = kept.mailboxes.iter().map(|one| u64::from(one.uidvalidity.get()) + 1);
+    let next = u64::from(kept.next_uidvalidity.get());
+    tx.state.next_uidvalidity = validities.fold(next, u64::max);
+    for one in kept.mailboxes {
+        insert_mailbox(tx, one)?;
+    }
+    for one in mailbox::all(tx)? {
+        if let Some(parent) = one.name.parent() {
+            mailbox::find_or_create(tx, &parent)?;
+        }
+    }
+    tx.db().execute_batch("DELETE FROM subscription")?;
+    for name in kept.subscriptions {
+        let sql = "INSERT OR IGNORE INTO subscription VALUES (?1)";
+        tx.db().execute(sql, [name.as_str()])?;
+    }
+    Ok(())
+}
+
+fn insert_mailbox(tx: &mut Tx<'_>, kept: KeptMailbox) -> Result<()> {
+    let mut keywords = kept.keywords;
+    keywords.sort();
+    keywords.dedup();
+    let sql = "INSERT INTO mailbox(id, name, uidvalidity, uidnext, modseq, createseq, special_use, total, \
+         deleted, unread, unseen, size, keywords) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, 0, 0, '')";
+    tx.db().prepare_cached(sql)?.execute(params![
+        kept.id.0,
+        kept.name.as_str(),
+        kept.uidvalidity.get(),
+        kept.uidnext,
+        kept.modseq.get(),
+        kept.createseq.get().min(kept.modseq.get()),
+        kept.special_use.bits(),
+    ])?;
+    let saved = Mailbox {
+        id: kept.id,
+        name: kept.name,
+        uidvalidity: kept.uidvalidity,
+        uidnext: kept.uidnext.into(),
+        modseq: kept.modseq,
+        createseq: kept.createseq,
+        special_use: kept.special_use,
+        counts: Counts::default(),
+        keywords,
+    };
+    raise_modseq(tx, kept.modseq);
+    mailbox::save(tx, &saved)
+}
+
+fn raise_modseq(tx: &mut Tx<'_>, modseq: ModSeq) {
+    tx.state.modseq = tx.state.modseq.max(modseq);
+}
+
+fn keep_messages(tx: &mut Tx<'_>, messages: Vec<KeptMessage>) -> Result<()> {
+    let mut mailboxes = BTreeMap::new();
+    for message in messages {
+        let is_there = "SELECT 1 FROM msg WHERE id = ?1";
+        let is_there = tx.db().prepare_cached(is_there)?.query_row([message.id.0], |_| Ok(()));
+        if is_there.optional()?.is_some() {
+            continue;
+        }
+        let mailbox = match mailboxes.entry(message.mailbox) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(mailbox::by_id(tx, message.mailbox)?),
+        };
+        keep_message(tx, mailbox, message)?;
+    }
+    for mailbox in mailboxes.values() {
+        mailbox::save(tx, mailbox)?;
+    }
+    tx.shared.index_is_behind();
+    Ok(())
+}
+
+fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) -> Result<()> {
+    let KeptMessage { id, uid, content, flags, mut keywords, received, .. } = message;
+    keywords.sort();
+    keywords.dedup();
+    if keywords.len() > MESSAGE_KEYWORDS_MAX {
+        return Err(StoreError::TooMany { what: "keywords on a message" });
+    }
+    mailbox.learn_keywords(&keywords)?;
+    let size = content.size();
+    tx.use_bytes(size, None)?;
+    mailbox.counts.add(flags, size);
+    mailbox.uidnext = mailbox.uidnext.max(u64::from(uid.get()) + 1);
+    mailbox.modseq = mailbox.modseq.max(message.modseq);
+    raise_modseq(tx, message.modseq);
+    tx.state.next_message = tx.state.next_message.max(id.0.saturating_add(1));
+    let place = Place::kept(&message.thread);
+    let mut insert = tx.db().prepare_cached(
+        "INSERT INTO msg VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?12, ?13)",
+    )?;
+    insert.execute(params![
+        id.0,
+        mailbox.id.0,
+        uid.get(),
+        message.modseq.get(),
+        message.createseq.get().min(message.modseq.get()),
+        flags.bits(),
+        keywords_column(&keywords),
+        size,
+        received.0,
+        message.saved.0,
+        place.thread.0,
+        content.facts.sent.map(|sent| sent.0),
+        content.facts.sent_day,
+    ])?;
+    let envelope = message.envelope;
+    let facts = &content.facts;
+    let mut insert = tx.db().prepare_cached(
+        "INSERT INTO meta VALUES \
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    )?;
+    insert.execute(params![
+        id.0,
+        message.original_mailbox.0,
+        received.0,
+        facts.message_id,
+        facts.subject,
+        place.bits,
+        place.parents_column(),
+        facts.is_dsn,
+        envelope.as_ref().map(|e| &e.mail_from),
+        envelope.as_ref().map(|e| &e.rcpt_to),
+        envelope.as_ref().map(|e| &e.remote_ip),
+        envelope.as_ref().map(|e| &e.ehlo),
+        content.prefix,
+        facts.structure,
+        facts.preview,
+    ])?;
+    if mailbox.special_use.contains(SpecialUse::SENT) {
+        history::record_sent(tx.db(), id, &facts.structure, facts.sent.unwrap_or(received))?;
+    }
+    content.insert_body(tx, id.0)?;
+    junk::flags_change(tx, id, Flags::NONE, flags)?;
+    match envelope.and_then(|envelope| envelope.incoming) {
+        Some(incoming) => history::keep(tx.db(), id, flags, &incoming, message.destined),
+        None => Ok(()),
+    }
+}
+
+fn keep_gone(tx: &mut Tx<'_>, gone: &[(MailboxId, ModSeq, Uid)]) -> Result<()> {
+    for (id, modseq, uid) in gone {
+        let mut mailbox = match mailbox::by_id(tx, *id) {
+            Ok(mailbox) => mailbox,
+            Err(StoreError::NoMailbox) => continue,
+            Err(error) => return Err(error),
+        };
+        let sql = "INSERT OR IGNORE INTO gone VALUES (?1, ?2, ?3)";
+        tx.db().prepare_cached(sql)?.execute(params![id.0, modseq.get(), uid.get()])?;
+        raise_modseq(tx, *modseq);
+        if mailbox.uidnext <= u64::from(uid.get()) || mailbox.modseq < *modseq {
+            mailbox.uidnext = mailbox.uidnext.max(u64::from(uid.get()) + 1);
+            mailbox.modseq = mailbox.modseq.max(*modseq);
+            mailbox::save(tx, &mailbox)?;
+        }
+    }
+    Ok(())
+}

@@ -172,6 +172,9 @@ impl Server {
             let certs = ListenerCerts::load(&snapshot)?;
             let services = Services::build(mode, config, levels, pedantic, disk, resolver, &data)?;
             certs.warn_of_expiry(services.clock.now());
+            for account in services.admin().resume_removals().context("remove accounts")? {
+                tracing::info!(account, "account removed, as was begun before the last end");
+            }
             let drivers = Drivers::new(&services, data.temporary()?);
             let sending = sending::prepare(&services, sending)?;
             Ok((data, certs, services, drivers, sending))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use mox_admin::Admin;
 use mox_base::{Clock, Rng};
 use mox_config::Live;
 use mox_dns::Resolver;
@@ -72,6 +73,18 @@ pub struct Services {
 }
 
 impl Services {
+    /// What changes domains and accounts.
+    #[must_use]
+    pub(crate) fn admin(&self) -> Admin {
+        Admin {
+            config: Arc::clone(&self.config),
+            store: self.store.clone(),
+            queue: self.queue.clone(),
+            client_keys: Arc::clone(&self.client_keys),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
     /// Builds them. Opens the queue and the databases of client keys and reports; accounts are opened when they are used.
     /// Blocks.
     ///

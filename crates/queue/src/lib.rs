@@ -20,6 +20,7 @@ mod check;
 mod disk;
 mod error;
 mod filter;
+mod forget;
 mod hint;
 mod hold;
 mod hook;

@@ -241,14 +241,9 @@ fn retired(row: &Row<'_>) -> rusqlite::Result<Retired> {
     })
 }
 
-fn expire(tx: &mut Tx<'_>, now: UnixSeconds) -> Result<usize> {
-    let db = tx.db();
-    let mut select =
-        db.prepare_cached("SELECT id, message FROM retired WHERE keep_until <= ?1 LIMIT ?2")?;
-    let expired = select
-        .query_map(params![now.0, REMOVED_AT_ONCE_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
-    for (id, message) in &expired {
+/// Removes rows by number and message, and the messages of which no row is left.
+pub(crate) fn remove(db: &Connection, rows: &[(i64, i64)]) -> Result<()> {
+    for (id, message) in rows {
         db.prepare_cached("DELETE FROM retired WHERE id = ?1")?.execute([id])?;
         db.prepare_cached("UPDATE message SET retired_rows = retired_rows - 1 WHERE id = ?1")?
             .execute([message])?;
@@ -257,6 +252,17 @@ fn expire(tx: &mut Tx<'_>, now: UnixSeconds) -> Result<usize> {
         )?
         .execute([message])?;
     }
+    Ok(())
+}
+
+fn expire(tx: &mut Tx<'_>, now: UnixSeconds) -> Result<usize> {
+    let db = tx.db();
+    let mut select =
+        db.prepare_cached("SELECT id, message FROM retired WHERE keep_until <= ?1 LIMIT ?2")?;
+    let expired = select
+        .query_map(params![now.0, REMOVED_AT_ONCE_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+    remove(db, &expired)?;
     let hooks = db
         .prepare_cached(
             "DELETE FROM hook WHERE id IN (SELECT id FROM hook WHERE is_retired = 1 \

@@ -204,6 +204,15 @@ impl ClientKeys {
         let sql = "DELETE FROM client_key WHERE fingerprint = ?1 RETURNING 1";
         Ok(db.query_row(sql, [fingerprint], |_| Ok(())).optional()?.is_some())
     }
+
+    /// Removes all keys of an account; returns how many. Durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be written.
+    pub fn remove_account(&self, account: &str) -> Result<usize> {
+        Ok(self.0.lock().execute("DELETE FROM client_key WHERE account = ?1", [account])?)
+    }
 }
 
 #[cfg(test)]
@@ -239,6 +248,8 @@ mod tests {
         assert!(keys.remove("a").unwrap());
         assert!(!keys.remove("a").unwrap());
         assert_eq!(keys.find("a").unwrap(), None);
+        assert_eq!(keys.remove_account("other").unwrap(), 1);
+        assert_eq!(keys.list(None).unwrap(), []);
     }
 
     #[test]

@@ -261,8 +261,13 @@ impl Hub {
 
     /// Tells all subscribers that nothing will come any more.
     pub(crate) fn close(&self) {
-        let mut hub = self.0.lock();
-        hub.closed = true;
+        self.0.lock().closed = true;
+        self.dismiss();
+    }
+
+    /// Tells those who are subscribed now that nothing will come for them any more.
+    pub(crate) fn dismiss(&self) {
+        let hub = self.0.lock();
         for subscriber in &hub.subscribers {
             let mut state = subscriber.state.lock();
             state.closed = true;
@@ -425,6 +430,15 @@ mod tests {
         assert!(ready.as_mut().poll(&mut context).is_pending());
         hub.publish(&[removed(1, 1)]);
         assert!(ready.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn those_who_are_dismissed_hear_it_and_later_ones_do_not() {
+        let hub = Arc::new(Hub::default());
+        let before = hub.subscribe(ModSeq::default());
+        hub.dismiss();
+        assert!(before.take().closed);
+        assert!(!hub.subscribe(ModSeq::default()).take().closed);
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod pool;
 mod read;
 mod read_only;
 mod rejects;
+mod removal;
 mod remove;
 mod replace;
 mod row;

@@ -12,6 +12,7 @@ use crate::disk::{CountingDisk, Disk, RealDisk};
 use crate::hold::Holds;
 use crate::policy::Policies;
 use crate::pool::Pool;
+use crate::removal::Removals;
 use crate::{Result, StoreError};
 
 /// The most accounts kept open without anybody using them.
@@ -25,20 +26,30 @@ pub const ACCOUNT_NAME_BYTES_MAX: usize = 100;
 
 /// All accounts below a data directory. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(pub(crate) Arc<Inner>);
 
-struct Inner {
-    dir: PathBuf,
+pub(crate) struct Inner {
+    pub(crate) dir: PathBuf,
     clock: Arc<dyn Clock>,
-    policies: Arc<dyn Policies>,
-    disk: Arc<CountingDisk>,
+    pub(crate) policies: Arc<dyn Policies>,
+    pub(crate) disk: Arc<CountingDisk>,
     pool: Pool,
-    holds: Arc<Holds>,
-    open: Mutex<HashMap<String, Arc<Slot>>>,
+    pub(crate) holds: Arc<Holds>,
+    pub(crate) open: Mutex<HashMap<String, Arc<Slot>>>,
+    pub(crate) removals: Removals,
 }
 
 /// An account that is open, or about to be: opening one makes nobody wait but those who want it.
-type Slot = Mutex<Option<Arc<Shared>>>;
+pub(crate) type Slot = Mutex<Option<Arc<Shared>>>;
+
+/// Whether an account may have this name, which is that of a directory.
+pub(crate) fn is_account_name(name: &str) -> bool {
+    let safe = |b: u8| b.is_ascii_graphic() && b != b'/' || b == b' ' || !b.is_ascii();
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.bytes().all(safe)
+        && name.len() <= ACCOUNT_NAME_BYTES_MAX
+}
 
 impl Store {
     /// Makes a store of the accounts in `dir/accounts`. Touches no file yet.
@@ -55,18 +66,12 @@ impl Store {
         policies: Arc<dyn Policies>,
         disk: Arc<dyn Disk>,
     ) -> Self {
+        let removals = Removals::new(dir);
         let dir = dir.join("accounts");
         let open = Mutex::new(HashMap::new());
         let disk = Arc::new(CountingDisk::new(disk));
-        Self(Arc::new(Inner {
-            dir,
-            clock,
-            policies,
-            disk,
-            pool: Pool::default(),
-            holds: Arc::default(),
-            open,
-        }))
+        let (pool, holds) = (Pool::default(), Arc::default());
+        Self(Arc::new(Inner { dir, clock, policies, disk, pool, holds, open, removals }))
     }
 
     /// Opens an account of the configuration, creating its database if there is none.
@@ -79,14 +84,14 @@ impl Store {
     /// [`StoreError::NoAccount`] if the configuration has no such account; else what keeps the
     /// database from being opened.
     pub fn account(&self, name: &str) -> Result<Account> {
-        let policy = self.0.policies.policy(name).ok_or(StoreError::NoAccount)?;
-        let safe = |b: u8| b.is_ascii_graphic() && b != b'/' || b == b' ' || !b.is_ascii();
-        let is_path = name.is_empty() || name.starts_with('.') || !name.bytes().all(safe);
-        if is_path || name.len() > ACCOUNT_NAME_BYTES_MAX {
+        if !is_account_name(name) || self.0.policies.policy(name).is_none() {
             return Err(StoreError::NoAccount);
         }
         let slot = Arc::clone(self.0.open.lock().entry(name.to_owned()).or_default());
         let mut slot = slot.lock();
+        // Asked while nobody can move its files away: it may have been removed since.
+        let policy = self.0.policies.policy(name).filter(|_| !self.0.removals.has(name));
+        let policy = policy.ok_or(StoreError::NoAccount)?;
         if let Some(shared) = slot.as_ref().filter(|shared| !shared.is_poisoned()) {
             shared.touch();
             return Ok(Account::new(Arc::clone(shared)));
@@ -114,7 +119,9 @@ impl Store {
     ///
     /// [`StoreError::NoAccount`] if the configuration has no such account.
     pub fn opened(&self, name: &str) -> Result<Option<Account>> {
-        self.0.policies.policy(name).ok_or(StoreError::NoAccount)?;
+        if self.0.policies.policy(name).is_none() || self.0.removals.has(name) {
+            return Err(StoreError::NoAccount);
+        }
         let slot = self.0.open.lock().get(name).map(Arc::clone);
         let shared = slot.as_ref().and_then(|slot| slot.try_lock()?.clone());
         Ok(shared.filter(|shared| !shared.is_poisoned()).map(|shared| {
@@ -126,6 +133,11 @@ impl Store {
     /// Closes accounts that nobody has used for a while, and tidies up in the others. To be
     /// called every few seconds. Blocks on the disk.
     pub fn tick(&self) {
+        if !self.0.removals.is_empty()
+            && let Err(error) = self.finish_removals()
+        {
+            tracing::error!(%error, "removing the files of an account");
+        }
         let now = self.0.clock.now();
         let slots: Vec<_> = self.0.open.lock().values().map(Arc::clone).collect();
         let mut unused = Vec::new();

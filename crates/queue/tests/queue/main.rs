@@ -11,6 +11,8 @@ mod faults;
 #[cfg(test)]
 mod finding;
 #[cfg(test)]
+mod forgetting;
+#[cfg(test)]
 mod hooking;
 #[cfg(test)]
 mod leasing;

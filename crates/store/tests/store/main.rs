@@ -27,6 +27,8 @@ mod read_only;
 #[cfg(test)]
 mod rejects;
 #[cfg(test)]
+mod removal;
+#[cfg(test)]
 mod replacing;
 #[cfg(test)]
 mod search;

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use mox_base::Rng;
@@ -25,6 +27,18 @@ pub(crate) const QUEUE: &str = "queue";
 
 /// The directory for what is not kept.
 pub(crate) const TEMPORARY: &str = "tmp";
+
+/// How long a server that ends may still hold the directory when the next one starts.
+const FREE_WAIT: Duration = Duration::from_secs(3);
+
+/// How old temporary files are that are removed at start.
+const TEMPORARY_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How many temporary files are looked at.
+const TEMPORARY_MAX: usize = 1_000_000;
+
+/// How deep directories of temporary files are looked into.
+const TEMPORARY_DEPTH_MAX: usize = 8;
 
 /// A data directory that nobody else uses while this value lives.
 #[derive(Debug)]
@@ -48,14 +62,33 @@ impl DataDir {
         let lock = lock.with_context(|| format!("open {}", name.display()))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => bail!(
-                "the data directory {} is in use by another mox: stop that one first, with \
-                 \"mox stop\"",
-                path.display()
-            ),
+            Err(TryLockError::WouldBlock) => bail!(in_use(path)),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("lock {}", name.display()))
             }
+        }
+    }
+
+    /// Waits until no server uses the directory, if there is one: a server that was killed takes a
+    /// moment to be gone. Blocks for up to [`FREE_WAIT`].
+    ///
+    /// # Errors
+    ///
+    /// If one still uses it then.
+    pub(crate) fn wait_until_free(path: &Path) -> Result<()> {
+        let name = path.join(LOCK);
+        let lock = match File::open(&name) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).with_context(|| format!("open {}", name.display())),
+        };
+        let (done, locked) = mpsc::channel();
+        // If it never gets the lock it ends with the process, which has nothing else to do.
+        std::thread::spawn(move || done.send(lock.lock()));
+        match locked.recv_timeout(FREE_WAIT) {
+            // Given back when the file was closed.
+            Ok(locked) => locked.with_context(|| format!("lock {}", name.display())),
+            Err(_) => bail!(in_use(path)),
         }
     }
 
@@ -89,6 +122,51 @@ impl DataDir {
             None => make_secret(&path, rng),
         });
         secret.with_context(|| format!("secret {}", path.display()))
+    }
+}
+
+fn in_use(path: &Path) -> String {
+    format!(
+        "the data directory {} is in use by another mox: stop that one first, with \"mox stop\"",
+        path.display()
+    )
+}
+
+/// Removes temporary files that were left over for [`TEMPORARY_AGE`], by a crash say, and logs how
+/// many. Looks at up to [`TEMPORARY_MAX`] files. Blocks.
+pub(crate) fn remove_old_temporary(dir: &Path, now: SystemTime) {
+    let mut removed = 0_u64;
+    let mut dirs = vec![(dir.to_owned(), 0)];
+    let mut seen = 0;
+    while let Some((dir, depth)) = dirs.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            seen += 1;
+            if seen > TEMPORARY_MAX {
+                tracing::warn!("too many temporary files: the rest is looked at another time");
+                return;
+            }
+            // That of a symbolic link is its own.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                if depth < TEMPORARY_DEPTH_MAX {
+                    dirs.push((entry.path(), depth + 1));
+                }
+                continue;
+            }
+            let age = metadata.modified().ok().and_then(|time| now.duration_since(time).ok());
+            if age.is_some_and(|age| age > TEMPORARY_AGE) {
+                match fs::remove_file(entry.path()) {
+                    Ok(()) => removed += 1,
+                    Err(error) => {
+                        tracing::warn!(path = %entry.path().display(), %error, "remove temporary file");
+                    }
+                }
+            }
+        }
+    }
+    if removed > 0 {
+        tracing::info!(removed, "temporary files of long ago removed");
     }
 }
 
@@ -131,6 +209,51 @@ mod tests {
         assert!(error.contains("in use by another mox"), "{error}");
         drop(first);
         DataDir::take(&path).unwrap();
+    }
+
+    #[test]
+    fn one_waits_for_a_server_that_ends_and_not_for_one_that_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        DataDir::wait_until_free(dir.path()).unwrap();
+        let running = DataDir::take(dir.path()).unwrap();
+        let waiting = std::thread::spawn({
+            let path = dir.path().to_owned();
+            move || DataDir::wait_until_free(&path)
+        });
+        drop(running);
+        waiting.join().unwrap().unwrap();
+        let _running = DataDir::take(dir.path()).unwrap();
+        let error = DataDir::wait_until_free(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("in use by another mox"), "{error}");
+    }
+
+    #[test]
+    fn temporary_files_of_long_ago_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let now = SystemTime::now();
+        fs::create_dir_all(at("cache/deep")).unwrap();
+        fs::write(at("kept"), "").unwrap();
+        let ages = [
+            ("new", 0),
+            ("edge", 7 * 86_400),
+            ("old", 7 * 86_400 + 1),
+            ("cache/deep/old", 1 << 30),
+        ];
+        for (name, secs) in ages {
+            let file = File::create(at(name)).unwrap();
+            file.set_modified(now - Duration::from_secs(secs)).unwrap();
+        }
+        std::os::unix::fs::symlink(at("old"), at("link")).unwrap();
+        remove_old_temporary(dir.path(), now);
+        let left = ["new", "edge", "kept", "cache/deep"].map(|name| at(name).exists());
+        assert_eq!(left, [true; 4]);
+        assert!(!at("old").exists() && !at("cache/deep/old").exists());
+        assert!(
+            fs::symlink_metadata(at("link")).is_ok(),
+            "it is new, and what it names is not looked at"
+        );
+        remove_old_temporary(&at("none"), now);
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod data_dir;
 pub mod localserve;
 pub mod log;
 mod policies;
+pub mod privileges;
 mod quickstart;
 mod sending;
 mod sendmail;

@@ -276,7 +276,8 @@ mod tests {
         for notice in &report.notices {
             assert!(notice.message.starts_with("Accounts."), "{notice}");
         }
-        crate::server::check_certificates(&dir).unwrap();
+        let files = (NamedFiles::Check, mox_config::PassedFiles::default());
+        crate::server::check_certificates(&dir, files).unwrap();
         let text = fs::read_to_string(dir.join("mox.conf")).unwrap();
         for port in [1025, 1587, 1465, 1143, 1993] {
             let line = format!("Port: {port}");

@@ -13,6 +13,7 @@ use mox_sender::connection::Waits;
 use mox_sender::mtasts::{HttpsFetch, MtaSts};
 use mox_sender::reports::{self, Reporter};
 use mox_sender::{Limits, SMTP_PORT, Sender};
+use mox_tlspolicy::pkix::Roots;
 
 use crate::services::{Mode, Services};
 
@@ -41,14 +42,23 @@ pub(crate) struct Prepared {
 }
 
 /// Reads the authorities that are trusted. Blocks.
-pub(crate) fn prepare(services: &Services, sending: Sending) -> Result<Prepared> {
-    let roots = roots(&services.config.snapshot())?;
+///
+/// - `roots`: these, if they were read before.
+pub(crate) fn prepare(
+    services: &Services,
+    sending: Sending,
+    roots: Option<Roots>,
+) -> Result<Prepared> {
+    let roots = match roots {
+        Some(roots) => roots,
+        None => self::roots(&services.config.snapshot())?,
+    };
     let connector = Connector::new(roots, Arc::clone(&services.clock));
     Ok(Prepared { connector, sending })
 }
 
-/// The authorities that are trusted. Blocks on files.
-pub(crate) fn roots(config: &Config) -> Result<mox_tlspolicy::pkix::Roots> {
+/// The authorities that a configuration trusts. Blocks.
+pub(crate) fn roots(config: &Config) -> Result<Roots> {
     let (with_system, files): (bool, Vec<PathBuf>) = match &config.statics.tls.ca {
         Some(ca) => {
             let files = ca.cert_files.iter().map(|file| config.path(file));

@@ -4,22 +4,24 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use mox_base::{Clock as _, Domain};
-use mox_config::{Finding, Live, LogLevel, NamedFiles};
+use mox_config::{Finding, Live, LogLevel, NamedFiles, PassedFiles};
 use mox_dns::Resolver;
 use mox_net::tls::TlsAcceptor;
 use mox_net::{BindError, ShutdownReport, SystemClock, blocking};
 use mox_sender::Sender;
 use mox_store::{Disk, RealDisk};
+use mox_tlspolicy::pkix::Roots;
 use tokio::task::JoinHandle;
 
 use crate::background;
 use crate::ctl::Control;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, remove_old_temporary};
 use crate::log::{Levels, PRINT};
+use crate::privileges::Privileges;
 use crate::sending::{self, Sending};
 use crate::service::Service;
 use crate::services::{Mode, Services};
@@ -60,6 +62,11 @@ pub struct Options {
     pub sending: Sending,
     /// Sockets that listen already: those that are missing are made.
     pub sockets: Sockets,
+    /// How the process is kept and confined.
+    pub privileges: Privileges,
+    /// The authorities that are trusted, if they were read already: a process that is confined
+    /// cannot.
+    pub roots: Option<Roots>,
 }
 
 impl Options {
@@ -76,15 +83,34 @@ impl Options {
         config: &Path,
         level: Option<LogLevel>,
     ) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
+        Self::load_passed(mode, config, level, (NamedFiles::Check, PassedFiles::default()))
+    }
+
+    /// As [`Options::load`], in a process that some of the named files were passed to.
+    pub(crate) fn load_passed(
+        mode: Mode,
+        config: &Path,
+        level: Option<LogLevel>,
+        (named_files, passed): (NamedFiles, PassedFiles),
+    ) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
         let now = SystemClock::new().now();
-        let (live, notices) = Live::load(config, NamedFiles::Check, now)?;
+        let (live, notices) = Live::load_passed(config, named_files, passed, now)?;
         let levels = Levels::from_config(&live.snapshot().statics, level);
         let config = Arc::new(live);
         let (ports, disk) = (Ports::Configured, Arc::new(RealDisk));
-        let (sending, sockets) = (Sending::default(), Sockets::default());
-        let (pedantic, resolver) = (false, None);
-        let options =
-            Self { mode, config, levels, pedantic, ports, disk, resolver, sending, sockets };
+        let options = Self {
+            mode,
+            config,
+            levels,
+            pedantic: false,
+            ports,
+            disk,
+            resolver: None,
+            sending: Sending::default(),
+            sockets: Sockets::default(),
+            privileges: Privileges::default(),
+            roots: None,
+        };
         Ok((options, notices))
     }
 
@@ -165,18 +191,23 @@ impl Server {
             resolver,
             sending,
             sockets: passed,
+            privileges,
+            roots,
         } = options;
         let build = move || -> Result<_> {
             let snapshot = config.snapshot();
             let data = DataDir::take(&snapshot.data_dir())?;
             let certs = ListenerCerts::load(&snapshot)?;
             let services = Services::build(mode, config, levels, pedantic, disk, resolver, &data)?;
+            let services = Services { privileges, ..services };
             certs.warn_of_expiry(services.clock.now());
             for account in services.admin().resume_removals().context("remove accounts")? {
                 tracing::info!(account, "account removed, as was begun before the last end");
             }
-            let drivers = Drivers::new(&services, data.temporary()?);
-            let sending = sending::prepare(&services, sending)?;
+            let temporary = data.temporary()?;
+            remove_old_temporary(&temporary, SystemTime::now());
+            let drivers = Drivers::new(&services, temporary);
+            let sending = sending::prepare(&services, sending, roots)?;
             Ok((data, certs, services, drivers, sending))
         };
         let (data, certs, services, drivers, sending) = blocking(build).await?;
@@ -238,6 +269,12 @@ impl Server {
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         self.data.path()
+    }
+
+    /// Whether connections are accepted on all sockets still.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        !self.accepting.iter().any(JoinHandle::is_finished)
     }
 
     /// Resolves when somebody asked by the control socket to end the server.
@@ -302,9 +339,9 @@ fn is_missing_ipv6(error: &BindError) -> bool {
 /// # Errors
 ///
 /// The first fault.
-pub fn check_certificates(config: &Path) -> Result<()> {
+pub(crate) fn check_certificates(config: &Path, files: (NamedFiles, PassedFiles)) -> Result<()> {
     let now = SystemClock::new().now();
-    let loaded = Live::load(config, NamedFiles::Check, now);
+    let loaded = Live::load_passed(config, files.0, files.1, now);
     let (live, _) = loaded.map_err(|faults| anyhow!("{}", faults_text(&faults)))?;
     ListenerCerts::load(&live.snapshot()).map(drop).context("load certificates")
 }

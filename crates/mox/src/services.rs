@@ -20,6 +20,7 @@ use crate::data_dir::{DECOY_SECRET, DataDir, QUEUE, RECEIVED_ID_SECRET, REPORTS_
 use crate::localserve::LocalDns;
 use crate::log::Levels;
 use crate::policies::ConfigPolicies;
+use crate::privileges::Privileges;
 
 /// What kind of server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub struct Services {
     pub received_ids: ReceivedIds,
     /// Whether deviations from the protocols are refused even where they do no harm.
     pub pedantic: bool,
+    /// How this process is kept and confined.
+    pub privileges: Privileges,
 }
 
 impl Services {
@@ -148,6 +151,7 @@ impl Services {
         Ok(Self {
             mode,
             queue,
+            privileges: Privileges::default(),
             signing: Arc::new(SigningKeys::new()),
             reports,
             pedantic: pedantic || config.snapshot().statics.pedantic,

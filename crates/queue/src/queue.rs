@@ -124,6 +124,13 @@ impl Queue {
         self.0.state.interrupted
     }
 
+    /// Waits until the writer has done, well or not, what was asked of it before: a writer that
+    /// hangs never has. Blocks; writes nothing.
+    pub fn wait_for_writer(&self) {
+        // Only a failure of the disk can be told, and whoever writes learns of that.
+        drop(self.write(0, |_, _| Ok(())).wait());
+    }
+
     /// Has `wake` called after each commit that may have made something due sooner. It must be
     /// quick, and must not wait for the queue.
     pub fn on_change(&self, wake: Arc<dyn Fn() + Send + Sync>) {

@@ -34,6 +34,7 @@ mod queue;
 mod quickstart;
 mod rdap;
 mod rebuildsearch;
+mod restart;
 mod retrain;
 mod sendmail;
 mod serve;
@@ -107,6 +108,7 @@ enum Command {
     Quickstart(quickstart::Quickstart),
     Serve(serve::Serve),
     Stop(stop::Stop),
+    Restart(restart::Restart),
     Localserve(localserve::Localserve),
     Setaccountpassword(setaccountpassword::SetAccountPassword),
     Loglevels(loglevels::LogLevels),
@@ -220,6 +222,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Verifydata(command) => return command.run(&global),
         Command::Quickstart(command) => command.run()?,
         Command::Stop(command) => command.run(&global)?,
+        Command::Restart(command) => command.run(&global)?,
         Command::Setaccountpassword(command) => command.run(&global)?,
         Command::Loglevels(command) => command.run(&global)?,
         Command::Config(ConfigCommand::Dnscheck(command)) => command.run(&global)?,

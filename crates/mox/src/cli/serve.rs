@@ -4,21 +4,27 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use mox_config::NamedFiles;
 use mox_net::BLOCKING_THREADS_MAX;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode as FileMode, umask};
 use nix::unistd::Uid;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Global, say};
+use super::Global;
 use crate::log::{Form, install};
+use crate::privileges::{self, Asked, Confined, Passed, Program, Role, raise_file_limit};
 use crate::server::{Options, Server, faults_text};
 use crate::services::Mode;
 
 /// Run the mail server of the configuration, until SIGINT, SIGTERM or "mox stop".
 ///
-/// Logs in logfmt to standard error. To be started as a user of its own, not as root. A signal
-/// that ends it is the exit code.
+/// Logs in logfmt to standard error. Started as root it sets owners and modes of its files, binds
+/// its ports, and goes on as the user named in mox.conf, in the same process; then it cannot become
+/// root again. Started as that user it needs the right to use low ports
+/// (AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit), or sockets from systemd. A second
+/// process serves, which can reach only the directories of configuration and data. On SIGHUP, or
+/// "mox restart", the program is started anew and no connection is refused. A signal that ends it is
+/// the exit code.
 #[derive(Debug, Args)]
 pub(super) struct Serve {}
 
@@ -29,72 +35,134 @@ pub(super) enum End {
     Asked,
     /// By a signal with this number.
     Signal(u8),
+    /// Another process takes over.
+    Restart,
 }
 
 impl Serve {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        if Uid::effective().is_root() {
-            bail!(
-                "serve cannot give up the rights of root yet and does not run with them: start it \
-                 as a user of its own, with the right to use low ports \
-                 (AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit)"
-            );
-        }
         // What the server writes is for itself and its group.
         umask(umask(FileMode::empty()) | FileMode::from_bits_truncate(0o007));
+        // A keeper that was started in place of another must miss none from its first moment.
+        let held = privileges::hold_signals()?;
+        let passed = Passed::take()?;
         let (path, _) = global.config_path();
-        let loaded = Options::load(Mode::Serve, &path, global.loglevel);
+        let is_root = Uid::effective().is_root();
+        let files = match is_root {
+            true => NamedFiles::Check,
+            // Those for root alone were passed, and a worker looks at them.
+            false => NamedFiles::CheckReadable,
+        };
+        let loaded =
+            Options::load_passed(Mode::Serve, &path, global.loglevel, (files, passed.places()));
         let (mut options, notices) =
             loaded.map_err(|faults| anyhow!("{}{}", faults_text(&faults), global.hint()))?;
         options.pedantic = global.pedantic;
         install(&options.levels, Form::Logfmt);
-        for notice in notices {
-            tracing::info!(notice = %notice, "configuration");
+        let program = Program::own(&path)?;
+        let config = options.config.snapshot();
+        match (passed.role, is_root) {
+            (Role::First, true) => match privileges::drop_root(passed, &program, &config)? {},
+            (Role::First | Role::Next, _) => {
+                drop(options);
+                privileges::keep(passed, program, &config, &held)
+            }
+            (Role::Worker, _) => {
+                held.thread_unblock().context("take signals")?;
+                for notice in notices {
+                    tracing::info!(notice = %notice, "configuration");
+                }
+                drop(config);
+                work(options, passed)
+            }
+            (Role::Test, _) => bail!("serve was started to look at the configuration only"),
         }
-        Ok(match run_server(options, |_| Ok(()))? {
-            End::Asked => ExitCode::SUCCESS,
-            End::Signal(number) => ExitCode::from(number),
-        })
     }
 }
 
-/// Runs a server to its end.
+/// The process that serves.
+fn work(mut options: Options, mut passed: Passed) -> Result<ExitCode> {
+    let config = options.config.snapshot();
+    options.roots = Some(crate::sending::roots(&config)?);
+    let confined = privileges::confine(&passed, &config)?;
+    options.sockets = passed.sockets.clone();
+    Ok(match run_worker(options, &mut passed, confined)? {
+        End::Asked | End::Restart => ExitCode::SUCCESS,
+        End::Signal(number) => ExitCode::from(number),
+    })
+}
+
+fn run_worker(mut options: Options, passed: &mut Passed, confined: Confined) -> Result<End> {
+    runtime()?.block_on(async {
+        let ends = Ends::new()?;
+        let (link, privileges) = confined.link(passed)?;
+        let status = format!("serving; {}", privileges.confinement);
+        options.privileges = privileges;
+        let server = Server::start(options).await?;
+        let end = tokio::select! {
+            end = ends.next(&server) => end,
+            asked = link.serve(&server, &status) => match asked {
+                Asked::Restart => End::Restart,
+                Asked::Abandoned => End::Signal(number(SignalKind::terminate())),
+            },
+        };
+        finish(server, end).await;
+        Ok(end)
+    })
+}
+
+/// Runs a server in this process to its end.
 pub(super) fn run_server(
     options: Options,
     started: impl FnOnce(&Server) -> Result<()>,
 ) -> Result<End> {
     raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build()
-        .context("start runtime")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         // From here on a signal ends the server in order, also while it starts.
-        let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+        let ends = Ends::new()?;
         let server = Server::start(options).await?;
         started(&server)?;
-        let end = tokio::select! {
-            () = server.stop_asked() => End::Asked,
-            _ = interrupt.recv() => End::Signal(number(SignalKind::interrupt())),
-            _ = terminate.recv() => End::Signal(number(SignalKind::terminate())),
-        };
-        tracing::info!(?end, "shutting down");
-        server.shutdown().await;
+        let end = ends.next(&server).await;
+        finish(server, end).await;
         Ok(end)
     })
 }
 
-fn number(kind: SignalKind) -> u8 {
-    u8::try_from(kind.as_raw_value()).unwrap_or(u8::MAX)
+async fn finish(server: Server, end: End) {
+    tracing::info!(?end, "shutting down");
+    server.shutdown().await;
 }
 
-/// Allows as many open files as the system lets us: each connection and account takes some.
-fn raise_file_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        say(&format!("warn: limit of open files not raised: {error}\n"));
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .context("start runtime")
+}
+
+/// What ends a server from outside.
+struct Ends {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Ends {
+    fn new() -> Result<Self> {
+        let interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
+        let terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+        Ok(Self { interrupt, terminate })
     }
+
+    async fn next(mut self, server: &Server) -> End {
+        tokio::select! {
+            () = server.stop_asked() => End::Asked,
+            _ = self.interrupt.recv() => End::Signal(number(SignalKind::interrupt())),
+            _ = self.terminate.recv() => End::Signal(number(SignalKind::terminate())),
+        }
+    }
+}
+
+fn number(kind: SignalKind) -> u8 {
+    u8::try_from(kind.as_raw_value()).unwrap_or(u8::MAX)
 }

@@ -114,8 +114,21 @@ impl Client {
     /// # Errors
     ///
     /// If it refuses.
-    pub async fn stop(mut self) -> Result<(), WireError> {
-        self.send("stop", &[]).await?;
+    pub async fn stop(self) -> Result<(), WireError> {
+        self.end("stop").await
+    }
+
+    /// Asks the server to be restarted, and waits until it ends for that.
+    ///
+    /// # Errors
+    ///
+    /// If it refuses: then it goes on.
+    pub async fn restart(self) -> Result<(), WireError> {
+        self.end("restart").await
+    }
+
+    async fn end(mut self, command: &str) -> Result<(), WireError> {
+        self.send(command, &[]).await?;
         match self.wire.line().await {
             Ok(None) | Err(WireError::Closed | WireError::Io(_)) => Ok(()),
             Ok(Some(refusal)) => Err(WireError::Refused(refusal)),

@@ -15,8 +15,10 @@ use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
 use crate::services::Services;
 
 /// All commands, as [`Handler::command`] knows them.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 18] = [
     "stop",
+    "restart",
+    "confinement",
     "setaccountpassword",
     "loglevels",
     "setloglevels",
@@ -143,6 +145,11 @@ impl Handler {
     {
         match command {
             "stop" => return Ok(Next::Stop),
+            // Returns if there is none, and else ends with the server.
+            "restart" => {
+                return Err(CommandError::Refused(self.services.privileges.restart().await));
+            }
+            "confinement" => self.confinement(wire).await?,
             "imapserve" => return self.imap_serve(wire).await,
             "setaccountpassword" => self.set_account_password(wire).await?,
             "loglevels" => self.log_levels(wire).await?,
@@ -180,6 +187,17 @@ impl Handler {
         };
         blocking(set).await?;
         Ok(wire.write_ok().await?)
+    }
+
+    /// Answers with what keeps this process from the files of others, and what does not.
+    async fn confinement<S>(&self, wire: &mut Wire<S>) -> Result<(), CommandError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let privileges = self.services.privileges.clone();
+        let text = blocking(move || privileges.confinement_text()).await;
+        wire.write_ok().await?;
+        Ok(wire.send_data(text.as_bytes()).await?)
     }
 
     async fn log_levels<S>(&self, wire: &mut Wire<S>) -> Result<(), CommandError>

@@ -276,8 +276,7 @@ mod tests {
         for notice in &report.notices {
             assert!(notice.message.starts_with("Accounts."), "{notice}");
         }
-        let files = (NamedFiles::Check, mox_config::PassedFiles::default());
-        crate::server::check_certificates(&dir, files).unwrap();
+        crate::server::check_certificates(&dir).unwrap();
         let text = fs::read_to_string(dir.join("mox.conf")).unwrap();
         for port in [1025, 1587, 1465, 1143, 1993] {
             let line = format!("Port: {port}");

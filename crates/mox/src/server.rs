@@ -339,7 +339,15 @@ fn is_missing_ipv6(error: &BindError) -> bool {
 /// # Errors
 ///
 /// The first fault.
-pub(crate) fn check_certificates(config: &Path, files: (NamedFiles, PassedFiles)) -> Result<()> {
+pub fn check_certificates(config: &Path) -> Result<()> {
+    check_passed_certificates(config, (NamedFiles::Check, PassedFiles::default()))
+}
+
+/// As [`check_certificates`], in a process that some of the named files were passed to.
+pub(crate) fn check_passed_certificates(
+    config: &Path,
+    files: (NamedFiles, PassedFiles),
+) -> Result<()> {
     let now = SystemClock::new().now();
     let loaded = Live::load_passed(config, files.0, files.1, now);
     let (live, _) = loaded.map_err(|faults| anyhow!("{}", faults_text(&faults)))?;

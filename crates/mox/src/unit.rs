@@ -57,13 +57,13 @@ NoNewPrivileges=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
 RemoveIPC=yes
 MemoryDenyWriteExecute=yes
 LockPersonality=yes
 DevicePolicy=closed
 SystemCallArchitectures=native
-SystemCallFilter=@system-service
+# The server confines itself further.
+SystemCallFilter=@system-service landlock_create_ruleset landlock_add_rule landlock_restrict_self
 
 [Install]
 WantedBy=multi-user.target

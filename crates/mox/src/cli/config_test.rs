@@ -9,7 +9,7 @@ use mox_config::{NamedFiles, PassedFiles};
 
 use super::{Global, print, say};
 use crate::privileges::Passed;
-use crate::server::{check_certificates, faults_text};
+use crate::server::{check_passed_certificates, faults_text};
 
 /// Check both configuration files, and the certificates and keys they name.
 ///
@@ -35,7 +35,7 @@ impl ConfigTest {
             say(&format!("{}{}\n", faults_text(&report.faults), global.hint()));
             return Ok(ExitCode::FAILURE);
         }
-        check_certificates(&path, files)?;
+        check_passed_certificates(&path, files)?;
         print("config OK\n")?;
         Ok(ExitCode::SUCCESS)
     }

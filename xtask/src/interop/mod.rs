@@ -19,6 +19,7 @@ mod perl;
 mod program;
 mod python;
 mod server;
+mod setup;
 mod swaks;
 mod sync;
 
@@ -44,6 +45,8 @@ const PROGRAMS: &[program::Needed] = &[
     (&["unbound", "-V"], "unbound"),
     (&["ldns-signzone", "-v"], "ldnsutils"),
     (&["openssl", "version"], "openssl"),
+    (&["which", "pebble"], "pebble"),
+    (&["useradd", "--help"], "passwd"),
     (&["ip", "-Version"], "iproute2"),
     (&["setpriv", "--version"], "util-linux"),
     (&["dpkg-deb", "--version"], "dpkg"),
@@ -67,6 +70,7 @@ pub(crate) fn run(filter: &str) -> Result<()> {
         neomutt::CASES,
         faults::CASES,
         lab::CASES,
+        setup::CASES,
         dkim::CASES,
         install::CASES,
     ]

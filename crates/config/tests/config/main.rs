@@ -1,5 +1,6 @@
 //! The invariants of the fuzz target, on generated text.
 
+mod examples;
 mod invariants;
 
 use proptest::prelude::*;

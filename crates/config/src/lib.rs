@@ -50,6 +50,7 @@ mod defaults;
 mod dynamic;
 mod files;
 mod finding;
+mod http_ports;
 mod listener;
 mod live;
 mod snapshot;
@@ -75,6 +76,7 @@ pub use dynamic::{
     ReportAddress, Route, Selector,
 };
 pub use finding::{Finding, Report};
+pub use http_ports::{HttpPort, HttpService};
 pub use listener::{
     FIRST_TIME_SENDER_DELAY_DEFAULT, KeyCert, Listener, ListenerTls, MESSAGE_BYTES_DEFAULT,
     PolicyService, PortService, Smtp, Submission, TlsService, TlsVersion, WebService, Webserver,

@@ -3,8 +3,7 @@
 use crate::family::Counter;
 use crate::registry::Metric;
 
-static INFO: Counter =
-    Counter::new("mox_logging_level_info_total", "Lines logged at level info, printed or not");
+static INFO: Counter = Counter::new("mox_logging_level_info_total", "Lines logged at level info");
 static WARN: Counter = Counter::new("mox_logging_level_warn_total", "Lines logged at level warn");
 static ERROR: Counter =
     Counter::new("mox_logging_level_error_total", "Lines logged at level error");

@@ -7,15 +7,17 @@ static PANICS: Counters<1> = Counters::known(
     "mox_panic_total",
     "Panics that were caught: each is a fault of the program, by the package it came from",
     ["pkg"],
-    // What has not happened must be there to be seen rising.
+    // All there are: what has not happened must be there to be seen rising.
     &[
+        ["config"],
         ["http"],
         ["imapserver"],
+        ["library"],
+        ["login"],
         ["message"],
         ["mox"],
         ["net"],
-        ["queue"],
-        ["sender"],
+        ["other"],
         ["smtpserver"],
         ["store"],
     ],

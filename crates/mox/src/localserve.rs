@@ -225,7 +225,8 @@ pub fn welcome(dir: &Path, bound: &[Bound], is_new: bool) -> String {
             Service::Submissions => "mail by programs, with login and TLS",
             Service::Imap => "reading mail; STARTTLS optional",
             Service::Imaps => "reading mail with TLS",
-            Service::Https => "mail by TLS with ALPN",
+            Service::Http => "HTTP: metrics and settings of mail programs",
+            Service::Https => "HTTP with TLS, mail by ALPN",
         };
         let (name, addr) = (bound.service.name(), bound.addr);
         text.push_str(&format!("{name:<12} {addr:<21} {line}\n"));
@@ -346,7 +347,8 @@ mod tests {
     #[test]
     fn the_welcome_tells_what_there_is_and_what_not() {
         let addr = "127.0.0.1:1143".parse().unwrap();
-        let bound = [Bound { listener: "local".to_owned(), service: Service::Imap, addr }];
+        let bound =
+            [Bound { listener: "local".to_owned(), service: Service::Imap, addr, http: None }];
         let text = welcome(Path::new("/tmp/ls"), &bound, true);
         for part in ["mox@localhost", "moxmoxmox", "127.0.0.1:1143", "webmail", "new conf"] {
             assert!(text.contains(part), "{part} missing in\n{text}");

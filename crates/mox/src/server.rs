@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use mox_base::{Clock as _, Domain};
-use mox_config::{Finding, Live, LogLevel, NamedFiles, PassedFiles};
+use mox_config::{Finding, HttpPort, HttpService, Live, LogLevel, NamedFiles, PassedFiles};
 use mox_dns::Resolver;
 use mox_net::tls::TlsAcceptor;
 use mox_net::{BindError, ShutdownReport, SystemClock, blocking};
@@ -148,6 +148,8 @@ pub struct Bound {
     pub service: Service,
     /// Where, with the real port.
     pub addr: SocketAddr,
+    /// What is served, if it is HTTP.
+    pub http: Option<HttpPort>,
 }
 
 /// A running mail server.
@@ -171,6 +173,8 @@ pub(crate) struct Endpoint {
     /// What the listener calls itself.
     pub(crate) hostname: Domain,
     pub(crate) settings: mox_config::Listener,
+    /// What is served, if it is HTTP.
+    pub(crate) http: Option<HttpPort>,
 }
 
 impl Server {
@@ -233,7 +237,7 @@ impl Server {
             let (listener, service) = (endpoint.listener.clone(), endpoint.service);
             let addr = socket.addr();
             tracing::debug!(listener, %service, %addr, "listening");
-            bound.push(Bound { listener, service, addr });
+            bound.push(Bound { listener, service, addr, http: endpoint.http.clone() });
             accepting.push(drivers.accept(endpoint, socket));
         }
         background::start(&services, certs);
@@ -251,6 +255,15 @@ impl Server {
     #[must_use]
     pub fn address(&self, service: Service) -> Option<SocketAddr> {
         self.bound.iter().find(|bound| bound.service == service).map(|bound| bound.addr)
+    }
+
+    /// The first address where this is served by HTTP, with or without TLS.
+    #[must_use]
+    pub fn http_address(&self, service: HttpService) -> Option<SocketAddr> {
+        let serves = |bound: &&Bound| {
+            bound.http.as_ref().is_some_and(|http| http.services.contains(&service))
+        };
+        self.bound.iter().find(serves).map(|bound| bound.addr)
     }
 
     /// What the drivers of this server share.
@@ -308,17 +321,20 @@ fn endpoints(services: &Services, certs: &ListenerCerts, ports: Ports) -> Vec<En
     let mut endpoints = Vec::new();
     for (name, listener) in &config.statics.listeners {
         for service in Service::ALL {
-            let Some(port) = service.port(listener) else { continue };
-            let port = if ports == Ports::Free { 0 } else { port };
-            let tls = certs.acceptor(name, listener, service, Arc::clone(&services.clock));
-            endpoints.extend(listener.ips.iter().map(|ip| Endpoint {
-                listener: name.clone(),
-                service,
-                addr: SocketAddr::new(*ip, port),
-                tls: tls.clone(),
-                hostname: config.listener_hostname(listener).clone(),
-                settings: listener.clone(),
-            }));
+            for (port, http) in service.ports(&config, listener) {
+                let port = if ports == Ports::Free { 0 } else { port };
+                let clock = Arc::clone(&services.clock);
+                let tls = certs.acceptor(name, listener, service, http.as_ref(), clock);
+                endpoints.extend(listener.ips.iter().map(|ip| Endpoint {
+                    listener: name.clone(),
+                    service,
+                    addr: SocketAddr::new(*ip, port),
+                    tls: tls.clone(),
+                    hostname: config.listener_hostname(listener).clone(),
+                    settings: listener.clone(),
+                    http: http.clone(),
+                }));
+            }
         }
     }
     endpoints

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mox_config::Listener;
+use mox_config::{Config, HttpPort, Listener};
 
 /// A protocol on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,14 +17,23 @@ pub enum Service {
     Imap,
     /// Reading mail, TLS from the start: RFC 8314 §3.2.
     Imaps,
-    /// What mail programs name by ALPN on the port of HTTPS: RFC 7301.
+    /// HTTP in plain text.
+    Http,
+    /// HTTP with TLS, and what mail programs name by ALPN on its port: RFC 7301.
     Https,
 }
 
 impl Service {
     /// All services, in the order of their names in the configuration.
-    pub const ALL: [Self; 6] =
-        [Self::Smtp, Self::Submission, Self::Submissions, Self::Imap, Self::Imaps, Self::Https];
+    pub const ALL: [Self; 7] = [
+        Self::Smtp,
+        Self::Submission,
+        Self::Submissions,
+        Self::Imap,
+        Self::Imaps,
+        Self::Http,
+        Self::Https,
+    ];
 
     /// The name for logs.
     #[must_use]
@@ -35,20 +44,28 @@ impl Service {
             Self::Submissions => "submissions",
             Self::Imap => "imap",
             Self::Imaps => "imaps",
+            Self::Http => "http",
             Self::Https => "https",
         }
     }
 
-    /// The port on which a listener offers it, if it does.
+    /// The ports on which a listener offers it; those of HTTP with what is there.
     #[must_use]
-    pub fn port(self, listener: &Listener) -> Option<u16> {
+    pub fn ports(self, config: &Config, listener: &Listener) -> Vec<(u16, Option<HttpPort>)> {
+        let one = |port: Option<u16>| port.map(|port| (port, None)).into_iter().collect();
+        let http = |is_tls: bool| {
+            let ports = config.http_ports(listener).into_iter();
+            let ports = ports.filter(|port| port.is_tls == is_tls);
+            ports.map(|port| (port.number, Some(port))).collect()
+        };
         match self {
-            Self::Smtp => listener.smtp_port(),
-            Self::Submission => listener.submission_port(),
-            Self::Submissions => listener.submissions_port(),
-            Self::Imap => listener.imap_port(),
-            Self::Imaps => listener.imaps_port(),
-            Self::Https => listener.alpn_port(),
+            Self::Smtp => one(listener.smtp_port()),
+            Self::Submission => one(listener.submission_port()),
+            Self::Submissions => one(listener.submissions_port()),
+            Self::Imap => one(listener.imap_port()),
+            Self::Imaps => one(listener.imaps_port()),
+            Self::Http => http(false),
+            Self::Https => http(true),
         }
     }
 

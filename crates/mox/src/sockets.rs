@@ -31,7 +31,8 @@ pub struct Sockets(Arc<Mutex<BTreeMap<SocketAddr, TcpListener>>>);
 pub fn wanted(config: &Config) -> BTreeSet<SocketAddr> {
     let mut wanted = BTreeSet::new();
     for listener in config.statics.listeners.values() {
-        for port in Service::ALL.iter().filter_map(|service| service.port(listener)) {
+        let ports = Service::ALL.iter().flat_map(|service| service.ports(config, listener));
+        for (port, _) in ports {
             wanted.extend(listener.ips.iter().map(|ip| SocketAddr::new(*ip, port)));
         }
     }

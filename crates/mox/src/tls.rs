@@ -8,8 +8,9 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use mox_base::{Clock, UnixSeconds};
-use mox_config::{Config, Listener, TlsVersion as ConfigVersion};
+use mox_config::{Config, HttpPort, HttpService, Listener, TlsVersion as ConfigVersion};
 use mox_net::tls::{Certs, KeyCertFiles, TlsAcceptor, TlsOptions, TlsVersion, UnknownName};
+use mox_web::{ALPN_HTTP1, ALPN_HTTP2};
 
 use crate::service::Service;
 
@@ -109,14 +110,15 @@ impl ListenerCerts {
         name: &str,
         listener: &Listener,
         service: Service,
+        http: Option<&HttpPort>,
         clock: Arc<dyn Clock>,
     ) -> Option<TlsAcceptor> {
         let certs = self.0.get(name)?.certs.clone();
-        Some(TlsAcceptor::new(certs, options(listener, service), clock))
+        Some(TlsAcceptor::new(certs, options(listener, service, http), clock))
     }
 }
 
-fn options(listener: &Listener, service: Service) -> TlsOptions {
+fn options(listener: &Listener, service: Service, http: Option<&HttpPort>) -> TlsOptions {
     let tls = listener.tls.as_ref();
     let min_version = match tls.and_then(|tls| tls.min_version.as_ref()).map(|version| version.0) {
         Some(ConfigVersion::Tls13) => TlsVersion::V13,
@@ -133,18 +135,22 @@ fn options(listener: &Listener, service: Service) -> TlsOptions {
             && !tls.is_some_and(|tls| tls.client_auth_disabled),
         tickets: !(is_delivery && no_tickets),
         unknown_name: UnknownName::Fallback,
-        alpn: match service {
-            Service::Https => protocols(listener).map(<[u8]>::to_vec).collect(),
-            _ => Vec::new(),
-        },
+        alpn: http.into_iter().flat_map(protocols).map(<[u8]>::to_vec).collect(),
     }
 }
 
-/// What mail programs can name by ALPN on the port of HTTPS.
-fn protocols(listener: &Listener) -> impl Iterator<Item = &'static [u8]> {
-    let imap = listener.has_imap_on_https().then_some(ALPN_IMAP);
-    let submission = listener.has_submission_on_https().then_some(ALPN_SUBMISSION);
-    imap.into_iter().chain(submission)
+/// What clients can name by ALPN on a port of HTTP, the best first.
+pub(crate) fn protocols(port: &HttpPort) -> Vec<&'static [u8]> {
+    let by_alpn = [HttpService::Imap, HttpService::Submission];
+    let has_http = port.services.iter().any(|service| !by_alpn.contains(service));
+    let has = |service| port.services.contains(&service);
+    let all = [
+        (has_http, ALPN_HTTP2),
+        (has_http, ALPN_HTTP1),
+        (has(HttpService::Imap), ALPN_IMAP),
+        (has(HttpService::Submission), ALPN_SUBMISSION),
+    ];
+    all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, name)| name).collect()
 }
 
 /// Time and size of files, `None` for what cannot be looked at.
@@ -166,7 +172,7 @@ mod tests {
 
     #[track_caller]
     fn check(listener: &Listener, service: Service, want: (bool, bool, TlsVersion)) {
-        let options = options(listener, service);
+        let options = options(listener, service, None);
         let found = (options.client_keys, options.tickets, options.min_version);
         assert_eq!(found, want, "{service:?}");
         assert_eq!(options.unknown_name, UnknownName::Fallback);
@@ -189,30 +195,28 @@ mod tests {
         check(&listener, Service::Imaps, (false, true, TlsVersion::V12));
     }
 
-    /// RFC 7301: only what is offered can be agreed on, and only on the port of HTTPS.
+    /// RFC 7301: only what is offered can be agreed on, and only on ports of HTTP.
     #[test]
-    fn only_https_has_names_of_protocols() {
-        let mut listener = Listener { tls: Some(ListenerTls::default()), ..Listener::default() };
-        let offered = |listener: &Listener| {
-            assert_eq!(options(listener, Service::Imaps).alpn, Vec::<Vec<u8>>::new());
-            let options = options(listener, Service::Https);
+    fn only_ports_of_http_have_names_of_protocols() {
+        use HttpService::{AcmeTlsAlpn, Autoconfig, Imap, MtaSts, Submission};
+        let listener = Listener { tls: Some(ListenerTls::default()), ..Listener::default() };
+        assert!(options(&listener, Service::Imaps, None).alpn.is_empty());
+        for (services, want) in [
+            (&[Imap][..], &["imap"][..]),
+            (&[Submission], &["smtp"]),
+            (&[Imap, Submission], &["imap", "smtp"]),
+            (&[MtaSts], &["h2", "http/1.1"]),
+            (&[AcmeTlsAlpn], &["h2", "http/1.1"]),
+            (&[Autoconfig, Imap, Submission], &["h2", "http/1.1", "imap", "smtp"]),
+            (&[], &[]),
+        ] {
+            let services = services.iter().copied().collect();
+            let port = HttpPort { services, ..HttpPort::default() };
+            let options = options(&listener, Service::Https, Some(&port));
             assert!(!options.client_keys);
-            let port = Service::Https.port(listener);
-            assert_eq!(port.is_some(), !options.alpn.is_empty());
-            options.alpn
-        };
-        listener.imaps.enabled_on_https = true;
-        assert!(offered(&listener).is_empty(), "imaps is not offered at all");
-        listener.imaps.enabled = true;
-        assert_eq!(offered(&listener), [b"imap"]);
-        listener.submissions.enabled = true;
-        assert_eq!(offered(&listener), [b"imap"]);
-        listener.submissions.enabled_on_https = true;
-        assert_eq!(offered(&listener), [b"imap", b"smtp"]);
-        listener.imaps.enabled_on_https = false;
-        assert_eq!(offered(&listener), [b"smtp"]);
-        listener.submissions.enabled_on_https = false;
-        assert!(offered(&listener).is_empty());
+            let want: Vec<_> = want.iter().map(|name| name.as_bytes().to_vec()).collect();
+            assert_eq!(options.alpn, want);
+        }
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! Which driver serves which port.
 
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use mox_imapd::Imapd;
-use mox_net::{AlpnPort, Listener, ListenerOptions};
+use mox_metrics::connections::Connections;
+use mox_net::{AlpnPort, Incoming, Listener, ListenerOptions};
 use mox_smtpd::Smtpd;
+use mox_web::{ALPN_HTTP1, ALPN_HTTP2};
 use tokio::task::JoinHandle;
 
 use crate::log::package_of;
 use crate::server::Endpoint;
 use crate::service::Service;
 use crate::services::{Mode, Services};
-use crate::tls::{ALPN_IMAP, ALPN_SUBMISSION};
+use crate::tls::{ALPN_IMAP, ALPN_SUBMISSION, protocols};
 
 /// All drivers of a server. Cheap to clone.
 #[derive(Clone)]
@@ -19,6 +23,7 @@ pub(crate) struct Drivers {
     services: Services,
     smtpd: Smtpd,
     imapd: Imapd,
+    web: mox_web::Server,
 }
 
 impl Drivers {
@@ -54,7 +59,14 @@ impl Drivers {
             sealer: mox_imapd::UrlSealer::new(&services.url_secret),
             version: crate::VERSION.to_owned(),
         });
-        Self { services: services.clone(), smtpd, imapd }
+        let web = mox_web::Server::new(mox_web::Services {
+            config: services.config.clone(),
+            clock: services.clock.clone(),
+            supervisor: services.supervisor.clone(),
+            http01: Arc::new(|_, _| None),
+            is_limited: services.mode == Mode::Serve,
+        });
+        Self { services: services.clone(), smtpd, imapd, web }
     }
 
     /// For connections that come in another way.
@@ -64,39 +76,73 @@ impl Drivers {
 
     /// Accepts connections on a port, for the driver of its service, until the supervisor stops.
     pub(crate) fn accept(&self, endpoint: Endpoint, socket: Listener) -> JoinHandle<()> {
-        let options = ListenerOptions::named(endpoint.service.name());
+        let name = endpoint.service.name();
+        let connections = Connections::of(name, &endpoint.listener);
+        let serve = self.service(endpoint);
+        let handle = move |incoming| {
+            let (open, served) = (connections.open(), serve(incoming));
+            async move {
+                served.await;
+                drop(open);
+            }
+        };
         let supervisor = self.services.supervisor.clone();
+        tokio::spawn(socket.serve(supervisor, ListenerOptions::named(name), handle))
+    }
+
+    /// What is done with each connection of a port.
+    fn service(&self, endpoint: Endpoint) -> Serve {
         match endpoint.service {
             Service::Imap | Service::Imaps => {
                 let (imapd, port) = (self.imapd.clone(), imap_port(endpoint));
-                let handle = move |incoming| imapd.clone().serve(incoming, port.clone());
-                tokio::spawn(socket.serve(supervisor, options, handle))
+                Box::new(move |incoming| Box::pin(imapd.clone().serve(incoming, port.clone())))
             }
             Service::Smtp | Service::Submission | Service::Submissions => {
                 let (smtpd, port) = (self.smtpd.clone(), smtp_port(endpoint));
-                let handle = move |incoming| smtpd.clone().serve(incoming, port.clone());
-                tokio::spawn(socket.serve(supervisor, options, handle))
+                Box::new(move |incoming| Box::pin(smtpd.clone().serve(incoming, port.clone())))
+            }
+            Service::Http => {
+                let (web, port) = (self.web.clone(), web_port(&endpoint));
+                Box::new(move |incoming| Box::pin(web.clone().serve(incoming, Arc::clone(&port))))
             }
             Service::Https => match self.alpn_port(endpoint) {
-                Some(port) => {
-                    let handle = move |incoming| port.clone().serve(incoming);
-                    tokio::spawn(socket.serve(supervisor, options, handle))
+                Some(port) => Box::new(move |incoming| Box::pin(port.clone().serve(incoming))),
+                None => {
+                    tracing::error!("https port has no certificates");
+                    Box::new(|incoming| Box::pin(incoming.conn.close()))
                 }
-                None => tokio::spawn(async { tracing::error!("https port has no certificates") }),
             },
         }
     }
 
-    /// Both protocols: only what the listener offers can be agreed on.
+    /// All protocols of the port: only what the listener offers can be agreed on.
     fn alpn_port(&self, endpoint: Endpoint) -> Option<AlpnPort> {
         let acceptor = endpoint.tls.clone()?;
+        let has_http = endpoint.http.as_ref().is_some_and(|http| {
+            protocols(http).iter().any(|protocol| [ALPN_HTTP1, ALPN_HTTP2].contains(protocol))
+        });
+        let (web, web_port) = (self.web.clone(), web_port(&endpoint));
         let (imapd, imap) = (self.imapd.clone(), imap_port(endpoint.clone()));
         let (smtpd, smtp) = (self.smtpd.clone(), smtp_port(endpoint));
         let port = AlpnPort::new(acceptor)
             .route(ALPN_IMAP, move |incoming| imapd.clone().serve(incoming, imap.clone()))
             .route(ALPN_SUBMISSION, move |incoming| smtpd.clone().serve(incoming, smtp.clone()));
-        Some(port)
+        if !has_http {
+            return Some(port);
+        }
+        let http = move |incoming| web.clone().serve(incoming, Arc::clone(&web_port));
+        Some(
+            port.route(ALPN_HTTP2, http.clone())
+                .route(ALPN_HTTP1, http.clone())
+                .route_unnamed(http),
+        )
     }
+}
+
+type Serve = Box<dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+fn web_port(endpoint: &Endpoint) -> Arc<mox_web::Port> {
+    Arc::new(mox_web::Port::new(endpoint.http.clone().unwrap_or_default()))
 }
 
 fn imap_port(endpoint: Endpoint) -> mox_imapd::Port {
@@ -133,8 +179,6 @@ fn smtp_port(endpoint: Endpoint) -> mox_smtpd::Port {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use mox_base::Domain;
     use mox_config::Listener as Settings;
     use mox_net::SystemClock;
@@ -157,6 +201,7 @@ mod tests {
             tls: Some(TlsAcceptor::new(certs, TlsOptions::default(), clock)),
             hostname: Domain::parse("mx.example").unwrap(),
             settings,
+            http: None,
         }
     }
 

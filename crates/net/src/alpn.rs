@@ -18,6 +18,7 @@ type Handler = Arc<dyn Fn(Incoming) -> Served + Send + Sync>;
 pub struct AlpnPort {
     acceptor: TlsAcceptor,
     routes: Vec<(&'static [u8], Handler)>,
+    unnamed: Option<Handler>,
 }
 
 impl fmt::Debug for AlpnPort {
@@ -32,7 +33,7 @@ impl AlpnPort {
     /// [`alpn`](crate::tls::TlsOptions::alpn) should be what is routed.
     #[must_use]
     pub fn new(acceptor: TlsAcceptor) -> Self {
-        Self { acceptor, routes: Vec::new() }
+        Self { acceptor, routes: Vec::new(), unnamed: None }
     }
 
     /// Hands connections of a protocol, named as in ALPN, to `handler`: with TLS on, before
@@ -50,8 +51,23 @@ impl AlpnPort {
         self
     }
 
-    /// Shakes hands and has the connection served. One that names no protocol is closed; one that
-    /// names only others has its handshake refused (RFC 7301 §3.2).
+    /// Hands connections that name no protocol to `handler`, as programs do that are older than
+    /// ALPN. Without this they are closed.
+    #[must_use]
+    pub fn route_unnamed<F>(
+        mut self,
+        handler: impl Fn(Incoming) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.unnamed = Some(Arc::new(move |incoming| Box::pin(handler(incoming))));
+        self
+    }
+
+    /// Shakes hands and has the connection served. One that names no protocol is closed, or goes
+    /// where [`Self::route_unnamed`] said; one that names only others has its handshake refused (RFC
+    /// 7301 §3.2).
     pub async fn serve(self, incoming: Incoming) {
         let Incoming { conn, cid, stopping } = incoming;
         let conn = match Box::pin(conn.start_tls(&self.acceptor)).await {
@@ -62,9 +78,10 @@ impl AlpnPort {
             }
         };
         let agreed = conn.tls().and_then(|tls| tls.alpn.as_deref());
-        let route = self.routes.iter().find(|(name, _)| Some(*name) == agreed);
-        match route {
-            Some((_, handler)) => handler(Incoming { conn, cid, stopping }).await,
+        let named = self.routes.iter().find(|(name, _)| Some(*name) == agreed);
+        let unnamed = self.unnamed.as_ref().filter(|_| agreed.is_none());
+        match named.map(|(_, handler)| handler).or(unnamed) {
+            Some(handler) => handler(Incoming { conn, cid, stopping }).await,
             None => {
                 tracing::info!(cid, remote = %conn.peer(), "no protocol named, closing");
                 conn.close().await;
@@ -141,6 +158,22 @@ mod tests {
                 let text = talk(&port, version, offered).await;
                 assert_eq!(text.as_deref(), want, "{version} {offered:?}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_names_nothing_may_have_a_server_too() {
+        let port = port(&[b"imap"]).route_unnamed(|incoming| async move {
+            let Incoming { mut conn, .. } = incoming;
+            conn.send(Kind::Protocol, b"unnamed");
+            conn.flush(TEST).await.unwrap();
+            conn.close().await;
+        });
+        for (offered, want) in
+            [(&[][..], Some("unnamed")), (&[&b"imap"[..]], Some("imap")), (&[b"smtp"], None)]
+        {
+            let text = talk(&port, TlsVersion::V13, offered).await;
+            assert_eq!(text.as_deref(), want, "{offered:?}");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::deflate::{BadDeflate, Deflated};
 use crate::tls::client::{Connector, TlsError, TlsOutcome, Verify};
 use crate::tls::{HandshakeError, TlsAcceptor, TlsInfo};
 use crate::trace::{Kind, Tracer};
-use crate::transport::{Plain, Prefixed, Transport};
+use crate::transport::{ByteStream, Plain, Prefixed, Transport};
 
 /// Bytes that were received and not yet taken: [`Conn::fill`] refuses to read more.
 pub const READ_BUFFER_BYTES_MAX: usize = 256 * 1024;
@@ -443,6 +443,14 @@ impl Conn {
     pub(crate) fn into_transport(self) -> Transport {
         debug_assert!(self.input.is_empty() && self.output.is_empty(), "bytes would be lost");
         self.transport
+    }
+
+    /// The stream itself, for a library that reads and writes by its own rules. Only before anything
+    /// was received, or what was received and not taken is lost. The waits of [`Self::fill`] and
+    /// [`Self::flush`] end with this: who takes the stream has to bound its own.
+    #[must_use]
+    pub fn into_stream(self) -> ByteStream {
+        ByteStream(self.into_transport())
     }
 
     /// Whether what is sent and received is compressed.

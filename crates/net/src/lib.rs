@@ -57,3 +57,4 @@ pub use listen::{
     ListenerOptions, MEMORY_PEER,
 };
 pub use supervisor::{ShutdownReport, Supervisor};
+pub use transport::ByteStream;

@@ -23,17 +23,18 @@ const STATICS: &[Planned] = &[
     ("Listeners.*.WebmailHTTPS", "webmail"),
     ("Listeners.*.WebAPIHTTP", "the HTTP API"),
     ("Listeners.*.WebAPIHTTPS", "the HTTP API"),
-    ("Listeners.*.MetricsHTTP", "metrics"),
-    ("Listeners.*.PprofHTTP", "profiling"),
-    ("Listeners.*.AutoconfigHTTPS", "set-up of mail programs"),
-    ("Listeners.*.MTASTSHTTPS", "MTA-STS"),
     ("Listeners.*.WebserverHTTP", "the web server"),
     ("Listeners.*.WebserverHTTPS", "the web server"),
 ];
 
+/// Keys that never will have an effect, and why.
+const NEVER: &[Planned] = &[(
+    "Listeners.*.PprofHTTP",
+    "has no effect: what it served is of another runtime; tools of the system such as perf show where \
+     this program spends its time",
+)];
+
 const DYNAMIC: &[Planned] = &[
-    ("Domains.*.ClientSettingsDomain", "set-up of mail programs"),
-    ("Domains.*.MTASTS", "MTA-STS"),
     ("WebDomainRedirects", "the web server"),
     ("WebHandlers", "the web server"),
     ("MonitorDNSBLs", "watching block lists"),
@@ -45,6 +46,11 @@ const DYNAMIC: &[Planned] = &[
 /// Notes the keys of `mox.conf` that have no effect yet.
 pub(crate) fn unused_statics(checker: &mut Checker<'_>) {
     unused(STATICS, checker);
+    for (pattern, reason) in NEVER {
+        if let Some(first) = find(pattern, checker).first {
+            checker.notice(&first, reason);
+        }
+    }
 }
 
 /// Notes the keys of `domains.conf` that have no effect yet.
@@ -54,9 +60,7 @@ pub(crate) fn unused_dynamic(checker: &mut Checker<'_>) {
 
 fn unused(planned: &[Planned], checker: &mut Checker<'_>) {
     for (pattern, feature) in planned {
-        let steps: Vec<&str> = pattern.split('.').collect();
-        let mut found = Found::default();
-        found.walk(checker.document().entries(), &steps, &Key::root());
+        let found = find(pattern, checker);
         let Some(first) = found.first else { continue };
         match found.count {
             1 => checker.notice(&first, format_args!("no effect yet, planned for {feature}")),
@@ -69,6 +73,13 @@ fn unused(planned: &[Planned], checker: &mut Checker<'_>) {
             ),
         }
     }
+}
+
+fn find(pattern: &str, checker: &Checker<'_>) -> Found {
+    let steps: Vec<&str> = pattern.split('.').collect();
+    let mut found = Found::default();
+    found.walk(checker.document().entries(), &steps, &Key::root());
+    found
 }
 
 /// The keys in use that match a pattern: one notice is enough for all accounts.

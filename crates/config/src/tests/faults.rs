@@ -732,7 +732,7 @@ fn keys_without_effect_are_noted() {
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
     let mox_conf = MOX_CONF.replace(
         "Postmaster:\n",
-        "\t\tMetricsHTTP:\n\t\t\tEnabled: true\n\t\tPprofHTTP:\n\t\t\tEnabled: false\n\
+        "\t\tAdminHTTP:\n\t\t\tEnabled: true\n\t\tPprofHTTP:\n\t\t\tEnabled: true\n\
          \t\tIMAP:\n\t\t\tEnabled: true\nPostmaster:\n",
     ) + "CheckUpdates: false\nUser: mail\n";
     write("mox.conf", &mox_conf);
@@ -749,7 +749,9 @@ fn keys_without_effect_are_noted() {
     assert_eq!(
         notices,
         [
-            "12: Listeners.public.MetricsHTTP: no effect yet, planned for metrics",
+            "12: Listeners.public.AdminHTTP: no effect yet, planned for the admin pages",
+            "14: Listeners.public.PprofHTTP: has no effect: what it served is of another runtime; tools \
+         of the system such as perf show where this program spends its time",
             "16: Listeners.public.IMAP: nobody can log in: add TLS to the listener, or set \
          NoRequireSTARTTLS",
             "9: Accounts.mjl.FullName: no effect yet, here and in 1 more places, \

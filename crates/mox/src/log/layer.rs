@@ -30,6 +30,7 @@ pub const PACKAGES: &[(&str, &str)] = &[
     ("mox_smtp", "smtpserver"),
     ("mox_smtpd", "smtpserver"),
     ("mox_store", "store"),
+    ("mox_web", "http"),
 ];
 
 /// Libraries whose warnings and errors are about what others send: to us they are details.
@@ -43,6 +44,18 @@ const DETAILED: &[&str] = &["hickory_net", "hickory_proto"];
 pub fn package_of(target: &str) -> &str {
     let name = crate_of(target);
     PACKAGES.iter().find(|(one, _)| *one == name).map_or(name, |(_, package)| package)
+}
+
+/// The package that a file of source code belongs to; `library` for those of others.
+#[must_use]
+pub fn package_of_file(path: &str) -> &'static str {
+    let inside = path.split_once("crates/").map(|(_, rest)| rest);
+    let folder = inside.and_then(|rest| rest.split_once("/src/")).map(|(folder, _)| folder);
+    let Some(folder) = folder.filter(|folder| !folder.contains('/')) else { return "library" };
+    let known = PACKAGES.iter().find(|(name, _)| {
+        *name == folder || name.strip_prefix("mox_").is_some_and(|name| name == folder)
+    });
+    known.map_or("other", |(_, package)| package)
 }
 
 fn crate_of(target: &str) -> &str {
@@ -113,8 +126,15 @@ where
 
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
+        let level = level_of(metadata);
+        match level {
+            LogLevel::Error => mox_metrics::log::error(),
+            LogLevel::Warn => mox_metrics::log::warn(),
+            LogLevel::Info => mox_metrics::log::info(),
+            _ => {}
+        }
         let mut record = Record {
-            level: level_of(metadata),
+            level,
             package: package_of(metadata.target()).to_owned(),
             ..Record::default()
         };
@@ -216,6 +236,20 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("open account")]
     struct Outer(#[source] io::Error);
+
+    #[test]
+    fn panics_belong_to_packages() {
+        for (place, want) in [
+            ("crates/smtpd/src/session.rs:1:2", "smtpserver"),
+            ("crates/mox/src/main.rs:1:2", "mox"),
+            ("/build/crates/web/src/lib.rs:1:2", "http"),
+            ("crates/junk/src/lib.rs:1:2", "other"),
+            ("/registry/src/index.crates.io-1/hyper-1.0.0/src/lib.rs:1:2", "library"),
+            ("", "library"),
+        ] {
+            assert_eq!(package_of_file(place), want, "{place}");
+        }
+    }
 
     #[test]
     fn events_become_lines() {

@@ -4,7 +4,8 @@
 //! it by the crate they come from. [`Levels`] says how much each may log and can be changed while
 //! the server runs; the protocol traces of the drivers hang on it too.
 //!
-//! Invariant: the subscriber installed by [`install`] is the only global state of the program.
+//! Invariant: the subscriber installed by [`install`] is the only global state of the program beside the
+//! metrics.
 
 mod layer;
 mod levels;
@@ -13,7 +14,7 @@ mod line;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub use layer::{LogLayer, PACKAGES, package_of};
+pub use layer::{LogLayer, PACKAGES, package_of, package_of_file};
 pub use levels::{Levels, LevelsError, PACKAGE_BYTES_MAX, PACKAGES_MAX};
 pub use line::{Form, Record, VALUE_BYTES_MAX};
 
@@ -34,6 +35,7 @@ pub fn install(levels: &Levels, form: Form) {
     }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        mox_metrics::panics::panicked(package_of_file(&place));
         let reason = panic.payload_as_str().unwrap_or_default();
         tracing::error!(reason, place, "panic: this is a bug, please report it");
     }));

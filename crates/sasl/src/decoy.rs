@@ -54,7 +54,7 @@ impl Decoy {
         salt.iter_mut().zip(derive(0)).for_each(|(to, from)| *to = from);
         ScramVerifier {
             hash,
-            salt,
+            salt: salt.into(),
             iterations: verifier::iterations_of_new(),
             stored_key: derive(1),
             server_key: derive(2),

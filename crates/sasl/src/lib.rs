@@ -58,5 +58,6 @@ pub use password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, Password, PasswordErr
 pub use scram::{NONCE_BYTES, ScramError};
 pub use server::{Answer, Failure, MESSAGE_BYTES_MAX, Question, Server, Step, USERNAME_BYTES_MAX};
 pub use verifier::{
-    ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, ScramVerifier, VerifierError, Verifiers,
+    ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, SALT_BYTES_MAX, ScramVerifier,
+    VerifierError, Verifiers,
 };

@@ -55,7 +55,7 @@ impl ClientFirst {
         verifier: ScramVerifier,
     ) -> (Vec<u8>, ServerFirst) {
         let nonce = format!("{}{}", self.client_nonce, STANDARD.encode(nonce));
-        let salt = STANDARD.encode(verifier.salt);
+        let salt = STANDARD.encode(&verifier.salt);
         let message = format!("r={nonce},s={salt},i={}", verifier.iterations);
         let mut bound = self.gs2_header.into_bytes();
         bound.extend_from_slice(self.binding.as_ref().map_or(&[], ChannelBinding::data));

@@ -12,6 +12,9 @@ use crate::{Password, ScramHash};
 /// The length of a salt, in bytes. RFC 5802 sets none; 16 is what NIST SP 800-132 asks for.
 pub const SALT_BYTES: usize = 16;
 
+/// The most bytes of a salt that is taken from a store: other servers have other lengths.
+pub const SALT_BYTES_MAX: usize = 64;
+
 /// The iteration count of new verifiers. RFC 7677 §4 asks for 4,096 at least and 15,000 for
 /// machines that can.
 pub const ITERATIONS: u32 = 15_000;
@@ -30,7 +33,7 @@ pub const ITERATIONS_MAX: u32 = 1_000_000;
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScramVerifier {
     pub(crate) hash: ScramHash,
-    pub(crate) salt: [u8; SALT_BYTES],
+    pub(crate) salt: Box<[u8]>,
     pub(crate) iterations: NonZeroU32,
     /// As long as the output of `hash`.
     pub(crate) stored_key: Box<[u8]>,
@@ -76,10 +79,35 @@ impl ScramVerifier {
         iterations: NonZeroU32,
     ) -> Self {
         let salted = hash.hi(password.bytes(), &salt, iterations);
-        let client_key = hash.hmac(&salted, b"Client Key");
+        Self::of_salted(hash, &salted, salt.into(), iterations)
+    }
+
+    fn of_salted(hash: ScramHash, salted: &[u8], salt: Box<[u8]>, iterations: NonZeroU32) -> Self {
+        let client_key = hash.hmac(salted, b"Client Key");
         let stored_key = hash.hash(&client_key).into_boxed_slice();
-        let server_key = hash.hmac(&salted, b"Server Key").into_boxed_slice();
+        let server_key = hash.hmac(salted, b"Server Key").into_boxed_slice();
         Self { hash, salt, iterations, stored_key, server_key }
+    }
+
+    /// The verifier that follows from a `SaltedPassword` (RFC 5802 §3), as other servers keep it.
+    ///
+    /// # Errors
+    ///
+    /// If a length or the number of iterations is not one that [`ScramVerifier::parse`] takes.
+    pub fn from_salted_password(
+        hash: ScramHash,
+        salted: &[u8],
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<Self, VerifierError> {
+        if salted.len() != hash.bytes() || !(1..=SALT_BYTES_MAX).contains(&salt.len()) {
+            return Err(VerifierError::Malformed);
+        }
+        let iterations = NonZeroU32::new(iterations).ok_or(VerifierError::BadIterations)?;
+        if !(ITERATIONS_MIN..=ITERATIONS_MAX).contains(&iterations.get()) {
+            return Err(VerifierError::BadIterations);
+        }
+        Ok(Self::of_salted(hash, salted, salt.into(), iterations))
     }
 
     /// Whether this is the verifier of that password. Costs what making it costs, whether it is or
@@ -102,9 +130,10 @@ impl ScramVerifier {
         let (info, value) = rest.split_once('$').ok_or(VerifierError::Malformed)?;
         let (iterations, salt) = info.split_once(':').ok_or(VerifierError::Malformed)?;
         let (stored_key, server_key) = value.split_once(':').ok_or(VerifierError::Malformed)?;
-        let salt = decode(salt)?.try_into().map_err(|_| VerifierError::Malformed)?;
+        let salt = decode(salt)?.into_boxed_slice();
         let (stored_key, server_key) = (decode(stored_key)?, decode(server_key)?);
-        if stored_key.len() != hash.bytes() || server_key.len() != hash.bytes() {
+        let is_salt = (1..=SALT_BYTES_MAX).contains(&salt.len());
+        if !is_salt || stored_key.len() != hash.bytes() || server_key.len() != hash.bytes() {
             return Err(VerifierError::Malformed);
         }
         let iterations = parse_iterations(iterations).ok_or(VerifierError::BadIterations)?;
@@ -128,7 +157,7 @@ impl ScramVerifier {
             ScramHash::Sha1 => "SCRAM-SHA-1",
             ScramHash::Sha256 => "SCRAM-SHA-256",
         };
-        let salt = STANDARD.encode(self.salt);
+        let salt = STANDARD.encode(&self.salt);
         let (stored, server) =
             (STANDARD.encode(&self.stored_key), STANDARD.encode(&self.server_key));
         format!("{scheme}${}:{salt}${stored}:{server}", self.iterations)
@@ -239,6 +268,27 @@ mod tests {
         assert!(verifiers.sha256.to_stored().starts_with("SCRAM-SHA-256$15000:AgIC"));
     }
 
+    #[test]
+    fn what_another_server_kept_is_as_good() {
+        let salt = [7; 12];
+        for hash in [ScramHash::Sha1, ScramHash::Sha256] {
+            let made = |salted: &[u8], salt: &[u8], iterations| {
+                ScramVerifier::from_salted_password(hash, salted, salt, iterations)
+            };
+            let iterations = NonZeroU32::new(4_096).unwrap();
+            let salted = hash.hi(password("pencil 1").bytes(), &salt, iterations);
+            let verifier = made(&salted, &salt, 4_096).unwrap();
+            assert!(verifier.is_password(&password("pencil 1")));
+            assert!(!verifier.is_password(&password("pencil 2")));
+            assert_eq!(ScramVerifier::parse(&verifier.to_stored()), Ok(verifier));
+            assert_eq!(made(&salted, &[], 4_096), Err(VerifierError::Malformed));
+            assert_eq!(made(&salted, &[1; 65], 4_096), Err(VerifierError::Malformed));
+            assert_eq!(made(&salted[1..], &salt, 4_096), Err(VerifierError::Malformed));
+            assert_eq!(made(&salted, &salt, 4_095), Err(VerifierError::BadIterations));
+            assert_eq!(made(&salted, &salt, 0), Err(VerifierError::BadIterations));
+        }
+    }
+
     #[track_caller]
     fn check(text: &str, want: Result<(), VerifierError>) {
         assert_eq!(ScramVerifier::parse(text).map(|_| ()), want, "{text}");
@@ -255,6 +305,8 @@ mod tests {
         // At the edge of valid.
         check(&with("4096"), Ok(()));
         check(&with("1000000"), Ok(()));
+        check(&with("15000").replace(salt, "AQ=="), Ok(()));
+        check(&with("15000").replace(salt, &("AQEB".repeat(21) + "AQ==")), Ok(()));
         // Just past the edge.
         check(&with("4095"), Err(VerifierError::BadIterations));
         check(&with("1000001"), Err(VerifierError::BadIterations));
@@ -262,7 +314,8 @@ mod tests {
         check(&with("+15000"), Err(VerifierError::BadIterations));
         check(&with("99999999999"), Err(VerifierError::BadIterations));
         check(&with("15000").replace("SHA-1$", "SHA-256$"), Err(VerifierError::Malformed));
-        check(&with("15000").replace("AQ==", ""), Err(VerifierError::Malformed));
+        check(&with("15000").replace(salt, ""), Err(VerifierError::Malformed));
+        check(&with("15000").replace(salt, &"AQEB".repeat(22)), Err(VerifierError::Malformed));
         // Never valid.
         check("", Err(VerifierError::UnknownScheme));
         check("BCRYPT$x", Err(VerifierError::UnknownScheme));

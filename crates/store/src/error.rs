@@ -15,6 +15,9 @@ pub enum StoreError {
     /// The account has mail already, and is not to be filled with that of another server.
     #[error("the account has messages already")]
     InUse,
+    /// A message that is to keep its UID has that of another one.
+    #[error("another message has the UID")]
+    UidTaken,
     /// There is no such mailbox.
     #[error("no such mailbox")]
     NoMailbox,

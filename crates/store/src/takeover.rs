@@ -18,6 +18,7 @@ use crate::history;
 use crate::junk;
 use crate::mailbox::{self, Counts, Mailbox};
 use crate::message::{Envelope, MESSAGE_KEYWORDS_MAX};
+use crate::read::Reader;
 use crate::row::keywords_column;
 use crate::stage::Staged;
 use crate::thread::Place;
@@ -123,8 +124,8 @@ impl Account {
 
     /// Adds messages, all or none. Those whose id is there already are passed over.
     ///
-    /// Fails with [`StoreError::NoMailbox`] if a mailbox is none of the account's, and as a constraint of
-    /// the database if a UID is used twice. No quota is looked at.
+    /// Fails with [`StoreError::NoMailbox`] if a mailbox is none of the account's, and with
+    /// [`StoreError::UidTaken`] if a UID is used twice. No quota is looked at.
     pub fn keep_messages(&self, messages: Vec<KeptMessage>) -> Pending<()> {
         let bytes = messages.iter().map(|message| message.content.memory_bytes()).sum();
         self.shared().write(None, bytes, move |tx| keep_messages(tx, messages))
@@ -134,6 +135,19 @@ impl Account {
     /// not there, and those noted already, are passed over.
     pub fn keep_gone(&self, gone: Vec<(MailboxId, ModSeq, Uid)>) -> Pending<()> {
         self.shared().write(None, 0, move |tx| keep_gone(tx, &gone))
+    }
+}
+
+impl Reader {
+    /// The largest id of a message.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn last_message(&self) -> Result<Option<MsgId>> {
+        let id: Option<i64> =
+            self.db()?.query_row("SELECT max(id) FROM msg", [], |row| row.get(0))?;
+        Ok(id.map(MsgId))
     }
 }
 
@@ -242,6 +256,11 @@ fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) ->
         return Err(StoreError::TooMany { what: "keywords on a message" });
     }
     mailbox.learn_keywords(&keywords)?;
+    let taken = "SELECT 1 FROM msg WHERE mailbox = ?1 AND uid = ?2";
+    let mut taken = tx.db().prepare_cached(taken)?;
+    if taken.exists(params![mailbox.id.0, uid.get()])? {
+        return Err(StoreError::UidTaken);
+    }
     let size = content.size();
     tx.use_bytes(size, None)?;
     mailbox.counts.add(flags, size);

@@ -120,7 +120,9 @@ fn each_step_can_be_repeated_and_another_account_is_left_alone() {
     assert!(matches!(fixture.account.keep(other).wait(), Err(StoreError::InUse)));
     // The same UID twice is refused, and the rest of the batch with it.
     let twice = vec![message(&fixture, 710, 1, 50), message(&fixture, 711, 1, 42)];
-    assert!(fixture.account.keep_messages(twice).wait().is_err());
+    let refused = fixture.account.keep_messages(twice).wait();
+    assert!(matches!(refused, Err(StoreError::UidTaken)));
+    assert_eq!(fixture.account.read().unwrap().last_message().unwrap(), Some(MsgId(701)));
     assert_eq!(fixture.mailbox("Inbox").counts.total, 2);
     let nowhere = vec![message(&fixture, 712, 2, 1)];
     assert!(matches!(fixture.account.keep_messages(nowhere).wait(), Err(StoreError::NoMailbox)));

@@ -1,0 +1,136 @@
+//! Databases of the original as files.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mox_bstore::{Database, Fault, OpenError, Source, Table};
+use mox_store::StoreError;
+
+/// Why something cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TakeoverError {
+    /// The original runs, or another program uses the file.
+    #[error("{}: in use: stop the other mail server first", .0.display())]
+    InUse(PathBuf),
+    /// A file cannot be read.
+    #[error("{}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not a database, or one that is damaged as a whole.
+    #[error("{}", .path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// A part of a database that all else depends on is damaged, or has a form that is not known.
+    #[error("{}: {table}", .path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// The type of records.
+        table: &'static str,
+        /// What is wrong.
+        #[source]
+        source: Fault,
+    },
+    /// A database lacks something that each has.
+    #[error("{}: has no {what}", .path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        what: &'static str,
+    },
+    /// What was read cannot be written to our account.
+    #[error("write to the account")]
+    Store(#[from] StoreError),
+}
+
+/// A file that is read at random places.
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    size: u64,
+}
+
+impl FileSource {
+    /// Opens a database file and takes a shared lock on it, as long as this value is kept. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`TakeoverError::InUse`] if a program has it open for writing, and if it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, TakeoverError> {
+        let unreadable = |source| TakeoverError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(TakeoverError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(unreadable(error)),
+        }
+        let size = file.metadata().map_err(unreadable)?.len();
+        Ok(Self { file, size })
+    }
+}
+
+impl Source for FileSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Arc<[u8]>> {
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes.into())
+    }
+}
+
+/// A database and where it lies.
+#[derive(Debug)]
+pub(crate) struct DatabaseFile {
+    pub(crate) path: PathBuf,
+    pub(crate) database: Database<FileSource>,
+}
+
+impl DatabaseFile {
+    pub(crate) fn open(path: PathBuf) -> Result<Self, TakeoverError> {
+        let source = FileSource::open(&path)?;
+        match Database::open(source) {
+            Ok(database) => Ok(Self { path, database }),
+            Err(source) => Err(TakeoverError::Open { path, source }),
+        }
+    }
+
+    /// The records of a type; `None` if the release that wrote the file did not have it.
+    pub(crate) fn table(
+        &self,
+        table: &'static str,
+    ) -> Result<Option<Table<'_, FileSource>>, TakeoverError> {
+        let path = self.path.clone();
+        Table::open(&self.database, table).map_err(|source| TakeoverError::Table {
+            path,
+            table,
+            source,
+        })
+    }
+
+    /// The records of a type that every database of this kind has.
+    pub(crate) fn required(
+        &self,
+        table: &'static str,
+    ) -> Result<Table<'_, FileSource>, TakeoverError> {
+        let missing = || TakeoverError::Missing { path: self.path.clone(), what: table };
+        self.table(table)?.ok_or_else(missing)
+    }
+}

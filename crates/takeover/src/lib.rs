@@ -1,0 +1,16 @@
+//! Taking over the data directory of the original mox: accounts with all their numbers.
+//!
+//! The original's files are only read, under a shared lock, and must not be in use. What an account has
+//! there goes to an account of ours with the same UIDs, modseqs and threads, so that mail programs
+//! notice nothing ([`Account::open`], [`Account::copy`]). What cannot be taken is told, never passed over
+//! in silence ([`Summary`]).
+
+mod account;
+mod file;
+mod message;
+mod password;
+mod summary;
+
+pub use account::{Account, BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, Watch};
+pub use file::{FileSource, TakeoverError};
+pub use summary::{NOTES_MAX, Summary};

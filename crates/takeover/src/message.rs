@@ -1,0 +1,206 @@
+//! A message record of the original as one of ours.
+
+use std::net::IpAddr;
+
+use mox_base::{
+    Address, Domain, Flags, Keyword, Localpart, MailboxId, ModSeq, MsgId, ThreadId, Uid,
+    UnixSeconds, Validation,
+};
+use mox_bstore::{Record, Value};
+use mox_policy::{Author, Marks, Network, Origin, Proven};
+use mox_store::{Envelope, Incoming, KeptMessage, KeptThread, Staged};
+
+/// How long a content hash of ours is.
+const HASH_BYTES: usize = 32;
+
+/// The flags of a record, by the names of their fields.
+const FLAGS: &[(&str, Flags)] = &[
+    ("Seen", Flags::SEEN),
+    ("Answered", Flags::ANSWERED),
+    ("Flagged", Flags::FLAGGED),
+    ("Forwarded", Flags::FORWARDED),
+    ("Junk", Flags::JUNK),
+    ("Notjunk", Flags::NOT_JUNK),
+    ("Deleted", Flags::DELETED),
+    ("Draft", Flags::DRAFT),
+    ("Phishing", Flags::PHISHING),
+    ("MDNSent", Flags::MDN_SENT),
+];
+
+/// A modseq: those from before there were any are 0, and shown to clients as 1.
+pub(crate) fn modseq(record: &Record, field: &str) -> ModSeq {
+    ModSeq::new(record.u64(field).max(1)).unwrap_or_default()
+}
+
+pub(crate) fn uid(record: &Record) -> Option<Uid> {
+    u32::try_from(record.u64("UID")).ok().and_then(Uid::new)
+}
+
+/// Keywords that can be ones, and those that cannot.
+pub(crate) fn keywords(list: &Value) -> (Vec<Keyword>, Vec<String>) {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for word in list.list() {
+        match Keyword::parse(word.text()) {
+            Ok(keyword) => good.push(keyword),
+            Err(_) => bad.push(word.text().to_owned()),
+        }
+    }
+    (good, bad)
+}
+
+/// Where a message file lies below `msg` or the queue: 8192 to a directory.
+pub(crate) fn file_name(id: i64) -> String {
+    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    let mut rest = u64::try_from(id).unwrap_or(0) >> 13;
+    let mut name = String::new();
+    loop {
+        name.push(LETTERS.get((rest & 63) as usize).copied().map_or('a', char::from));
+        rest >>= 6;
+        if rest == 0 {
+            return format!("{name}/{id}");
+        }
+    }
+}
+
+/// What the account says about where messages are put aside.
+pub(crate) struct Aside<'a> {
+    /// All mailboxes that exist.
+    pub(crate) mailboxes: &'a [MailboxId],
+    /// The one for first messages of strangers.
+    pub(crate) introbox: Option<MailboxId>,
+}
+
+/// The message of a record, with its content. `None` if its numbers cannot be any.
+pub(crate) fn message(record: &Record, content: Staged, aside: &Aside<'_>) -> Option<KeptMessage> {
+    let id = MsgId(record.i64("ID"));
+    let mailbox = MailboxId(record.i64("MailboxID"));
+    let flags = FLAGS.iter().filter(|(name, _)| record.bool(name));
+    let received = record.time("Received").map_or(0, |time| time.unix_secs);
+    let thread = record.i64("ThreadID");
+    let parents = record.get("ThreadParentIDs").list().iter().map(|id| MsgId(id.i64()));
+    let is_put_aside = record.bool("IsReject") || aside.introbox == Some(mailbox);
+    let destined = MailboxId(record.i64("MailboxDestinedID"));
+    let is_elsewhere = destined != mailbox && aside.mailboxes.contains(&destined);
+    let original = record.i64("MailboxOrigID");
+    Some(KeptMessage {
+        id,
+        mailbox,
+        uid: uid(record)?,
+        modseq: modseq(record, "ModSeq"),
+        createseq: modseq(record, "CreateSeq"),
+        content,
+        flags: flags.fold(Flags::NONE, |all, (_, flag)| all | *flag),
+        keywords: keywords(record.get("Keywords")).0,
+        received: UnixSeconds(received),
+        saved: UnixSeconds(record.time("SaveDate").map_or(received, |time| time.unix_secs)),
+        thread: KeptThread {
+            id: ThreadId(if thread > 0 { thread } else { id.0 }),
+            parents: parents.filter(|parent| *parent != id).collect(),
+            is_incomplete: record.bool("ThreadMissingLink"),
+            is_muted: record.bool("ThreadMuted"),
+            is_collapsed: record.bool("ThreadCollapsed"),
+        },
+        original_mailbox: if original > 0 { MailboxId(original) } else { mailbox },
+        destined: Some(destined).filter(|_| is_put_aside && is_elsewhere),
+        envelope: envelope(record),
+    })
+}
+
+/// What SMTP told; nothing for messages that came otherwise.
+fn envelope(record: &Record) -> Option<Envelope> {
+    let is_by_smtp = ["RemoteIP", "MailFrom", "RcptToDomain", "EHLODomain"];
+    if is_by_smtp.iter().all(|field| record.text(field).is_empty()) {
+        return None;
+    }
+    let rcpt_to = match (record.text("RcptToLocalpart"), record.text("RcptToDomain")) {
+        ("", "") => String::new(),
+        (localpart, domain) => match address(localpart, domain) {
+            Some(address) => address.to_string(),
+            None => format!("{localpart}@{domain}"),
+        },
+    };
+    Some(Envelope {
+        mail_from: record.text("MailFrom").to_owned(),
+        rcpt_to,
+        remote_ip: record.text("RemoteIP").to_owned(),
+        ehlo: record.text("EHLODomain").to_owned(),
+        incoming: incoming(record),
+    })
+}
+
+fn address(localpart: &str, domain: &str) -> Option<Address> {
+    let localpart = Localpart::from_decoded(localpart).ok()?;
+    Some(Address { localpart, domain: Domain::parse(domain).ok()? })
+}
+
+fn domains(list: &Value) -> Vec<Domain> {
+    list.list().iter().filter_map(|name| Domain::parse(name.text()).ok()).collect()
+}
+
+/// The numbers of levels are the same there.
+fn validation(record: &Record, field: &str) -> Validation {
+    Validation::from_number(u8::try_from(record.u64(field)).unwrap_or(0))
+}
+
+/// Who sent it, as the decision on it found out. Nothing if it was never decided upon.
+fn incoming(record: &Record) -> Option<Incoming> {
+    let author = address(record.text("MsgFromLocalpart"), record.text("MsgFromDomain"));
+    let host: Option<IpAddr> = record.text("RemoteIPMasked1").parse().ok();
+    let forwarder_ehlo = Domain::parse(record.text("OrigEHLODomain")).ok();
+    if author.is_none() && host.is_none() && forwarder_ehlo.is_none() {
+        return None;
+    }
+    let organization = |author: &Address| {
+        Domain::parse(record.text("MsgFromOrgDomain")).unwrap_or_else(|_| author.domain.clone())
+    };
+    let author = author.map(|address| Author {
+        organization: organization(&address),
+        address,
+        validation: validation(record, "MsgFromValidation"),
+    });
+    let mail_from = address(record.text("MailFromLocalpart"), record.text("MailFromDomain"));
+    let mail_from_validation = validation(record, "MailFromValidation");
+    let ehlo = Domain::parse(record.text("EHLODomain")).ok();
+    let hash = <[u8; HASH_BYTES]>::try_from(record.bytes("MessageHash")).ok();
+    Some(Incoming {
+        origin: Origin {
+            author,
+            networks: host.map(Network::all_of),
+            ehlo: ehlo
+                .map(|name| Proven { name, validation: validation(record, "EHLOValidation") }),
+            mail_from: mail_from.map(|name| Proven { name, validation: mail_from_validation }),
+            mail_from_validation,
+            dkim_domains: domains(record.get("DKIMDomains")),
+            forwarder_ehlo,
+            forwarder_dkim_domains: domains(record.get("OrigDKIMDomains")),
+        },
+        marks: Marks {
+            is_seen: false,
+            is_reject: record.bool("IsReject"),
+            is_forward: record.bool("IsForward"),
+            is_mailing_list: record.bool("IsMailingList"),
+        },
+        destined: None,
+        decision: None,
+        content_hash: hash.filter(|_| record.bool("IsReject")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_lie_8192_to_a_directory() {
+        let table = [
+            (1, "a/1"),
+            (8191, "a/8191"),
+            (8192, "b/8192"),
+            (524_287, "_/524287"),
+            (524_288, "ab/524288"),
+        ];
+        for (id, want) in table {
+            assert_eq!(file_name(id), want);
+        }
+    }
+}

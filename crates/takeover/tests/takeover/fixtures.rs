@@ -1,0 +1,75 @@
+//! The data directories of the fixtures, unpacked, and an account of ours to fill.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::GzDecoder;
+use mox_base::UnixSeconds;
+use mox_store::{Policy, Store};
+use mox_takeover::{Account, Summary, Watch};
+use mox_testkit::ManualClock;
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+fn read(name: &str) -> GzDecoder<Cursor<Vec<u8>>> {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bstore/tests/fixtures");
+    GzDecoder::new(Cursor::new(std::fs::read(fixtures.join(name)).unwrap()))
+}
+
+/// An unpacked fixture, and a directory for ours.
+pub(crate) struct Fixture {
+    dir: TempDir,
+    pub(crate) expected: Json,
+    pub(crate) store: Store,
+}
+
+impl Fixture {
+    pub(crate) fn new(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        tar::Archive::new(read(&format!("moxdata-{name}.tgz")))
+            .unpack(dir.path().join("theirs"))
+            .unwrap();
+        let expected = serde_json::from_reader(read(&format!("expected-{name}.json.gz"))).unwrap();
+        let clock = Arc::new(ManualClock::at(UnixSeconds(1_795_164_932)));
+        let policy = Policy { initial_mailboxes: Policy::default_mailboxes(), ..Policy::default() };
+        let store = Store::new(&dir.path().join("ours"), clock, Arc::new(policy));
+        Self { dir, expected, store }
+    }
+
+    /// The original's directory of an account.
+    pub(crate) fn theirs(&self, account: &str) -> PathBuf {
+        let mut data = self.dir.path().join("theirs/data");
+        if !data.exists() {
+            data = self.dir.path().join("theirs/mox-localserve");
+        }
+        data.join("accounts").join(account)
+    }
+
+    pub(crate) fn copy(&self, account: &str) -> Summary {
+        let theirs = Account::open(&self.theirs(account)).unwrap();
+        theirs.copy(&self.store.account(account).unwrap(), None, &mut Patient).unwrap()
+    }
+}
+
+/// Lets it go on to its end.
+pub(crate) struct Patient;
+
+impl Watch for Patient {
+    fn progress(&mut self, _done: u64, _total: u64) -> bool {
+        true
+    }
+}
+
+/// A time of the expected files, such as `2026-11-20T10:06:54.63Z`, in seconds since 1970.
+pub(crate) fn unix_secs(time: &Json) -> i64 {
+    let text = time.as_str().unwrap();
+    let number = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();
+    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+    // Years that begin in March have their leap day at the end.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days =
+        365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469;
+    assert!(text.ends_with('Z'), "{text}");
+    days * 86_400 + number(11..13) * 3600 + number(14..16) * 60 + number(17..19)
+}

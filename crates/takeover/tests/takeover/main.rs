@@ -1,0 +1,8 @@
+//! Data of the original, copied and compared with what its own library says of it.
+
+#[cfg(test)]
+mod accounts;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod fixtures;

@@ -44,6 +44,7 @@
 
 mod account;
 mod addresses;
+mod certificate_hosts;
 mod check;
 pub mod client_settings;
 mod defaults;

@@ -32,6 +32,8 @@ pub(crate) const QUEUE_INTERVAL: Duration = Duration::from_secs(3600);
 pub(crate) fn start(services: &Services, certs: ListenerCerts) {
     let following = services.clone();
     every(services, "config", CONFIG_INTERVAL, move || reload_config(&following));
+    let (acme, config) = (services.acme.clone(), Arc::clone(&services.config));
+    every(services, "acme hosts", CONFIG_INTERVAL, move || acme.follow(&config.snapshot()));
     let store = services.store.clone();
     every(services, "store", STORE_INTERVAL, move || store.tick());
     let (reports, clock) = (services.reports.clone(), Arc::clone(&services.clock));

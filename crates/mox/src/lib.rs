@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+pub mod acme;
 mod background;
 pub mod cli;
 mod client_key;

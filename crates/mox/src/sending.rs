@@ -88,11 +88,16 @@ fn reporter(services: &Services) -> Reporter {
 }
 
 impl Prepared {
+    /// Makes requests of HTTP, and trusts the same authorities.
+    pub(crate) fn http(&self, services: &Services) -> http::Client {
+        http::Client::new(self.connector.clone(), Arc::clone(&services.resolver))
+    }
+
     /// Starts to send. `own_smtp`: where this server takes mail; a localserve sends all there.
     pub(crate) fn start(self, services: &Services, own_smtp: Option<SocketAddr>) -> Sender {
+        let http = self.http(services);
         let Self { connector, sending } = self;
         let resolver = Arc::clone(&services.resolver);
-        let http = http::Client::new(connector.clone(), Arc::clone(&resolver));
         let (clock, rng) = (Arc::clone(&services.clock), Arc::clone(&services.rng));
         let fetch = Arc::new(HttpsFetch::new(http.clone()));
         let db = services.reports.clone();

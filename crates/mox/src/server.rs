@@ -212,6 +212,8 @@ impl Server {
             remove_old_temporary(&temporary, SystemTime::now());
             let drivers = Drivers::new(&services, temporary);
             let sending = sending::prepare(&services, sending, roots)?;
+            services.acme.start(&services, &sending.http(&services))?;
+            let certs = certs.with_acme(services.acme.clone());
             Ok((data, certs, services, drivers, sending))
         };
         let (data, certs, services, drivers, sending) = blocking(build).await?;

@@ -16,6 +16,7 @@ use mox_signing::SigningKeys;
 use mox_smtpd::ReceivedIds;
 use mox_store::{ClientKeys, Disk, Store};
 
+use crate::acme::Providers;
 use crate::data_dir::{DECOY_SECRET, DataDir, QUEUE, RECEIVED_ID_SECRET, REPORTS_DB};
 use crate::localserve::LocalDns;
 use crate::log::Levels;
@@ -59,6 +60,8 @@ pub struct Services {
     pub rng: Arc<dyn Rng>,
     /// From which the key is made that signs URLs of messages.
     pub url_secret: [u8; 32],
+    /// Certificates that providers issue.
+    pub acme: Providers,
     /// All tasks.
     pub supervisor: Supervisor,
     /// How much is logged.
@@ -159,6 +162,7 @@ impl Services {
             store,
             client_keys,
             logins,
+            acme: Providers::default(),
             supervisor: Supervisor::new(&*clock),
             clock,
             rng,

@@ -8,10 +8,13 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use mox_base::{Clock, UnixSeconds};
-use mox_config::{Config, HttpPort, HttpService, Listener, TlsVersion as ConfigVersion};
+use mox_config::{
+    Config, HttpPort, HttpService, Listener, ListenerTls, TlsVersion as ConfigVersion,
+};
 use mox_net::tls::{Certs, KeyCertFiles, TlsAcceptor, TlsOptions, TlsVersion, UnknownName};
 use mox_web::{ALPN_HTTP1, ALPN_HTTP2};
 
+use crate::acme::{Providers, kept_keys};
 use crate::service::Service;
 
 /// How long before the end of a certificate the log begins to say so.
@@ -19,7 +22,10 @@ pub(crate) const EXPIRY_NOTICE_SECS: i64 = 14 * 24 * 60 * 60;
 
 /// The certificates of all listeners that have some.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ListenerCerts(BTreeMap<String, Loaded>);
+pub(crate) struct ListenerCerts {
+    loaded: BTreeMap<String, Loaded>,
+    acme: Providers,
+}
 
 #[derive(Clone, Debug)]
 struct Loaded {
@@ -45,6 +51,11 @@ impl ListenerCerts {
     pub(crate) fn load(config: &Config) -> Result<Self> {
         let mut loaded = BTreeMap::new();
         for (name, listener) in &config.statics.listeners {
+            if listener.tls.as_ref().is_some_and(|tls| !tls.acme.is_empty()) {
+                // Used later: what is wrong with them is found now.
+                kept_keys(config, config.listener_hostname(listener))
+                    .with_context(|| format!("private keys of listener {name}"))?;
+            }
             let Some(tls) = listener.tls.as_ref().filter(|tls| !tls.key_certs.is_empty()) else {
                 continue;
             };
@@ -64,13 +75,19 @@ impl ListenerCerts {
                 .with_context(|| format!("certificates of listener {name}"))?;
             loaded.insert(name.clone(), Loaded { certs, files, stamps });
         }
-        Ok(Self(loaded))
+        Ok(Self { loaded, acme: Providers::default() })
+    }
+
+    /// The same with the certificates of listeners that have theirs from providers.
+    #[must_use]
+    pub(crate) fn with_acme(self, acme: Providers) -> Self {
+        Self { acme, ..self }
     }
 
     /// Reads certificates again whose files changed; on a fault the old ones stay. Logs what
     /// happened, and which certificates end soon. Blocks.
     pub(crate) fn refresh(&mut self, now: UnixSeconds) {
-        for (listener, loaded) in &mut self.0 {
+        for (listener, loaded) in &mut self.loaded {
             let stamps = stamps(&loaded.files);
             if stamps == loaded.stamps {
                 continue;
@@ -93,7 +110,7 @@ impl ListenerCerts {
 
     /// Logs which certificates end soon or have ended.
     pub(crate) fn warn_of_expiry(&self, now: UnixSeconds) {
-        for (listener, loaded) in &self.0 {
+        for (listener, loaded) in &self.loaded {
             let left = loaded.certs.first_expiry().map(|end| end.secs_since(now));
             if let Some(left) = left.filter(|left| *left < EXPIRY_NOTICE_SECS) {
                 let days = left / (24 * 60 * 60);
@@ -113,7 +130,12 @@ impl ListenerCerts {
         http: Option<&HttpPort>,
         clock: Arc<dyn Clock>,
     ) -> Option<TlsAcceptor> {
-        let certs = self.0.get(name)?.certs.clone();
+        let loaded = self.loaded.get(name).map(|loaded| loaded.certs.clone());
+        let issued = || {
+            let provider = &listener.tls.as_ref()?.acme;
+            self.acme.certs(provider, listener.hostname.as_deref())
+        };
+        let certs = loaded.or_else(issued)?;
         Some(TlsAcceptor::new(certs, options(listener, service, http), clock))
     }
 }
@@ -134,9 +156,18 @@ fn options(listener: &Listener, service: Service, http: Option<&HttpPort>) -> Tl
             && service != Service::Https
             && !tls.is_some_and(|tls| tls.client_auth_disabled),
         tickets: !(is_delivery && no_tickets),
-        unknown_name: UnknownName::Fallback,
+        // Mail programs and servers give odd names, browsers do not: what has no certificate there
+        // is not ours.
+        unknown_name: match service == Service::Https && tls.is_some_and(has_provider) {
+            true => UnknownName::Refuse,
+            false => UnknownName::Fallback,
+        },
         alpn: http.into_iter().flat_map(protocols).map(<[u8]>::to_vec).collect(),
     }
+}
+
+fn has_provider(tls: &ListenerTls) -> bool {
+    !tls.acme.is_empty()
 }
 
 /// What clients can name by ALPN on a port of HTTP, the best first.
@@ -166,8 +197,6 @@ fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
 
 #[cfg(test)]
 mod tests {
-    use mox_config::ListenerTls;
-
     use super::*;
 
     #[track_caller]
@@ -227,7 +256,7 @@ mod tests {
         crate::localserve::init(&path, &init).unwrap();
         let options = crate::server::Options::localserve(&path).unwrap();
         let mut certs = ListenerCerts::load(&options.config.snapshot()).unwrap();
-        let names = |certs: &ListenerCerts| certs.0["local"].certs.names();
+        let names = |certs: &ListenerCerts| certs.loaded["local"].certs.names();
         let before = names(&certs);
 
         let (cert, key) = (path.join("localhost.crt"), path.join("localhost.key"));

@@ -11,10 +11,7 @@ type Planned = (&'static str, &'static str);
 
 const STATICS: &[Planned] = &[
     ("CheckUpdates", "looking for new releases"),
-    ("ACME", "certificates by ACME"),
     ("AdminPasswordFile", "the admin pages"),
-    ("Listeners.*.TLS.ACME", "certificates by ACME: use KeyCerts until then"),
-    ("Listeners.*.TLS.HostPrivateKeyFiles", "certificates by ACME"),
     ("Listeners.*.AccountHTTP", "the account pages"),
     ("Listeners.*.AccountHTTPS", "the account pages"),
     ("Listeners.*.AdminHTTP", "the admin pages"),

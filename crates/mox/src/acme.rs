@@ -47,7 +47,8 @@ impl Providers {
             };
             let manager = settings(&config, name, acme)
                 .and_then(|settings| Ok(Manager::start(settings, needs)?));
-            managers.insert(name.clone(), manager.with_context(|| format!("ACME provider {name}"))?);
+            managers
+                .insert(name.clone(), manager.with_context(|| format!("ACME provider {name}"))?);
         }
         // Started once, by the server that the services are of.
         let _before = self.managers.set(managers);
@@ -102,9 +103,8 @@ fn settings(config: &Config, name: &str, acme: &Acme) -> Result<Settings> {
         let path = config.path(&binding.key_file);
         let text = std::fs::read_to_string(&path);
         let text = text.with_context(|| format!("read {}", path.display()))?;
-        Binding::parse(&binding.key_id, &text).with_context(|| {
-            format!("{}: the key is not in base64 for URLs", path.display())
-        })
+        Binding::parse(&binding.key_id, &text)
+            .with_context(|| format!("{}: the key is not in base64 for URLs", path.display()))
     });
     let mut host_keys = BTreeMap::new();
     for (_, listener) in config.listeners_of(name) {

@@ -16,6 +16,9 @@ use crate::services::Services;
 /// The directory of accounts and certificates, in the data directory.
 pub(crate) const ACME: &str = "acme";
 
+/// The port on which providers check by HTTP. RFC 8555 §8.3.
+const PORT_HTTP: u16 = 80;
+
 /// The managers of all providers that listeners use; none before they are started. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Providers {
@@ -122,7 +125,7 @@ fn settings(config: &Config, name: &str, acme: &Acme) -> Result<Settings> {
         dir: config.data_dir().join(ACME),
         hostname: config.hostname().clone(),
         host_keys,
-        has_http01: false,
+        has_http01: has_http01(config, name),
         public_ips: config.public_ips_of(name),
         user_agent: format!("mox/{}", crate::VERSION),
         poll: POLL,
@@ -158,6 +161,14 @@ pub(crate) fn kept_keys(config: &Config, host: &Domain) -> Result<Vec<Arc<HostKe
         );
     }
     Ok(keys)
+}
+
+/// Whether a provider that checks by HTTP reaches a port of ours.
+fn has_http01(config: &Config, provider: &str) -> bool {
+    config.listeners_of(provider).any(|(_, listener)| {
+        let ports = config.http_ports(listener);
+        ports.iter().any(|port| port.number == PORT_HTTP && !port.is_tls)
+    })
 }
 
 #[cfg(test)]
@@ -227,6 +238,8 @@ Accounts:
         let host = Domain::parse("mail.example").unwrap();
         let kinds: Vec<_> = settings.host_keys[&host].iter().map(|key| key.kind()).collect();
         assert_eq!(kinds, [KeyKind::Ecdsa]);
+        assert!(settings.has_http01);
+        assert!(!settings_in(dir.path(), &on(8010)).unwrap().has_http01);
         fs::write(dir.path().join("eab.key"), "not base64").unwrap();
         assert!(settings_in(dir.path(), &on(80)).is_err());
         fs::remove_file(dir.path().join("ecdsa.pem")).unwrap();

@@ -59,11 +59,12 @@ impl Drivers {
             sealer: mox_imapd::UrlSealer::new(&services.url_secret),
             version: crate::VERSION.to_owned(),
         });
+        let acme = services.acme.clone();
         let web = mox_web::Server::new(mox_web::Services {
             config: services.config.clone(),
             clock: services.clock.clone(),
             supervisor: services.supervisor.clone(),
-            http01: Arc::new(|_, _| None),
+            http01: Arc::new(move |host, token| acme.http01(host, token)),
             is_limited: services.mode == Mode::Serve,
         });
         Self { services: services.clone(), smtpd, imapd, web }

@@ -11,7 +11,7 @@ use mox_net::http::{HttpError, Request, Response, Url};
 use mox_net::{Conn, DialError};
 use tokio::io::DuplexStream;
 
-use crate::services::{Connecting, Fetching, Network};
+use crate::services::{Connecting, Dating, Fetching, Network};
 
 /// Bytes on the way in a connection.
 const CONN_BYTES: usize = 64 << 10;
@@ -25,6 +25,7 @@ pub struct FakeNetwork {
     servers: BTreeMap<SocketAddr, Server>,
     silent: Vec<SocketAddr>,
     pages: Vec<(Url, u16, Vec<u8>)>,
+    date: Option<String>,
     dialed: Mutex<Vec<SocketAddr>>,
 }
 
@@ -84,6 +85,12 @@ impl FakeNetwork {
         self
     }
 
+    /// Has a server tell this date.
+    pub fn set_date(&mut self, date: &str) -> &mut Self {
+        self.date = Some(date.to_owned());
+        self
+    }
+
     /// The addresses that were connected to since the last call.
     pub fn take_dialed(&self) -> Vec<SocketAddr> {
         std::mem::take(&mut *self.dialed.lock().unwrap_or_else(PoisonError::into_inner))
@@ -119,6 +126,11 @@ impl Network for FakeNetwork {
 
     fn fetch(&self, request: Request) -> Fetching<'_> {
         Box::pin(async move { Ok::<_, HttpError>(self.page(&request)) })
+    }
+
+    fn date(&self) -> Dating<'_> {
+        let date = self.date.clone().ok_or(HttpError::TimedOut(Duration::ZERO));
+        Box::pin(std::future::ready(date))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether DNS, ports and certificates are as they must be for mail to arrive and to be taken by others.
 //!
-//! [`setup`] looks at a machine before it becomes a mail server, [`domain`] at a domain that it serves. All of it asks through [`Services`],
+//! [`setup`] looks at a machine before it becomes a mail server, [`domain`] at a domain that it serves,
+//! [`doctor`] at all of it. [`blocklist_monitor`] watches while a server runs. All of it asks through [`Services`],
 //! each question has an end, and what is found is told with what to do about it.
 //!
 //! Not in here: changing anything.
@@ -13,6 +14,8 @@
 //! assert_eq!(finding.to_string(), "warning: port 25 is closed\n\tAsk the provider to open it.\n");
 //! ```
 
+pub mod blocklist_monitor;
+pub mod doctor;
 pub mod domain;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
@@ -24,7 +27,7 @@ pub mod setup;
 #[cfg(any(test, feature = "fake"))]
 pub use fake::FakeNetwork;
 pub use finding::{Finding, Level};
-pub use services::{Connecting, Fetching, Internet, Network, Services};
+pub use services::{Connecting, Dating, Fetching, Internet, Network, Services};
 
 #[cfg(test)]
 mod tests {

@@ -5,9 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Bytes;
+use hyper::header::DATE;
+use hyper::{HeaderMap, Method};
 use mox_base::Clock;
 use mox_dns::{DnsError, Resolver, Trouble};
-use mox_net::http::{Client, HttpError, Request, Response};
+use mox_net::http::{Client, HttpError, RawRequest, Request, Response, Url};
 use mox_net::tls::client::Connector;
 use mox_net::{Conn, DialError, LocalIps, dial};
 use tokio::time::timeout;
@@ -18,6 +21,16 @@ pub type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Conn, DialError>> +
 /// A response of HTTP that is on its way.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send + 'a>>;
 
+/// A date that is on its way.
+pub type Dating<'a> = Pin<Box<dyn Future<Output = Result<String, HttpError>> + Send + 'a>>;
+
+/// Who is asked for the time: one whom set-up asks anyway, by a connection that is protected.
+const DATE_URL: &str = "https://data.iana.org/";
+
+/// How long that takes at most, and how much is read.
+const DATE_WAIT: Duration = Duration::from_secs(8);
+const DATE_BYTES_MAX: usize = 1 << 20;
+
 /// Connections to others.
 pub trait Network: Send + Sync {
     /// Connects by TCP, within `limit`.
@@ -25,6 +38,9 @@ pub trait Network: Send + Sync {
 
     /// Makes a request of HTTP, within its own limit.
     fn fetch(&self, request: Request) -> Fetching<'_>;
+
+    /// Asks a well-known server for the time, as the `Date` field of a response. RFC 9110 §6.6.1.
+    fn date(&self) -> Dating<'_>;
 }
 
 /// The internet, as this machine reaches it.
@@ -48,6 +64,23 @@ impl Network for Internet {
 
     fn fetch(&self, request: Request) -> Fetching<'_> {
         Box::pin(self.client.request(request))
+    }
+
+    fn date(&self) -> Dating<'_> {
+        Box::pin(async {
+            let url = Url::parse(DATE_URL).ok_or(HttpError::BadRedirect)?;
+            let response = self.client.send(RawRequest {
+                url,
+                method: Method::HEAD,
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+                limit: DATE_WAIT,
+                body_bytes_max: DATE_BYTES_MAX,
+            });
+            let response = response.await?;
+            let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+            Ok(date.unwrap_or_default().to_owned())
+        })
     }
 }
 

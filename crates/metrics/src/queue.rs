@@ -1,5 +1,6 @@
 //! Delivery of queued messages.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::family::{BUCKETS_LONG, Counter, Counters, Durations, Gauge};
@@ -62,6 +63,8 @@ static REPORT_FAILURES: Counter = Counter::new(
     "DMARC reports of ours that could not be delivered",
 );
 
+static TRIED: AtomicU64 = AtomicU64::new(0);
+
 pub(crate) static ALL: &[&dyn Metric] = &[
     &CONNECTIONS,
     &DELIVERIES,
@@ -79,7 +82,14 @@ pub(crate) static ALL: &[&dyn Metric] = &[
 
 /// A connection to another server was tried: `ok`, `timeout`, `canceled`, `error`.
 pub fn connection(result: &'static str) {
+    TRIED.fetch_add(1, Ordering::Relaxed);
     CONNECTIONS.inc([result.into()]);
+}
+
+/// How many connections to other servers were tried so far, whatever came of them.
+#[must_use]
+pub fn connections_tried() -> u64 {
+    TRIED.load(Ordering::Relaxed)
 }
 
 /// An attempt to deliver a message ended.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mox_base::UnixSeconds;
+use mox_checks::blocklist_monitor;
 use mox_net::blocking;
 use mox_queue::Queue;
 use mox_reportdb::{Removed, ReportDb};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::services::Services;
+use crate::services::{Mode, Services};
 use crate::tls::ListenerCerts;
 
 /// How often `domains.conf` is looked at.
@@ -42,7 +43,21 @@ pub(crate) fn start(services: &Services, certs: ListenerCerts) {
     every(services, "queue history", QUEUE_INTERVAL, move || forget(&queue, clock.now()));
     let clock = Arc::clone(&services.clock);
     let certs = Mutex::new(certs);
+    watch_blocklists(services);
     every(services, "certs", CERTS_INTERVAL, move || certs.lock().refresh(clock.now()));
+}
+
+/// Watches what block lists have of us. Nobody lists the addresses of a localserve.
+fn watch_blocklists(services: &Services) {
+    if services.mode != Mode::Serve {
+        return;
+    }
+    let stopping = services.supervisor.stopping();
+    let watching = blocklist_monitor::run(services.resolver.clone(), services.config.clone());
+    let cid = services.supervisor.next_cid();
+    services.supervisor.spawn("block lists", cid, async move {
+        let _stopped = stopping.run_until_cancelled(watching).await;
+    });
 }
 
 /// Runs `work`, which may block, again and again; never twice at the same time.

@@ -34,7 +34,6 @@ const NEVER: &[Planned] = &[(
 const DYNAMIC: &[Planned] = &[
     ("WebDomainRedirects", "the web server"),
     ("WebHandlers", "the web server"),
-    ("MonitorDNSBLs", "watching block lists"),
     ("Accounts.*.FullName", "webmail"),
     ("Accounts.*.NoCustomPassword", "the account pages"),
     ("Accounts.*.Destinations.*.FullName", "webmail"),

@@ -18,6 +18,7 @@ mod dmarc;
 mod dns;
 mod dnsbl;
 mod dnscheck;
+mod doctor;
 mod flags;
 mod help;
 mod junk;
@@ -138,6 +139,7 @@ enum Command {
     Rdap(rdap::Rdap),
     #[command(subcommand)]
     Queue(queue::Queue),
+    Doctor(doctor::Doctor),
     Verifydata(verifydata::VerifyData),
     Rebuildsearch(rebuildsearch::RebuildSearch),
     Retrain(retrain::Retrain),
@@ -219,6 +221,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Help(command) => return command.run(),
         Command::Sendmail(command) => return Ok(command.run(&global)),
         Command::Config(ConfigCommand::Test(command)) => return command.run(&global),
+        Command::Doctor(command) => return command.run(&global),
         Command::Verifydata(command) => return command.run(&global),
         Command::Quickstart(command) => command.run()?,
         Command::Stop(command) => command.run(&global)?,

@@ -15,10 +15,11 @@ use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
 use crate::services::Services;
 
 /// All commands, as [`Handler::command`] knows them.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "stop",
     "restart",
     "confinement",
+    "doctor",
     "setaccountpassword",
     "loglevels",
     "setloglevels",
@@ -150,6 +151,7 @@ impl Handler {
                 return Err(CommandError::Refused(self.services.privileges.restart().await));
             }
             "confinement" => self.confinement(wire).await?,
+            "doctor" => self.doctor(wire).await?,
             "imapserve" => return self.imap_serve(wire).await,
             "setaccountpassword" => self.set_account_password(wire).await?,
             "loglevels" => self.log_levels(wire).await?,

@@ -6,7 +6,7 @@
 //! server closes. Data goes in pieces: a decimal count on a line and so many bytes, each
 //! piece answered by `ok`; a count of 0 ends it and is not answered.
 //!
-//! Known commands: `stop`, `restart`, `confinement`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
+//! Known commands: `stop`, `restart`, `confinement`, `doctor`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
 //! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`,
 //! `retrain`, `junkprogress`, `junkcheck`, `decisions`, those of the queue (`queue/mod.rs`), `imapserve`, after which the socket speaks IMAP and no more
 //! commands are taken.
@@ -15,6 +15,7 @@ mod client;
 mod commands;
 mod decisions;
 mod deliver;
+mod doctor;
 mod imapserve;
 mod junk;
 mod keys;

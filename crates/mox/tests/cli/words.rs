@@ -31,6 +31,7 @@ fn results_go_to_standard_output() {
     check(&["spf", "parse", "V=spf1 MX -all"], 0, "v=spf1 mx -all\n", "");
     check(&["help", "dns", "lookup"], 0, "with dnssec", "");
     check(&["help", "dnsbl", "checkhealth"], 0, "127.0.0.2", "");
+    check(&["help", "doctor"], 0, "the worst first", "");
     check(&["help", "rdap", "domainage"], 0, "registry", "");
     check(&["help", "config", "dnscheck"], 0, "30 seconds", "");
     check(&["help", "queue", "schedule"], 0, "-10m for sooner", "");

@@ -27,6 +27,10 @@ mod server;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod server_tests;
 
 pub use activity::{HEAD_WAIT, IDLE_WAIT};
 pub use exchange::REQUEST_WINDOWS;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use mox_base::{Clock, Domain, UnixSeconds};
 use mox_config::{Config, HttpPort, Live};
 use mox_net::{CLASSES, ConnectionLimits, Incoming, OpenPermit, RateLimiter, Supervisor};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -165,22 +166,32 @@ impl Server {
     /// without. RFC 9113 §3.
     pub async fn serve(self, incoming: Incoming, port: Arc<Port>) {
         let Incoming { conn, cid, stopping } = incoming;
-        let remote = conn.peer();
+        let tls = conn.tls().map(|tls| format!("{} {}", tls.version, tls.cipher_suite));
+        let peer = Peer {
+            cid,
+            remote: conn.peer(),
+            is_http2: conn.tls().is_some_and(|tls| tls.alpn.as_deref() == Some(ALPN_HTTP2)),
+            tls: tls.unwrap_or_default().into(),
+        };
+        self.serve_stream(conn.into_stream(), peer, stopping, port).await;
+    }
+
+    pub(crate) async fn serve_stream(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        stopping: CancellationToken,
+        port: Arc<Port>,
+    ) {
+        let Peer { cid, remote, is_http2, tls } = peer;
         let Some(_permit) = self.admit(remote.ip(), &port) else {
             tracing::debug!(cid, %remote, "too many open connections from network");
             return;
         };
-        let is_http2 = conn.tls().is_some_and(|tls| tls.alpn.as_deref() == Some(ALPN_HTTP2));
-        let tls = conn.tls().map(|tls| format!("{} {}", tls.version, tls.cipher_suite));
         let activity = Activity::new(!is_http2);
-        let connection = Connection {
-            server: self.clone(),
-            port,
-            activity: activity.clone(),
-            remote,
-            tls: tls.unwrap_or_default().into(),
-        };
-        let io = TokioIo::new(Paced::new(conn.into_stream(), activity.clone()));
+        let server = self.clone();
+        let connection = Connection { server, port, activity: activity.clone(), remote, tls };
+        let io = TokioIo::new(Paced::new(stream, activity.clone()));
         let service = service_fn(move |request| {
             let connection = connection.clone();
             async move { Ok::<_, Infallible>(connection.respond(request).await) }
@@ -199,11 +210,24 @@ impl Server {
     }
 }
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) cid: u64,
+    pub(crate) remote: SocketAddr,
+    pub(crate) is_http2: bool,
+    /// Version and cipher suite, empty without TLS.
+    pub(crate) tls: Arc<str>,
+}
+
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     // Waiting is up to `Activity`: this one would count a silent client as one with a slow header.
     builder.timer(TokioTimer::new()).header_read_timeout(None);
-    builder.max_buf_size(HEADER_BYTES_MAX).max_headers(HEADERS_MAX);
+    builder
+        .max_buf_size(HEADER_BYTES_MAX)
+        .max_header_size(HEADER_BYTES_MAX)
+        .max_headers(HEADERS_MAX);
     builder
 }
 

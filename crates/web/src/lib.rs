@@ -36,6 +36,8 @@ pub use activity::{HEAD_WAIT, IDLE_WAIT};
 pub use exchange::REQUEST_WINDOWS;
 pub use handlers::{ADDRESSES_MAX, NAME_BYTES_MAX, XML_DEPTH_MAX, requested_address};
 pub use paced::WRITE_WAIT;
+pub use path::cleaned as clean_path;
+pub use query::field as query_field;
 pub use request::{BODY_BYTES_MAX, BODY_WAIT};
 pub use server::{
     ALPN_HTTP1, ALPN_HTTP2, HEADER_BYTES_MAX, HEADERS_MAX, Http01, OPEN_CONNECTIONS, Port,

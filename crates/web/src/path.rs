@@ -4,7 +4,8 @@
 /// A slash at the end is kept. `None` if it is not absolute, or has broken escapes.
 ///
 /// Decoding comes first, so that `%2e%2e` is a detour as well. Cost: linear. RFC 3986 §5.2.4.
-pub(crate) fn cleaned(path: &str) -> Option<String> {
+#[must_use]
+pub fn cleaned(path: &str) -> Option<String> {
     let decoded = decoded(path)?;
     if !decoded.starts_with('/') {
         return None;

@@ -7,7 +7,8 @@ const FIELDS_MAX: usize = 100;
 
 /// The value of the first field of this name, decoded: `+` is a space. `None` if there is none, or
 /// it has broken escapes. Source: URL standard, `application/x-www-form-urlencoded`.
-pub(crate) fn field(query: &str, name: &str) -> Option<String> {
+#[must_use]
+pub fn field(query: &str, name: &str) -> Option<String> {
     query.split('&').take(FIELDS_MAX).find_map(|field| {
         let (key, value) = field.split_once('=').unwrap_or((field, ""));
         let is_it = plain(key)? == name;

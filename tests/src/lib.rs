@@ -20,6 +20,8 @@ mod hostile;
 #[cfg(test)]
 mod incoming;
 #[cfg(test)]
+mod managing;
+#[cfg(test)]
 mod outgoing;
 #[cfg(test)]
 mod server;

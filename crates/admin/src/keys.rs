@@ -9,10 +9,10 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair,
 };
 use mox_base::{DateTime, Domain, UnixSeconds};
 use mox_mailauth::dkim::{self, PEM_BYTES_MAX, PrivateKey, PrivateKeyError, parse_pem, print_pem};
@@ -231,6 +231,45 @@ impl HostKey {
         }
         .map_err(|_| KeyError::Unusable)?;
         Ok(digest(&SHA256, der.as_ref()).as_ref().to_vec())
+    }
+}
+
+/// An Ed25519 key for a mail program to log in with. Printing it with `{:?}` shows nothing of it.
+pub struct ClientKeyPair {
+    pkcs8: Vec<u8>,
+    seed: Vec<u8>,
+}
+
+impl fmt::Debug for ClientKeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientKeyPair").finish_non_exhaustive()
+    }
+}
+
+impl ClientKeyPair {
+    /// Makes a key, with the randomness of the crypto library.
+    ///
+    /// # Errors
+    ///
+    /// If there is no randomness.
+    pub fn generate() -> Result<Self, KeyError> {
+        let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Unusable)?;
+        let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(|_| KeyError::Unusable)?;
+        let seed = pair.seed().map_err(|_| KeyError::Unusable)?;
+        let seed: Curve25519SeedBin<'_> = seed.as_be_bytes().map_err(|_| KeyError::Unusable)?;
+        Ok(Self { pkcs8: pkcs8.as_ref().to_vec(), seed: seed.as_ref().to_vec() })
+    }
+
+    /// PKCS #8 in DER. RFC 8410 §7. Secret.
+    #[must_use]
+    pub fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+
+    /// The 32 bytes that the key is made from. RFC 8032 §5.1.5. Secret.
+    #[must_use]
+    pub fn seed(&self) -> &[u8] {
+        &self.seed
     }
 }
 

@@ -25,7 +25,11 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
 /// Writes a file beside it, syncs, renames, syncs the directory. Mode and owner stay, or the mode
 /// is 0660 for a new file. A file left over from a crash is overwritten the next time. If the path
 /// is a symbolic link, the file it leads to is replaced.
-pub(crate) fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
+///
+/// # Errors
+///
+/// Those of the disk; the file is as it was, unless only the last sync failed.
+pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     let path = match fs::canonicalize(path) {
         Ok(path) => path,
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),

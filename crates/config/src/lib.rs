@@ -76,6 +76,7 @@ pub use dynamic::{
     Alias, Canonicalization, Dkim, DkimHash, DomainSettings, Dynamic, MtaSts, MtaStsMode,
     ReportAddress, Route, Selector,
 };
+pub use files::write_atomically;
 pub use finding::{Finding, Report};
 pub use http_ports::{HttpPort, HttpService};
 pub use listener::{

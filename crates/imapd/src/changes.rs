@@ -35,6 +35,11 @@ impl Feed {
         self.subscription.ready().await;
     }
 
+    /// Waits until the account is closed.
+    pub(crate) async fn closed(&self) {
+        self.subscription.closed().await;
+    }
+
     /// Notes how far what the client is told has been read.
     pub(crate) fn reads(&mut self, modseq: ModSeq) {
         self.read = self.read.max(modseq);
@@ -67,8 +72,8 @@ impl Feed {
         }
     }
 
-    /// Whether the account was closed by a failed commit, as the last pump heard: this session can
-    /// write nothing any more and would hear of nothing.
+    /// Whether the account was closed, as the last pump heard: by a failed commit, so that this session
+    /// can write nothing any more and would hear of nothing, or since it is to end.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }

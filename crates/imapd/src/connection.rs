@@ -21,9 +21,10 @@ use crate::{
 
 const SHUTTING_DOWN: &str = "mox shutting down";
 
-/// For a session whose account a failed commit has closed. RFC 9051 §7.1: the code says that it is
-/// our trouble and may pass. The next login opens the account anew, its log made durable first.
-const ACCOUNT_CLOSED: &str = "[UNAVAILABLE] account is being reopened, please reconnect";
+/// For a session whose account a failed commit has closed, or whose logins the operator has switched
+/// off. RFC 9051 §7.1: the code says that it is our trouble and may pass. The next login opens the
+/// account anew, its log made durable first, or is told why it is not let in.
+const ACCOUNT_CLOSED: &str = "[UNAVAILABLE] account was closed, please reconnect";
 
 /// Failed logins after which a connection is served slowly.
 pub const SLOW_AFTER_FAILURES: u32 = 3;
@@ -321,6 +322,12 @@ impl Connection {
         // A line that is half there is a command whose numbers mean what the client knew.
         let is_listening = self.session.is_listening() && self.conn.buffered().is_empty();
         let feed = self.user.as_ref().filter(|_| is_listening).map(|user| &user.feed);
+        let dismissed = async {
+            match self.user.as_ref() {
+                Some(user) => user.feed.closed().await,
+                None => std::future::pending().await,
+            }
+        };
         let has_news = self.session.has_news();
         let quiet_until = self.quiet_until;
         let changed = async {
@@ -344,6 +351,7 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             },
             () = changed => true,
+            () = dismissed => return Ok(Some(self.session.bye(ACCOUNT_CLOSED))),
             // Deviation: the original ends a session that is not in IDLE at its next
             // command; all that wait are told at once instead, so that none is cut off without
             // a word when the time for stopping is over.

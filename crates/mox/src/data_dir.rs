@@ -25,6 +25,9 @@ pub(crate) const REPORTS_DB: &str = "reports.db";
 /// The directory of the queue.
 pub(crate) const QUEUE: &str = "queue";
 
+/// The directory of what is known of providers of certificates.
+pub(crate) const ACME: &str = "acme";
+
 /// The directory for what is not kept.
 pub(crate) const TEMPORARY: &str = "tmp";
 

@@ -177,10 +177,5 @@ impl Services {
 }
 
 fn received_ids(data: &DataDir, rng: &dyn Rng) -> Result<ReceivedIds> {
-    let secret: [u8; 24] = data.secret(RECEIVED_ID_SECRET, rng)?;
-    let (mut key, mut salt) = ([0; 16], [0; 8]);
-    for (to, from) in key.iter_mut().chain(&mut salt).zip(secret) {
-        *to = from;
-    }
-    Ok(ReceivedIds::new(key, salt))
+    Ok(ReceivedIds::from_secret(data.secret(RECEIVED_ID_SECRET, rng)?))
 }

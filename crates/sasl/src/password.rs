@@ -63,6 +63,12 @@ impl Password {
         if is_short { Err(PasswordError::TooShort) } else { Ok(password) }
     }
 
+    /// The text that is compared and hashed. Secret.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
     /// The bytes that are hashed.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.expose().as_bytes()

@@ -89,7 +89,7 @@ pub use facts::{FACTS_WAIT, LOOKUPS_AT_ONCE_MAX};
 pub use hooks::HOOK_TEXT_BYTES_MAX;
 pub use post::COPIES_AT_ONCE_MAX;
 pub use reach::{EXCHANGES_MAX, NAMES_WAIT};
-pub use received_id::ReceivedIds;
+pub use received_id::{RECEIVED_ID_SECRET_BYTES, ReceivedIds};
 pub use reports::{REPORTS_AT_ONCE_MAX, REPORTS_WAIT};
 pub use spool::{SPOOL_MEMORY_BYTES, SPOOLS_IN_MEMORY_MAX};
 

@@ -1,11 +1,16 @@
 //! Names for connections that only the administrator can read.
 
-use aws_lc_rs::cipher::{AES_128, EncryptingKey, UnboundCipherKey};
+use aws_lc_rs::cipher::{
+    AES_128, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The length of the key and of the block: AES-128.
 const BLOCK_BYTES: usize = 16;
+
+/// The length of the secret: key and salt.
+pub const RECEIVED_ID_SECRET_BYTES: usize = 24;
 
 /// Makes the ids of connections for `Received` fields and error replies.
 ///
@@ -22,6 +27,28 @@ impl ReceivedIds {
     #[must_use]
     pub fn new(key: [u8; BLOCK_BYTES], salt: [u8; 8]) -> Self {
         Self { key, salt }
+    }
+
+    /// - `secret`: what the data directory has: the key and the salt.
+    #[must_use]
+    pub fn from_secret(secret: [u8; RECEIVED_ID_SECRET_BYTES]) -> Self {
+        let (mut key, mut salt) = ([0; BLOCK_BYTES], [0; 8]);
+        for (to, from) in key.iter_mut().chain(&mut salt).zip(secret) {
+            *to = from;
+        }
+        Self { key, salt }
+    }
+
+    /// The number of the connection that has this id; `None` if the id was not made with this secret.
+    #[must_use]
+    pub fn cid(&self, id: &str) -> Option<u64> {
+        let mut block: [u8; BLOCK_BYTES] = URL_SAFE_NO_PAD.decode(id).ok()?.try_into().ok()?;
+        let key = UnboundCipherKey::new(&AES_128, &self.key).ok()?;
+        let key = DecryptingKey::ecb(key).ok()?;
+        key.decrypt(&mut block, DecryptionContext::None).ok()?;
+        let (salt, number) = block.split_at_checked(8)?;
+        let number: [u8; 8] = number.try_into().ok()?;
+        (salt == self.salt).then(|| u64::from_be_bytes(number))
     }
 
     /// The id of a connection: 22 characters of URL-safe base64.
@@ -58,6 +85,16 @@ mod tests {
             0xc5, 0x5a,
         ];
         assert_eq!(ids.id(0x8899_aabb_ccdd_eeff), URL_SAFE_NO_PAD.encode(want));
+        // And back, but not by another key or salt.
+        let id = ids.id(0x8899_aabb_ccdd_eeff);
+        assert_eq!(ids.cid(&id), Some(0x8899_aabb_ccdd_eeff));
+        assert_eq!(ReceivedIds::new(key, [0; 8]).cid(&id), None);
+        assert_eq!(ReceivedIds::new([0; 16], ids.salt).cid(&id), None);
+        for bad in ["", "AAAA", "not base64!", &id[1..], &format!("{id}A")] {
+            assert_eq!(ids.cid(bad), None, "{bad:?}");
+        }
+        let secret: [u8; 24] = [&key[..], &ids.salt[..]].concat().try_into().unwrap();
+        assert_eq!(ReceivedIds::from_secret(secret).cid(&id), ids.cid(&id));
         assert_ne!(ids.id(1), ids.id(2));
     }
 }

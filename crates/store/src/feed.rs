@@ -323,6 +323,19 @@ impl Subscription {
         .await;
     }
 
+    /// Waits until nothing will come any more. To be awaited in one task with [`Subscription::ready`].
+    pub async fn closed(&self) {
+        poll_fn(|context| {
+            let mut state = self.subscriber.state.lock();
+            if state.closed {
+                return Poll::Ready(());
+            }
+            state.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Waits until all changes up to `modseq`, which a reader has seen, can be taken: for the end
     /// of a commit at most.
     ///

@@ -128,19 +128,51 @@ mod tests {
 
     /// All commands with their parameters, in the order of the listing.
     const COMMANDS: &[&str] = &[
+        "mox quickstart address [user]",
         "mox serve",
         "mox stop",
         "mox localserve",
         "mox setaccountpassword account",
+        "mox setadminpassword",
         "mox loglevels [level] [package]",
+        "mox clientconfig domain",
+        "mox cid id",
+        "mox example [name]",
         "mox config test",
+        "mox config dnscheck domain",
         "mox config describe-static",
         "mox config describe-domains",
         "mox config describe-sendmail",
+        "mox config printservice",
         "mox config tlspubkey list [account]",
         "mox config tlspubkey get fingerprint",
         "mox config tlspubkey add address [name]",
         "mox config tlspubkey rm fingerprint",
+        "mox config tlspubkey gen stem",
+        "mox config account list",
+        "mox config account addresses account",
+        "mox config account add account address",
+        "mox config account rm account",
+        "mox config account disable account message",
+        "mox config account enable account",
+        "mox config address add address account",
+        "mox config address rm address",
+        "mox config address account address",
+        "mox config alias list domain",
+        "mox config alias print alias",
+        "mox config alias add alias members",
+        "mox config alias update alias",
+        "mox config alias rm alias",
+        "mox config alias addaddr alias members",
+        "mox config alias rmaddr alias members",
+        "mox config domain add domain account [localpart]",
+        "mox config domain rm domain",
+        "mox config domain disable domain",
+        "mox config domain enable domain",
+        "mox config dnsrecords domain",
+        "mox config ensureacmehostprivatekeys",
+        "mox config example [name]",
+        "mox config printclientconfig domain",
         "mox message parse file",
         "mox spf check domain ip",
         "mox spf lookup domain",
@@ -164,6 +196,7 @@ mod tests {
         "mox dns lookup type name",
         "mox dnsbl check zone ip",
         "mox dnsbl checkhealth zone",
+        "mox rdap domainage domain",
         "mox queue list",
         "mox queue hold",
         "mox queue unhold",
@@ -194,6 +227,8 @@ mod tests {
         "mox decisions [account]",
         "mox sendmail [arguments]",
         "mox admin imapserve address",
+        "mox completions shell",
+        "mox manpages dir",
         "mox version",
         "mox help [words]",
     ];
@@ -206,7 +241,7 @@ mod tests {
     #[test]
     fn first_words_list_what_goes_on_from_them() {
         assert_eq!(list(&["message"]), ["mox message parse file"]);
-        assert_eq!(list(&["config", "tlspubkey"]).len(), 4);
+        assert_eq!(list(&["config", "tlspubkey"]).len(), 5);
         assert_eq!(list(&["deliver"]), ["mox deliver address"]);
         assert_eq!(list(&["nonsense"]), Vec::<String>::new());
         assert_eq!(list(&["config", "nonsense"]), Vec::<String>::new());

@@ -4,8 +4,14 @@
 //! 2 not understood.
 
 mod admin_imapserve;
+mod cid;
+mod clientconfig;
 mod completions;
+mod config_account;
+mod config_address;
+mod config_alias;
 mod config_describe;
+mod config_domain;
 mod config_printservice;
 mod config_test;
 mod dane;
@@ -18,9 +24,12 @@ mod dmarc;
 mod dns;
 mod dnsbl;
 mod dnscheck;
+mod dnsrecords;
 mod doctor;
+mod example;
 mod flags;
 mod help;
+mod hostkeys;
 mod junk;
 mod localserve;
 mod loglevels;
@@ -40,10 +49,12 @@ mod retrain;
 mod sendmail;
 mod serve;
 mod setaccountpassword;
+mod setadminpassword;
 mod smtp_dial;
 mod spf;
 mod stop;
 mod tlspubkey;
+mod tlspubkey_gen;
 mod verifydata;
 mod version;
 
@@ -112,7 +123,11 @@ enum Command {
     Restart(restart::Restart),
     Localserve(localserve::Localserve),
     Setaccountpassword(setaccountpassword::SetAccountPassword),
+    Setadminpassword(setadminpassword::SetAdminPassword),
     Loglevels(loglevels::LogLevels),
+    Clientconfig(clientconfig::ClientConfig),
+    Cid(cid::Cid),
+    Example(example::Example),
     #[command(subcommand)]
     Config(ConfigCommand),
     #[command(subcommand)]
@@ -168,6 +183,41 @@ enum ConfigCommand {
     Printservice(config_printservice::Printservice),
     #[command(subcommand)]
     Tlspubkey(tlspubkey::TlsPubkey),
+    #[command(subcommand)]
+    Account(config_account::ConfigAccount),
+    #[command(subcommand)]
+    Address(config_address::ConfigAddress),
+    #[command(subcommand)]
+    Alias(config_alias::ConfigAlias),
+    #[command(subcommand)]
+    Domain(config_domain::ConfigDomain),
+    Dnsrecords(dnsrecords::DnsRecords),
+    Ensureacmehostprivatekeys(hostkeys::EnsureHostKeys),
+    Example(example::ConfigExample),
+    Printclientconfig(clientconfig::ClientConfig),
+}
+
+impl ConfigCommand {
+    fn run(self, global: &Global) -> Result<ExitCode> {
+        match self {
+            Self::Test(command) => return command.run(global),
+            Self::Dnscheck(command) => command.run(global)?,
+            Self::DescribeStatic(command) => command.run()?,
+            Self::DescribeDomains(command) => command.run()?,
+            Self::DescribeSendmail(command) => command.run()?,
+            Self::Printservice(command) => command.run()?,
+            Self::Tlspubkey(command) => command.run(global)?,
+            Self::Account(command) => command.run(global)?,
+            Self::Address(command) => command.run(global)?,
+            Self::Alias(command) => command.run(global)?,
+            Self::Domain(command) => command.run(global)?,
+            Self::Dnsrecords(command) => command.run(global)?,
+            Self::Ensureacmehostprivatekeys(command) => command.run(global)?,
+            Self::Example(command) => command.run()?,
+            Self::Printclientconfig(command) => command.run(global)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// Act for a user, as the operator of the server.
@@ -220,20 +270,18 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Localserve(command) => return command.run(&global),
         Command::Help(command) => return command.run(),
         Command::Sendmail(command) => return Ok(command.run(&global)),
-        Command::Config(ConfigCommand::Test(command)) => return command.run(&global),
         Command::Doctor(command) => return command.run(&global),
+        Command::Config(command) => return command.run(&global),
         Command::Verifydata(command) => return command.run(&global),
         Command::Quickstart(command) => command.run()?,
         Command::Stop(command) => command.run(&global)?,
         Command::Restart(command) => command.run(&global)?,
         Command::Setaccountpassword(command) => command.run(&global)?,
+        Command::Setadminpassword(command) => command.run(&global)?,
         Command::Loglevels(command) => command.run(&global)?,
-        Command::Config(ConfigCommand::Dnscheck(command)) => command.run(&global)?,
-        Command::Config(ConfigCommand::DescribeStatic(command)) => command.run()?,
-        Command::Config(ConfigCommand::DescribeDomains(command)) => command.run()?,
-        Command::Config(ConfigCommand::DescribeSendmail(command)) => command.run()?,
-        Command::Config(ConfigCommand::Printservice(command)) => command.run()?,
-        Command::Config(ConfigCommand::Tlspubkey(command)) => command.run(&global)?,
+        Command::Clientconfig(command) => command.run(&global)?,
+        Command::Cid(command) => command.run(&global)?,
+        Command::Example(command) => command.run()?,
         Command::Message(MessageCommand::Parse(command)) => command.run()?,
         Command::Spf(command) => command.run()?,
         Command::Dkim(command) => command.run(&global)?,

@@ -32,7 +32,7 @@ impl SetAccountPassword {
 }
 
 /// Reads a line, without its line end.
-fn read_line(input: &mut impl io::BufRead) -> Result<String> {
+pub(super) fn read_line(input: &mut impl io::BufRead) -> Result<String> {
     let mut line = String::new();
     // Two bytes more for the line end, one so that a line too long is seen to be.
     let mut limited = input.take(PASSWORD_BYTES_MAX as u64 + 3);

@@ -3,23 +3,20 @@
 use std::io::{self, Read as _};
 
 use anyhow::{Context, Result, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
+use mox_mailauth::dkim::print_pem;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::tlspubkey_gen::Gen;
 use super::{Global, print};
 
 /// The most that is read of a PEM file, in bytes.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
-/// Characters on a line of PEM: RFC 7468 §2.
-const PEM_LINE: usize = 64;
-
 /// TLS client keys, by which mail programs log in without password.
 ///
-/// The server must be running.
+/// The server must be running, but to make a key.
 #[derive(Debug, Subcommand)]
 #[command(subcommand_required = true)]
 pub(super) enum TlsPubkey {
@@ -27,6 +24,7 @@ pub(super) enum TlsPubkey {
     Get(Get),
     Add(Add),
     Rm(Rm),
+    Gen(Gen),
 }
 
 /// List the keys of an account, or of all.
@@ -71,6 +69,7 @@ impl TlsPubkey {
             Self::Get(command) => command.run(global),
             Self::Add(command) => command.run(global),
             Self::Rm(command) => command.run(global),
+            Self::Gen(command) => command.run(),
         }
     }
 }
@@ -95,7 +94,7 @@ impl Get {
                 text.push_str(&format!("{label}: {value}\n"));
             }
             text.push('\n');
-            text.push_str(&pem(&client.data().await?));
+            text.push_str(&print_pem("CERTIFICATE", &[], &client.data().await?));
             Ok(text)
         })?;
         print(&text)
@@ -126,41 +125,5 @@ impl Rm {
     fn run(self, global: &Global) -> Result<()> {
         let Self { fingerprint } = self;
         global.control(async |mut client| Ok(client.run("tlspubkeyrm", &[&fingerprint]).await?))
-    }
-}
-
-/// A certificate as text: RFC 7468 §5.
-fn pem(der: &[u8]) -> String {
-    let encoded = STANDARD.encode(der);
-    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    for (index, c) in encoded.char_indices() {
-        if index > 0 && index % PEM_LINE == 0 {
-            text.push('\n');
-        }
-        text.push(c);
-    }
-    text.push_str("\n-----END CERTIFICATE-----\n");
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(size: usize, want_lines: usize) {
-        let der: Vec<u8> = (0..size).map(|index| index.to_le_bytes()[0]).collect();
-        let text = pem(&der);
-        assert_eq!(CertificateDer::from_pem_slice(text.as_bytes()).unwrap().as_ref(), der);
-        assert_eq!(text.lines().count(), want_lines + 2, "{text}");
-    }
-
-    /// RFC 7468 §2.
-    #[test]
-    fn pem_is_read_back() {
-        check(3, 1);
-        check(48, 1);
-        check(49, 2);
-        check(500, 11);
     }
 }

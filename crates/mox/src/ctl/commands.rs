@@ -10,8 +10,8 @@ use mox_sender::Sender;
 use mox_store::StoreError;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::queue;
 use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
+use super::{admin, queue};
 use crate::services::Services;
 
 /// All commands, as [`Handler::command`] knows them.
@@ -117,11 +117,9 @@ impl Handler {
             let Some(command) = wire.line().await? else { return Ok(Next::Close) };
             // Words that are no commands stay out of the log: somebody who sends lines in the wrong
             // order would find a password there.
-            let shown = if COMMANDS.contains(&&*command) || queue::COMMANDS.contains(&&*command) {
-                &*command
-            } else {
-                "unrecognized"
-            };
+            let mut known = COMMANDS.iter().chain(queue::COMMANDS).chain(admin::COMMANDS);
+            let is_known = known.any(|known| *known == command);
+            let shown = if is_known { &*command } else { "unrecognized" };
             tracing::info!(cid = self.cid, command = shown, "control command");
             match self.command(wire, &command).await {
                 Ok(Next::Command) => {}
@@ -167,6 +165,7 @@ impl Handler {
             "junkprogress" => self.junk_progress(wire).await?,
             "junkcheck" => self.junk_check(wire).await?,
             "decisions" => self.decisions(wire).await?,
+            word if admin::COMMANDS.contains(&word) => self.admin(wire, word).await?,
             word if word.starts_with("queue") => self.queue(wire, word).await?,
             _ => return Err(CommandError::Refused("unrecognized command".to_owned())),
         }

@@ -8,9 +8,10 @@
 //!
 //! Known commands: `stop`, `restart`, `confinement`, `doctor`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
 //! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`,
-//! `retrain`, `junkprogress`, `junkcheck`, `decisions`, those of the queue (`queue/mod.rs`), `imapserve`, after which the socket speaks IMAP and no more
+//! `retrain`, `junkprogress`, `junkcheck`, `decisions`, those of the queue (`queue/mod.rs`), those that change domains and accounts (`admin.rs`), `imapserve`, after which the socket speaks IMAP and no more
 //! commands are taken.
 
+mod admin;
 mod client;
 mod commands;
 mod decisions;
@@ -26,6 +27,7 @@ mod socket;
 mod tests;
 mod wire;
 
+pub(crate) use admin::AliasWords;
 pub use client::Client;
 pub(crate) use junk::score_text;
 pub use socket::{CONNECTIONS_MAX, Control, SOCKET};

@@ -36,6 +36,20 @@ fn results_go_to_standard_output() {
     check(&["help", "config", "dnscheck"], 0, "30 seconds", "");
     check(&["help", "queue", "schedule"], 0, "-10m for sooner", "");
     check(&["help", "quickstart"], 0, "never overwritten", "");
+    check(&["help", "config", "domain", "add"], 0, "some seconds", "");
+    check(&["help", "config", "account", "disable"], 0, "Mail still arrives", "");
+    check(&["help", "config", "address", "rm"], 0, "TLS public key", "");
+    check(&["help", "config", "alias", "add"], 0, "<MEMBERS>", "");
+    check(&["help", "config", "dnsrecords"], 0, "DNSSEC", "");
+    check(&["help", "config", "printclientconfig"], 0, "mail programs", "");
+    check(&["help", "config", "ensureacmehostprivatekeys"], 0, "hostkeys", "");
+    check(&["help", "config", "tlspubkey", "gen"], 0, "STEM.TIME.certificate.pem", "");
+    check(&["help", "setadminpassword"], 0, "AdminPasswordFile", "");
+    check(&["help", "cid"], 0, "cid=", "");
+    check(&["config", "example"], 0, "webhandlers\n", "");
+    check(&["config", "example", "transport"], 0, "\nTransports:\n", "");
+    check(&["example"], 0, "webhook-incoming-basic\n", "");
+    check(&["example", "webhook-outgoing-delivered"], 0, "\"SMTPCode\": 250", "");
     check(&["help", "dane", "makerecord"], 0, "dane-ee spki sha2-256", "");
 }
 
@@ -55,6 +69,14 @@ fn what_is_not_understood_is_two() {
     check(&["dnsbl", "check", "a b", "127.0.0.1"], 2, "", "'a b'");
     check(&["rdap", "domainage", "a b"], 2, "", "'a b'");
     check(&["config", "dnscheck"], 2, "", "<DOMAIN>");
+    check(&["config", "domain"], 2, "", "mox config domain add");
+    check(&["config", "domain", "add", "a b", "you"], 2, "", "'a b'");
+    check(&["config", "domain", "add", "a.example"], 2, "", "<ACCOUNT>");
+    check(&["config", "account", "add", "you", "you"], 2, "", "'you'");
+    check(&["config", "address", "add", "you", "you"], 2, "", "'you'");
+    check(&["config", "alias", "add", "all@a.example"], 2, "", "<MEMBERS>");
+    check(&["config", "alias", "update", "a@b.example", "-postpublic", "x"], 2, "", "'x'");
+    check(&["clientconfig"], 2, "", "<DOMAIN>");
     check(&["quickstart"], 2, "", "<USER@DOMAIN>");
     check(&["quickstart", "you"], 2, "", "'you'");
     check(&["quickstart", "-hostname", "a b", "you@example.org"], 2, "", "'a b'");
@@ -84,6 +106,13 @@ fn failures_are_one_and_say_what_to_do() {
     check(&["config", "test"], 1, "", "--config");
     check(&["stop"], 1, "", "MOXCONF");
     check(&["config", "dnscheck", "a.example"], 1, "", "MOXCONF");
+    check(&["config", "domain", "rm", "a.example"], 1, "", "MOXCONF");
+    check(&["config", "alias", "rm", "a@a.example"], 1, "", "MOXCONF");
+    check(&["config", "dnsrecords", "a.example"], 1, "", "MOXCONF");
+    check(&["clientconfig", "a.example"], 1, "", "MOXCONF");
+    check(&["setadminpassword"], 1, "", "MOXCONF");
+    check(&["cid", "x"], 1, "", "MOXCONF");
+    check(&["example", "x"], 1, "", "known are webhook-incoming-basic");
     check(&["queue", "schedule", "-now", "-10m"], 1, "", "MOXCONF");
     check(&["queue", "list", "-submitted", "<-1h", "-n", "1", "-hold", "true"], 1, "", "MOXCONF");
     check(&["spf", "parse", "v=spf1 nonsense"], 1, "", "fatal: term 1: unknown mechanism");

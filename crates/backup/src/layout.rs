@@ -17,6 +17,9 @@ pub const QUEUE: &str = "queue";
 /// The database of reports.
 pub const REPORTS: &str = "reports.db";
 
+/// The folder for what is not kept.
+pub(crate) const TEMPORARY: &str = "tmp";
+
 /// Where things go that are found where they do not belong; nothing is removed.
 pub const MOVED: &str = "moved";
 
@@ -31,17 +34,20 @@ pub(crate) enum Place {
     Secret,
     /// Only where data and configuration are in one folder.
     Config,
+    /// Known and of no secrecy.
+    Other,
     Unknown,
 }
 
 pub(crate) fn place(name: &str) -> Place {
     match name {
-        "tmp" | "ctl" | "ctl.new" | "lock" => Place::Skipped,
+        TEMPORARY | "ctl" | "ctl.new" | "lock" => Place::Skipped,
         ACCOUNTS => Place::Accounts,
         QUEUE => Place::Queue,
         REPORTS | CLIENT_KEYS_DATABASE => Place::Database,
         "decoy.key" | "receivedid.key" | "acme" => Place::Secret,
         "mox.conf" | "domains.conf" => Place::Config,
+        "selfcheck.json" | "lastknownversion" | MOVED => Place::Other,
         name if is_log_of(name, REPORTS) || is_log_of(name, CLIENT_KEYS_DATABASE) => Place::Skipped,
         _ => Place::Unknown,
     }
@@ -71,7 +77,7 @@ mod tests {
         check("auth.db-shm", Place::Skipped);
         check("reports.db-walx", Place::Unknown);
         check("ctl", Place::Skipped);
-        check("moved", Place::Unknown);
+        check("moved", Place::Other);
         check("", Place::Unknown);
     }
 }

@@ -10,6 +10,7 @@
 
 mod error;
 mod file;
+mod fix;
 mod layout;
 mod manifest;
 mod restore;
@@ -17,8 +18,11 @@ mod run;
 mod verify;
 
 pub use error::{BackupError, Result};
+pub use fix::fix;
 pub use layout::{ACCOUNTS, CONFIG, DATA, MOVED, QUEUE, REPORTS};
 pub use manifest::{CHUNK_BYTES, End, Entry, FORMAT, Header, Kind, MANIFEST, Manifest};
-pub use restore::{Restored, check_unused, restore};
+pub use restore::{
+    AccountRestored, Message, Restored, check_unused, messages, restore, restore_account,
+};
 pub use run::{Options, Outcome, Progress, Source, backup};
 pub use verify::{Target, Verified, verify_backup, verify_data, verify_files};

@@ -158,6 +158,7 @@ impl Run<'_> {
                 Place::Queue => self.queue(&from)?,
                 Place::Database => self.database(&from, &to),
                 Place::Secret => self.any(&from, &to, Kind::Secret, &|_| false)?,
+                Place::Other => self.any(&from, &to, Kind::Other, &|_| false)?,
                 Place::Config if is_shared => self.any(&from, &to, Kind::Config, &|_| false)?,
                 _ if from == config => {}
                 _ if is_shared => self.any(&from, &to, Kind::Other, &|_| false)?,

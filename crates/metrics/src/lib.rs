@@ -34,6 +34,7 @@ pub mod process;
 pub mod queue;
 mod registry;
 pub mod reports;
+pub mod selfcheck;
 pub mod smtp;
 pub mod smtpclient;
 pub mod subjectpass;

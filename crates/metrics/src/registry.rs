@@ -6,8 +6,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use crate::{
-    auth, connections, dns, http, imap, log, mailauth, panics, process, queue, reports, smtp,
-    smtpclient, subjectpass, tls, tlspolicy, updates, webhook,
+    auth, connections, dns, http, imap, log, mailauth, panics, process, queue, reports, selfcheck,
+    smtp, smtpclient, subjectpass, tls, tlspolicy, updates, webhook,
 };
 
 /// The media type of [`text`].
@@ -73,6 +73,7 @@ static ALL: &[&[&dyn Metric]] = &[
     reports::ALL,
     subjectpass::ALL,
     updates::ALL,
+    selfcheck::ALL,
     tls::ALL,
     process::ALL,
 ];

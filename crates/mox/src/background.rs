@@ -11,6 +11,7 @@ use mox_reportdb::{Removed, ReportDb};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::selfcheck;
 use crate::services::{Mode, Services};
 use crate::tls::ListenerCerts;
 
@@ -41,6 +42,8 @@ pub(crate) fn start(services: &Services, certs: ListenerCerts) {
     every(services, "reports", REPORTS_INTERVAL, move || remove_old_reports(&reports, clock.now()));
     let (queue, clock) = (services.queue.clone(), Arc::clone(&services.clock));
     every(services, "queue history", QUEUE_INTERVAL, move || forget(&queue, clock.now()));
+    let checked = services.clone();
+    every(services, "selfcheck", selfcheck::INTERVAL, move || selfcheck::tick(&checked));
     let clock = Arc::clone(&services.clock);
     let certs = Mutex::new(certs);
     watch_blocklists(services);

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use mox_base::{Address, Clock, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UnixSeconds};
+use mox_base::{
+    Address, Clock, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity, UnixSeconds,
+};
 use mox_policy::PassKey;
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -19,7 +21,7 @@ use crate::feed::{Hub, SubscriberId, Subscription};
 use crate::flag::{FlagChange, FlagOutcome};
 use crate::hold::Holds;
 use crate::import::{self, Imported};
-use crate::mailbox::{self, Mailbox};
+use crate::mailbox::{self, Counts, Mailbox};
 use crate::message::{self, Added, Destination, NewMessage};
 use crate::policy::{Policies, Policy};
 use crate::pool::Pool;
@@ -30,7 +32,7 @@ use crate::url_key::UrlKey;
 use crate::writer::{Queue, Writer};
 use crate::{
     AnnotationChange, Pending, Result, StoreError, annotation, check, copy, flag, pass_key,
-    rejects, remove, replace, schema, secret, stage, url_key,
+    rejects, remove, repair, replace, schema, secret, stage, url_key,
 };
 use mox_base::NumSet;
 
@@ -84,6 +86,8 @@ pub(crate) struct Shared {
     hashes_behind: AtomicBool,
     /// How many more commits may come before filling the index is put off to the next tick.
     index_patience: AtomicU32,
+    /// What subscribers know is no longer true once the batch at hand is committed.
+    lost_track: AtomicBool,
     /// The modseq of the last commit.
     committed: AtomicU64,
     last_used: AtomicI64,
@@ -123,6 +127,7 @@ impl Shared {
             junk_behind: AtomicBool::new(true),
             hashes_behind: AtomicBool::new(true),
             index_patience: AtomicU32::new(0),
+            lost_track: AtomicBool::new(false),
             committed: AtomicU64::new(0),
             last_used: AtomicI64::new(now.0),
             opened_at: now.0,
@@ -184,6 +189,16 @@ impl Shared {
     /// Nothing is left to be hashed; asked for before looking.
     pub(crate) fn take_hashes_behind(&self) -> bool {
         self.hashes_behind.swap(false, Ordering::AcqRel)
+    }
+
+    /// Subscribers must read anew after this commit.
+    pub(crate) fn lose_track(&self) {
+        self.lost_track.store(true, Ordering::Release);
+    }
+
+    /// Whether they must; asked for after a commit.
+    pub(crate) fn take_lost_track(&self) -> bool {
+        self.lost_track.swap(false, Ordering::AcqRel)
     }
 
     /// The account was quiet, or another tick has passed: the index may be filled for a while.
@@ -516,6 +531,46 @@ impl Account {
     /// [`Reader::junk_progress`] tells how far that is. Until it is done, little is known.
     pub fn retrain(&self) -> Pending<()> {
         self.write(crate::junk::retrain)
+    }
+
+    /// Counts the messages of all mailboxes, and the space that they take. Returns the mailboxes whose
+    /// counts were wrong, with what they were.
+    pub fn recount(&self) -> Pending<Vec<(MailboxName, Counts)>> {
+        self.write(repair::recount)
+    }
+
+    /// Raises the numbers to be given out next (UIDs, UIDVALIDITY, ids) above all that were given out.
+    /// Returns how many were too low.
+    pub fn fix_numbers(&self) -> Pending<u64> {
+        self.write(repair::fix_numbers)
+    }
+
+    /// Gives one mailbox, or all, a new UIDVALIDITY, above `above` if that is given: clients read them anew
+    /// (RFC 9051 §2.3.1.1). Returns what each has now.
+    ///
+    /// Fails with [`StoreError::NoMailbox`].
+    pub fn bump_uidvalidity(
+        &self,
+        mailbox: Option<MailboxName>,
+        above: Option<UidValidity>,
+    ) -> Pending<Vec<(MailboxName, UidValidity)>> {
+        self.write(move |tx| repair::bump_uidvalidity(tx, mailbox.as_ref(), above))
+    }
+
+    /// Gives the messages of one mailbox, or of all, UIDs from 1 on, and a new UIDVALIDITY. Returns how
+    /// many messages got another UID.
+    ///
+    /// Fails with [`StoreError::NoMailbox`].
+    pub fn reassign_uids(&self, mailbox: Option<MailboxName>) -> Pending<u64> {
+        self.write(move |tx| repair::reassign_uids(tx, mailbox.as_ref()))
+    }
+
+    pub(crate) fn write_repair<T, F>(&self, work: F) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.write(work)
     }
 
     /// Keeps a copy of a refused message in the Rejects mailbox of this name, which is made if it is

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use crate::account::Shared;
+use crate::account::{Account, Shared};
 use crate::mailbox::{Counts, Mailbox};
 use crate::read::Reader;
 use crate::row::MessageRow;
@@ -51,25 +51,7 @@ pub(crate) fn check(shared: &Arc<Shared>) -> Result<Vec<String>> {
     // What cannot be read keeps nothing else from being looked at.
     let told = integrity(db, &mut faults);
     faults.unread("database", told);
-    let mailboxes = reader.mailboxes()?;
-    let mut used_bytes = 0;
-    for mailbox in &mailboxes {
-        match check_mailbox(&reader, mailbox, &mut faults) {
-            Ok(bytes) => used_bytes += bytes,
-            Err(error) => faults.unread(mailbox.name.as_str(), Err(error)),
-        }
-    }
-    let told = counters(db, &reader, &mailboxes, &mut faults);
-    faults.unread("counters", told);
-    let recorded = reader.used_bytes();
-    faults.add(
-        || format!("space in use recorded as {recorded}, is {used_bytes}"),
-        recorded != used_bytes,
-    );
-    let told = references(db, &mut faults);
-    faults.unread("references", told);
-    let told = threads(db, &mut faults);
-    faults.unread("threads", told);
+    let mailboxes = rows(&reader, &mut faults)?;
     let told = bodies(shared, &reader, &mailboxes, &mut faults);
     faults.unread("messages", told);
     let told = index::check(&reader, &mut |fault| faults.add(|| fault, true));
@@ -79,6 +61,76 @@ pub(crate) fn check(shared: &Arc<Shared>) -> Result<Vec<String>> {
     let told = history::check(&reader, &mut |fault| faults.add(|| fault, true));
     faults.unread("origin: the history", told);
     Ok(faults.0)
+}
+
+/// What stands in rows, without reading messages. Returns the mailboxes.
+fn rows(reader: &Reader, faults: &mut Faults) -> Result<Vec<Mailbox>> {
+    let db = reader.db()?;
+    let mailboxes = reader.mailboxes()?;
+    let mut used_bytes = 0;
+    for mailbox in &mailboxes {
+        match check_mailbox(reader, mailbox, faults) {
+            Ok(bytes) => used_bytes += bytes,
+            Err(error) => faults.unread(mailbox.name.as_str(), Err(error)),
+        }
+    }
+    let told = counters(db, reader, &mailboxes, faults);
+    faults.unread("counters", told);
+    let recorded = reader.used_bytes();
+    faults.add(
+        || format!("space in use recorded as {recorded}, is {used_bytes}"),
+        recorded != used_bytes,
+    );
+    let told = references(db, faults);
+    faults.unread("references", told);
+    let told = threads(db, faults);
+    faults.unread("threads", told);
+    Ok(mailboxes)
+}
+
+/// What came of looking at some messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartChecked {
+    /// What is wrong, with the mailbox and the UID.
+    pub faults: Vec<String>,
+    /// Where to go on; `None` when the part is done.
+    pub next: Option<i64>,
+}
+
+/// Bytes of messages that are read in one go.
+const PART_BYTES: u64 = 8 << 20;
+
+impl Account {
+    /// Compares some of the messages of a part with their checksums: 8 MB, behind `after`, which is 0 at
+    /// first and then what the last call said. Of `parts` parts all together are the account.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn check_part(&self, part: u32, parts: u32, after: i64) -> Result<PartChecked> {
+        let sample = Sample { parts: parts.max(1), part };
+        let mut faults = Faults(Vec::new());
+        let tell = &mut |fault| faults.add(|| fault, true);
+        let next = bodies::check_some(&self.read()?, after, PART_BYTES, sample, tell)?;
+        Ok(PartChecked { faults: faults.0, next })
+    }
+
+    /// Looks for contradictions in counts, numbers and references, without reading messages. If it is to
+    /// be thorough, every page of the database is read too.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be opened.
+    pub fn check_structure(&self, is_thorough: bool) -> Result<Vec<String>> {
+        let reader = self.read()?;
+        let mut faults = Faults(Vec::new());
+        if is_thorough {
+            let told = integrity(reader.db()?, &mut faults);
+            faults.unread("database", told);
+        }
+        rows(&reader, &mut faults)?;
+        Ok(faults.0)
+    }
 }
 
 fn integrity(db: &Connection, faults: &mut Faults) -> Result<()> {

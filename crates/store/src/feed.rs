@@ -236,6 +236,19 @@ impl Hub {
         }
     }
 
+    /// Has every subscriber read anew: what they know has changed in a way that is not told.
+    pub(crate) fn lose_track(&self) {
+        for subscriber in &self.0.lock().subscribers {
+            let mut state = subscriber.state.lock();
+            state.overflow = true;
+            state.pending = Vec::new();
+            state.weight = 0;
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// Notes that a batch is about to be committed.
     pub(crate) fn commit_begins(&self) {
         self.0.lock().committing = true;

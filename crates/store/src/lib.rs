@@ -41,6 +41,7 @@ mod read_only;
 mod rejects;
 mod removal;
 mod remove;
+mod repair;
 mod replace;
 mod row;
 mod scan;
@@ -57,6 +58,7 @@ mod writer;
 
 pub use account::Account;
 pub use annotation::{ANNOTATION_BYTES_MAX, ANNOTATIONS_MAX, Annotation, AnnotationChange};
+pub use check::PartChecked;
 pub use client_keys::{
     CLIENT_KEY_NAME_BYTES_MAX, CLIENT_KEYS_DATABASE, CLIENT_KEYS_MAX, ClientKey, ClientKeys,
 };
@@ -86,6 +88,7 @@ pub use policy::{JunkFilter, JunkFlags, Policies, Policy};
 pub use read::{Changed, Columns, Fetched, Reader};
 pub use read_only::{ACCOUNT_DATABASE, BODIES, ReadOnly, body_files, upgrade};
 pub use remove::{Expunge, ExpungeOutcome};
+pub use repair::{Repair, RepairStep};
 pub use row::MessageRow;
 pub use schema::SCHEMA_VERSION;
 pub use search::{Found, KeepGoing, Needed, Progress, QUERY_DEPTH_MAX, Query};

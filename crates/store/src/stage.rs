@@ -135,7 +135,7 @@ impl Account {
 }
 
 impl Facts {
-    fn of(analysis: &Analysis) -> Self {
+    pub(crate) fn of(analysis: &Analysis) -> Self {
         let summary = &analysis.summary;
         Self {
             message_id: summary.message_id.as_ref().map(|id| id.id.clone()),

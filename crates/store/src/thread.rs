@@ -50,6 +50,11 @@ impl Place {
         Self { thread: thread.id, bits, parents }
     }
 
+    /// The bits, with what the user has said of the thread before.
+    pub(crate) fn bits_with(&self, before: u8) -> u8 {
+        self.bits | (before & (MUTED | COLLAPSED))
+    }
+
     /// The stored form of the ancestors.
     pub(crate) fn parents_column(&self) -> Option<String> {
         let parents = self.parents.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -62,7 +67,8 @@ pub(crate) fn parse_parents(column: Option<&str>) -> Vec<i64> {
     column.unwrap_or_default().split(',').filter_map(|id| id.parse().ok()).collect()
 }
 
-/// Finds the place of a message that is about to be added as `id`.
+/// Finds the place of a message that is about to be added as `id`, or was: those with higher ids do not
+/// count.
 pub(crate) fn find_place(
     tx: &Tx<'_>,
     id: MsgId,
@@ -73,7 +79,7 @@ pub(crate) fn find_place(
     let mut missing = false;
     if let Some(own) = &facts.message_id {
         // The same message once more becomes a child of the first.
-        if let Some(parent) = by_message_id(tx, own, None)? {
+        if let Some(parent) = by_message_id(tx, id, own, None)? {
             return Ok(child_of(parent, id, true));
         }
     }
@@ -83,7 +89,7 @@ pub(crate) fn find_place(
         }
         // A bounce has a subject of its own.
         let subject = (!facts.is_dsn).then_some(&facts.subject);
-        if let Some(parent) = by_message_id(tx, reference, subject)? {
+        if let Some(parent) = by_message_id(tx, id, reference, subject)? {
             return Ok(child_of(parent, id, missing));
         }
         missing = true;
@@ -91,7 +97,7 @@ pub(crate) fn find_place(
     if facts.references.is_empty() && facts.is_reply {
         missing = true;
         if let Some(subject) = &facts.subject
-            && let Some(parent) = by_subject(tx, subject, mailbox, received)?
+            && let Some(parent) = by_subject(tx, (id, mailbox), subject, received)?
         {
             return Ok(child_of(parent, id, missing));
         }
@@ -122,14 +128,16 @@ fn found(row: &Row<'_>) -> rusqlite::Result<(i64, Place)> {
 /// index `meta_message_id`.
 fn by_message_id(
     tx: &Tx<'_>,
+    before: MsgId,
     message_id: &str,
     subject: Option<&Option<String>>,
 ) -> Result<Option<(i64, Place)>> {
     let (condition, with): (&str, &[&dyn ToSql]) = match &subject {
-        Some(subject) => ("AND t.subject IS ?2", &[&message_id, *subject]),
-        None => ("", &[&message_id]),
+        Some(subject) => ("AND t.subject IS ?3", &[&message_id, &before.0, *subject]),
+        None => ("", &[&message_id, &before.0]),
     };
-    let sql = format!("{FOUND} WHERE t.message_id = ?1 {condition} ORDER BY t.id LIMIT 1");
+    let sql =
+        format!("{FOUND} WHERE t.message_id = ?1 AND t.id < ?2 {condition} ORDER BY t.id LIMIT 1");
     Ok(tx.db().prepare_cached(&sql)?.query_row(with, found).optional()?)
 }
 
@@ -137,16 +145,16 @@ fn by_message_id(
 /// Uses index `meta_subject`.
 fn by_subject(
     tx: &Tx<'_>,
+    (before, mailbox): (MsgId, MailboxId),
     subject: &str,
-    mailbox: MailboxId,
     received: UnixSeconds,
 ) -> Result<Option<(i64, Place)>> {
     let sql = format!(
         "{FOUND} WHERE t.subject = ?1 AND t.original_mailbox = ?2 AND t.received > ?3 \
-         AND t.received < ?4 ORDER BY t.received DESC LIMIT 1"
+         AND t.received < ?4 AND t.id < ?5 ORDER BY t.received DESC LIMIT 1"
     );
     let from = received.plus_secs(-SUBJECT_WINDOW_SECS);
     let to = received.plus_secs(SUBJECT_SLACK_SECS);
-    let with = params![subject, mailbox.0, from.0, to.0];
+    let with = params![subject, mailbox.0, from.0, to.0, before.0];
     Ok(tx.db().prepare_cached(&sql)?.query_row(with, found).optional()?)
 }

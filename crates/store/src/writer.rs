@@ -196,6 +196,9 @@ impl Shared {
                     published = Some(writer.state.modseq);
                 }
                 self.hub.publish(&changes);
+                if self.take_lost_track() {
+                    self.hub.lose_track();
+                }
                 Ok(())
             }
             Err(error) => Err(error),

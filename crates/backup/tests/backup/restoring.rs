@@ -1,10 +1,14 @@
 //! What is put back is what was copied.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
-use mox_backup::{BackupError, Options, Source, backup, restore, verify_data};
-use mox_store::{Policy, Store};
+use mox_backup::{
+    BackupError, Options, Source, backup, fix, messages, restore, restore_account, verify_data,
+};
+use mox_base::{Clock, MailboxName, Uid, UidValidity};
+use mox_store::{Policy, ReadOnly, Store};
 use mox_testkit::ManualClock;
 
 use crate::support::{Fixture, NOW, deliver, small, sums};
@@ -49,4 +53,100 @@ fn a_used_directory_and_a_damaged_backup_are_refused() {
         matches!(refused, Err(BackupError::Damaged { path, .. }) if path == "data/receivedid.key")
     );
     assert!(!fixture.path("new/receivedid.key").exists());
+}
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(ManualClock::at(NOW.plus_secs(1_000)))
+}
+
+fn uidvalidity(data: &Path, account: &str) -> UidValidity {
+    let account = ReadOnly::open(&data.join("accounts").join(account)).unwrap();
+    account.read().unwrap().mailbox(&MailboxName::inbox()).unwrap().uidvalidity
+}
+
+#[test]
+fn an_account_takes_the_place_of_a_newer_one_and_clients_notice() {
+    let fixture = Fixture::new();
+    fixture.backup("b", None);
+    fixture.deliver("ann", &small(7));
+    let Fixture { dir, store } = fixture;
+    drop(store);
+    let (backup, data) = (dir.path().join("b"), dir.path().join("data"));
+    let before = uidvalidity(&data, "ann");
+    let restored = restore_account(&backup, ("ann", "ann"), &data, &clock(), &mut |_| {}).unwrap();
+    assert!(uidvalidity(&data, "ann") > before);
+    let moved = restored.moved.unwrap();
+    assert!(moved.starts_with(data.join("moved")));
+    let messages = |dir: &Path| {
+        let reader = ReadOnly::open(dir).unwrap().read().unwrap();
+        let inbox = reader.mailbox(&MailboxName::inbox()).unwrap().id;
+        reader.uids(inbox).unwrap().len()
+    };
+    assert_eq!((messages(&moved), messages(&data.join("accounts/ann"))), (3, 2));
+    // Under another name nothing has to make room.
+    let restored = restore_account(&backup, ("bob", "rob"), &data, &clock(), &mut |_| {}).unwrap();
+    assert_eq!(restored.moved, None);
+    assert_eq!(verify_data(&data).unwrap().faults, Vec::<String>::new());
+    for (name, target) in [("carl", "carl"), ("ann", "../x"), ("ann", "a/b"), ("ann", "")] {
+        let refused = restore_account(&backup, (name, target), &data, &clock(), &mut |_| {});
+        assert!(matches!(refused, Err(BackupError::NoAccount(_))), "{name} {target}");
+    }
+}
+
+#[test]
+fn a_damaged_backup_leaves_the_account_as_it_is() {
+    let fixture = Fixture::new();
+    fixture.backup("b", None);
+    let Fixture { dir, store } = fixture;
+    drop(store);
+    let (backup, data) = (dir.path().join("b"), dir.path().join("data"));
+    let database = backup.join("data/accounts/ann/index.db");
+    let mut content = fs::read(&database).unwrap();
+    content[9_000] ^= 1;
+    fs::write(&database, content).unwrap();
+    let refused = restore_account(&backup, ("ann", "ann"), &data, &clock(), &mut |_| {});
+    assert!(matches!(refused, Err(BackupError::Damaged { .. })));
+    assert_eq!(verify_data(&data).unwrap().faults, Vec::<String>::new());
+    assert!(!data.join("moved").exists());
+}
+
+#[test]
+fn single_messages_are_read_from_a_backup() {
+    let fixture = Fixture::new();
+    fixture.deliver("ann", &small(7));
+    fixture.backup("b", None);
+    let read = |mailbox: &str, uids: Option<&[u32]>| {
+        let uids: Option<Vec<Uid>> =
+            uids.map(|uids| uids.iter().copied().filter_map(Uid::new).collect());
+        let mut found = Vec::new();
+        let mailbox = MailboxName::parse(mailbox).unwrap();
+        let visited: Result<(), BackupError> =
+            messages(&fixture.path("b"), "ann", &mailbox, uids.as_deref(), &mut |message| {
+                found.push((message.uid.get(), message.content.to_vec().unwrap()));
+                Ok(())
+            });
+        visited.map(|()| found)
+    };
+    assert_eq!(read("Inbox", Some(&[3])).unwrap(), [(3, small(7))]);
+    let all: Vec<u32> = read("Inbox", None).unwrap().into_iter().map(|(uid, _)| uid).collect();
+    assert_eq!(all, [1, 2, 3]);
+    assert!(matches!(read("Inbox", Some(&[4])), Err(BackupError::NoMessage(_))));
+    assert!(matches!(read("None", None), Err(BackupError::NoMessage(_))));
+}
+
+#[test]
+fn a_data_directory_is_mended_and_nothing_is_removed() {
+    let fixture = Fixture::new();
+    let Fixture { dir, store } = fixture;
+    drop(store);
+    let data = dir.path().join("data");
+    assert_eq!(fix(&data, &clock()).unwrap(), Vec::<String>::new());
+    let folder = data.join("accounts/ann/blob/zz");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("stray"), b"mine").unwrap();
+    let done = fix(&data, &clock()).unwrap();
+    assert!(done.len() == 1 && done[0].contains("moved to"), "{done:?}");
+    let moved = data.join(format!("moved/{}/accounts/ann/blob/zz/stray", NOW.0 + 1_000));
+    assert_eq!(fs::read(moved).unwrap(), b"mine");
+    assert_eq!(verify_data(&data).unwrap().warnings, Vec::<String>::new());
 }

@@ -4,6 +4,7 @@
 //! 2 not understood.
 
 mod admin_imapserve;
+mod backup;
 mod cid;
 mod clientconfig;
 mod completions;
@@ -28,6 +29,7 @@ mod dnsrecords;
 mod doctor;
 mod example;
 mod flags;
+mod follow;
 mod help;
 mod hostkeys;
 mod junk;
@@ -44,7 +46,9 @@ mod queue;
 mod quickstart;
 mod rdap;
 mod rebuildsearch;
+mod repair;
 mod restart;
+mod restore;
 mod retrain;
 mod sendmail;
 mod serve;
@@ -57,6 +61,7 @@ mod tlspubkey;
 mod tlspubkey_gen;
 mod verifydata;
 mod version;
+mod watching;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -155,7 +160,17 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::Queue),
     Doctor(doctor::Doctor),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Verifydata(verifydata::VerifyData),
+    Reparse(repair::Reparse),
+    Ensureparsed(repair::EnsureParsed),
+    Fixmsgsize(repair::FixMsgSize),
+    Reassignthreads(repair::ReassignThreads),
+    Recalculatemailboxcounts(repair::RecalculateMailboxCounts),
+    Bumpuidvalidity(repair::BumpUidvalidity),
+    Fixuidmeta(repair::FixUidMeta),
+    Reassignuids(repair::ReassignUids),
     Rebuildsearch(rebuildsearch::RebuildSearch),
     Retrain(retrain::Retrain),
     #[command(subcommand)]
@@ -272,6 +287,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Sendmail(command) => return Ok(command.run(&global)),
         Command::Doctor(command) => return command.run(&global),
         Command::Config(command) => return command.run(&global),
+        Command::Backup(command) => return command.run(&global),
+        Command::Restore(command) => return command.run(&global),
         Command::Verifydata(command) => return command.run(&global),
         Command::Quickstart(command) => command.run()?,
         Command::Stop(command) => command.run(&global)?,
@@ -294,6 +311,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Dnsbl(command) => command.run()?,
         Command::Rdap(command) => command.run()?,
         Command::Queue(command) => command.run(&global)?,
+        Command::Reparse(command) => command.run(&global)?,
+        Command::Ensureparsed(command) => command.run(&global)?,
+        Command::Fixmsgsize(command) => command.run(&global)?,
+        Command::Reassignthreads(command) => command.run(&global)?,
+        Command::Recalculatemailboxcounts(command) => command.run(&global)?,
+        Command::Bumpuidvalidity(command) => command.run(&global)?,
+        Command::Fixuidmeta(command) => command.run(&global)?,
+        Command::Reassignuids(command) => command.run(&global)?,
         Command::Rebuildsearch(command) => command.run(&global)?,
         Command::Retrain(command) => command.run(&global)?,
         Command::Junk(command) => command.run(&global)?,

@@ -1,15 +1,10 @@
 //! `mox rebuildsearch`.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::{Global, print};
-use crate::ctl::Client;
-
-/// How often the server is asked how far it is.
-const INTERVAL: Duration = Duration::from_secs(1);
+use super::Global;
+use super::follow::{Progress, follow};
 
 /// Make the search index of an account anew.
 ///
@@ -31,37 +26,43 @@ impl RebuildSearch {
         let account = account.unwrap_or_default();
         global.control(async |mut client| {
             client.run("rebuildsearch", &[&account]).await?;
-            if no_wait { Ok(()) } else { follow(&mut client, &account).await }
+            if no_wait {
+                Ok(())
+            } else {
+                follow::<Indexed>(&mut client, "searchprogress", &account).await
+            }
         })
     }
 }
 
-/// Prints the progress whenever it has changed, until all is done.
-async fn follow(client: &mut Client, account: &str) -> Result<()> {
-    let mut told = None;
-    loop {
-        let progress = sum(&client.text("searchprogress", &[account]).await?)?;
-        if told.replace(progress) != Some(progress) {
-            print(&format!("{} of {} messages\n", progress.0, progress.1))?;
-        }
-        if progress.0 >= progress.1 {
-            return Ok(());
-        }
-        tokio::time::sleep(INTERVAL).await;
-    }
+/// Messages in the index and in all, of all accounts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Indexed {
+    done: u64,
+    total: u64,
 }
 
-/// Messages in the index and in all, of all accounts together.
-fn sum(answer: &str) -> Result<(u64, u64)> {
-    let mut sum = (0_u64, 0_u64);
-    for line in answer.lines() {
-        let mut numbers = line.split('\t').map(str::parse);
-        let (Some(Ok(done)), Some(Ok(total))) = (numbers.next(), numbers.next()) else {
-            return Err(anyhow::anyhow!("{line:?}")).context("progress of the search index");
-        };
-        sum = (sum.0.saturating_add(done), sum.1.saturating_add(total));
+impl Progress for Indexed {
+    fn parse(answer: &str) -> Result<Self> {
+        let mut sum = Self { done: 0, total: 0 };
+        for line in answer.lines() {
+            let mut numbers = line.split('\t').map(str::parse);
+            let (Some(Ok(done)), Some(Ok(total))) = (numbers.next(), numbers.next()) else {
+                return Err(anyhow::anyhow!("{line:?}")).context("progress of the search index");
+            };
+            sum.done = sum.done.saturating_add(done);
+            sum.total = sum.total.saturating_add(total);
+        }
+        Ok(sum)
     }
-    Ok(sum)
+
+    fn text(self) -> String {
+        format!("{} of {} messages", self.done, self.total)
+    }
+
+    fn is_done(self) -> bool {
+        self.done >= self.total
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +71,8 @@ mod tests {
 
     #[track_caller]
     fn check(answer: &str, want: Option<(u64, u64)>) {
-        assert_eq!(sum(answer).ok(), want, "{answer:?}");
+        let want = want.map(|(done, total)| Indexed { done, total });
+        assert_eq!(Indexed::parse(answer).ok(), want, "{answer:?}");
     }
 
     #[test]

@@ -1,15 +1,10 @@
 //! `mox retrain`.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
-use super::{Global, print};
-use crate::ctl::Client;
-
-/// How often the server is asked how far it is.
-const INTERVAL: Duration = Duration::from_secs(1);
+use super::Global;
+use super::follow::{Progress, follow};
 
 /// Have the junk filter of an account forget everything and learn anew.
 ///
@@ -31,40 +26,26 @@ impl Retrain {
         let account = account.unwrap_or_default();
         global.control(async |mut client| {
             client.run("retrain", &[&account]).await?;
-            if no_wait { Ok(()) } else { follow(&mut client, &account).await }
+            if no_wait {
+                Ok(())
+            } else {
+                follow::<Learnt>(&mut client, "junkprogress", &account).await
+            }
         })
-    }
-}
-
-/// Prints the progress whenever it has changed, until nothing waits.
-async fn follow(client: &mut Client, account: &str) -> Result<()> {
-    let mut told = None;
-    loop {
-        let progress = Progress::sum(&client.text("junkprogress", &[account]).await?)?;
-        if told.replace(progress) != Some(progress) {
-            let Progress { waiting, ham, spam, words } = progress;
-            print(&format!(
-                "{ham} ham and {spam} spam learnt, {words} words, {waiting} waiting\n"
-            ))?;
-        }
-        if progress.waiting == 0 {
-            return Ok(());
-        }
-        tokio::time::sleep(INTERVAL).await;
     }
 }
 
 /// How far learning is, of all accounts together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Progress {
+struct Learnt {
     waiting: u64,
     ham: u64,
     spam: u64,
     words: u64,
 }
 
-impl Progress {
-    fn sum(answer: &str) -> Result<Self> {
+impl Progress for Learnt {
+    fn parse(answer: &str) -> Result<Self> {
         answer.lines().try_fold(Self::default(), |sum, line| {
             let wrong = || anyhow!("{line:?}");
             let cells: Vec<&str> = line.splitn(5, '\t').collect();
@@ -83,6 +64,15 @@ impl Progress {
             })
         })
     }
+
+    fn text(self) -> String {
+        let Self { waiting, ham, spam, words } = self;
+        format!("{ham} ham and {spam} spam learnt, {words} words, {waiting} waiting")
+    }
+
+    fn is_done(self) -> bool {
+        self.waiting == 0
+    }
 }
 
 #[cfg(test)]
@@ -91,8 +81,8 @@ mod tests {
 
     #[track_caller]
     fn check(answer: &str, want: Option<[u64; 4]>) {
-        let want = want.map(|[waiting, ham, spam, words]| Progress { waiting, ham, spam, words });
-        assert_eq!(Progress::sum(answer).ok(), want, "{answer:?}");
+        let want = want.map(|[waiting, ham, spam, words]| Learnt { waiting, ham, spam, words });
+        assert_eq!(Learnt::parse(answer).ok(), want, "{answer:?}");
     }
 
     #[test]

@@ -1,32 +1,35 @@
 //! `mox verifydata`.
 
-use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use mox_net::SystemClock;
-use mox_reportdb::ReportDb;
-use mox_store::{ClientKeys, Policy, Store};
+use mox_backup::{Target, Verified, verify_backup, verify_data};
 
+use super::watching::Watching;
 use super::{Global, print, say};
-use crate::data_dir::{DataDir, QUEUE, REPORTS_DB};
+use crate::data_dir::DataDir;
 
-/// Check all accounts, the queue and the reports in a data directory that no server uses, such as a copy.
+/// Check a backup, or a data directory that no server uses.
 ///
-/// Reads every message. Prints what is wrong, or that all is well.
+/// Of a backup, every byte is compared with the checksums made with it, and nothing in it is changed; its
+/// folder data stands for the backup. Then all accounts, the queue and the reports are read and looked through
+/// for contradictions; every message is compared with the checksum made when it came. Of a data directory,
+/// tables of older versions are brought up to date. Prints what is wrong, with the file or the account and
+/// the message it hits, or that all is well.
 #[derive(Debug, Args)]
 pub(super) struct VerifyData {
-    /// The data directory.
+    /// The backup or data directory.
     datadir: PathBuf,
 }
 
 impl VerifyData {
     pub(super) fn run(self, _global: &Global) -> Result<ExitCode> {
-        let faults = verify(&self.datadir)?;
+        let Verified { faults, warnings, .. } = verify(&self.datadir)?;
+        for warning in &warnings {
+            say(&format!("warning: {warning}\n"));
+        }
         for fault in &faults {
             say(&format!("error: {fault}\n"));
         }
@@ -38,60 +41,25 @@ impl VerifyData {
     }
 }
 
-/// Everything that is wrong, by account.
-fn verify(dir: &Path) -> Result<Vec<String>> {
+fn verify(dir: &Path) -> Result<Verified> {
     if !dir.is_dir() {
         bail!("{}: no such directory", dir.display());
     }
-    let data = DataDir::take(dir)?;
-    let mut faults = Vec::new();
-    if data.path().join("auth.db").exists()
-        && let Err(error) = ClientKeys::open(data.path()).and_then(|keys| keys.list(None))
-    {
-        faults.push(format!("auth.db: {error}"));
-    }
-    let reports = data.path().join(REPORTS_DB);
-    if reports.exists() {
-        match ReportDb::open(&reports).and_then(|db| db.check()) {
-            Ok(found) => faults.extend(found.iter().map(|fault| format!("reports.db: {fault}"))),
-            Err(error) => faults.push(format!("reports.db: {error}")),
+    match Target::of(dir)? {
+        Target::Backup(backup) => {
+            let mut watching = Watching::new(false, false);
+            Ok(verify_backup(&backup, &mut |progress| watching.show(progress))?)
         }
+        Target::Data(data) => Ok(verify_data(DataDir::take(&data)?.path())?),
     }
-    let queue = data.path().join(QUEUE);
-    if queue.exists() {
-        match mox_queue::check(&queue) {
-            Ok(found) => faults.extend(found.iter().map(|fault| format!("{QUEUE}: {fault}"))),
-            Err(error) => faults.push(format!("{QUEUE}: {error}")),
-        }
-    }
-    let accounts = data.path().join("accounts");
-    if !accounts.is_dir() {
-        return Ok(faults);
-    }
-    let store = Store::new(data.path(), Arc::new(SystemClock::new()), Arc::new(Policy::default()));
-    let mut names: Vec<OsString> = fs::read_dir(&accounts)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
-        .with_context(|| format!("list {}", accounts.display()))?;
-    names.sort();
-    for name in names {
-        let shown = name.display();
-        let Some(account) = name.to_str() else {
-            faults.push(format!("accounts/{shown}: the name is not UTF-8"));
-            continue;
-        };
-        match store.account(account).and_then(|account| account.check()) {
-            Ok(found) => {
-                faults.extend(found.iter().map(|fault| format!("accounts/{shown}: {fault}")));
-            }
-            Err(error) => faults.push(format!("accounts/{shown}: {error}")),
-        }
-    }
-    Ok(faults)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::data_dir::QUEUE;
 
     #[test]
     fn a_fresh_directory_is_well_and_a_damaged_one_is_not() {
@@ -99,14 +67,14 @@ mod tests {
         let ls = dir.path().join("ls");
         assert!(verify(&ls).is_err());
         crate::localserve::init(&ls, &crate::localserve::InitOptions::default()).unwrap();
-        assert_eq!(verify(&ls).unwrap(), Vec::<String>::new());
+        assert_eq!(verify(&ls).unwrap().faults, Vec::<String>::new());
         fs::create_dir(ls.join("accounts/broken")).unwrap();
         fs::write(ls.join("accounts/broken/index.db"), vec![b'x'; 10_000]).unwrap();
-        let faults = verify(&ls).unwrap();
+        let faults = verify(&ls).unwrap().faults;
         assert!(faults[0].starts_with("accounts/broken: "), "{faults:?}");
         fs::create_dir_all(ls.join(QUEUE)).unwrap();
         fs::write(ls.join(QUEUE).join("queue.db"), vec![b'x'; 10_000]).unwrap();
-        let faults = verify(&ls).unwrap();
+        let faults = verify(&ls).unwrap().faults;
         assert!(faults[0].starts_with("queue: "), "{faults:?}");
     }
 

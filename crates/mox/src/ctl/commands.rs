@@ -11,11 +11,11 @@ use mox_store::StoreError;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::wire::{COMMANDS_MAX, GREETING, Wire, WireError};
-use super::{admin, queue};
+use super::{admin, queue, repair};
 use crate::services::Services;
 
 /// All commands, as [`Handler::command`] knows them.
-const COMMANDS: [&str; 19] = [
+const COMMANDS: &[&str] = &[
     "stop",
     "restart",
     "confinement",
@@ -34,6 +34,7 @@ const COMMANDS: [&str; 19] = [
     "junkprogress",
     "junkcheck",
     "decisions",
+    "backup",
     "imapserve",
 ];
 
@@ -117,8 +118,9 @@ impl Handler {
             let Some(command) = wire.line().await? else { return Ok(Next::Close) };
             // Words that are no commands stay out of the log: somebody who sends lines in the wrong
             // order would find a password there.
-            let mut known = COMMANDS.iter().chain(queue::COMMANDS).chain(admin::COMMANDS);
-            let is_known = known.any(|known| *known == command);
+            let mut known =
+                [COMMANDS, queue::COMMANDS, admin::COMMANDS, repair::COMMANDS].concat().into_iter();
+            let is_known = known.any(|known| known == command);
             let shown = if is_known { &*command } else { "unrecognized" };
             tracing::info!(cid = self.cid, command = shown, "control command");
             match self.command(wire, &command).await {
@@ -166,6 +168,8 @@ impl Handler {
             "junkcheck" => self.junk_check(wire).await?,
             "decisions" => self.decisions(wire).await?,
             word if admin::COMMANDS.contains(&word) => self.admin(wire, word).await?,
+            "backup" => self.backup(wire).await?,
+            word if repair::COMMANDS.contains(&word) => self.repair(wire, word).await?,
             word if word.starts_with("queue") => self.queue(wire, word).await?,
             _ => return Err(CommandError::Refused("unrecognized command".to_owned())),
         }

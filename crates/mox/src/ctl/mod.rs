@@ -8,10 +8,11 @@
 //!
 //! Known commands: `stop`, `restart`, `confinement`, `doctor`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
 //! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`,
-//! `retrain`, `junkprogress`, `junkcheck`, `decisions`, those of the queue (`queue/mod.rs`), those that change domains and accounts (`admin.rs`), `imapserve`, after which the socket speaks IMAP and no more
+//! `retrain`, `junkprogress`, `junkcheck`, `decisions`, `backup`, those that mend (`repair.rs`), those of the queue (`queue/mod.rs`), those that change domains and accounts (`admin.rs`), `imapserve`, after which the socket speaks IMAP and no more
 //! commands are taken.
 
 mod admin;
+mod backup;
 mod client;
 mod commands;
 mod decisions;
@@ -21,15 +22,18 @@ mod imapserve;
 mod junk;
 mod keys;
 pub(crate) mod queue;
+mod repair;
 mod search;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wire;
 
 pub(crate) use admin::AliasWords;
+pub use backup::{DONE, HOLD_MAX, MORE};
 pub use client::Client;
 pub(crate) use junk::score_text;
+pub use repair::Appended;
 pub use socket::{CONNECTIONS_MAX, Control, SOCKET};
 pub use wire::{
     COMMANDS_MAX, DATA_BYTES_MAX, GREETING, LINE_BYTES_MAX, LINE_WAIT, PIECE_BYTES_MAX, Wire,

@@ -16,7 +16,7 @@ use crate::localserve::{ADDRESS, InitOptions, PASSWORD, init};
 use crate::server::{Options, Server};
 
 /// A server, and its directory.
-pub(super) async fn server() -> (Server, TempDir) {
+pub(crate) async fn server() -> (Server, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ls");
     init(&path, &InitOptions::default()).unwrap();

@@ -186,3 +186,35 @@ fn a_configuration_is_tested_with_all_its_faults() {
         assert!(bad.err.contains(part), "{part} missing: {bad:?}");
     }
 }
+
+/// Without a server: what is copied is checked, put back and checked again.
+#[test]
+fn a_backup_is_made_checked_and_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |words: &[&str], code: i32, out: &str, err: &str| {
+        let found = run_in(dir.path(), words, "");
+        assert_eq!(found.code, Some(code), "{words:?}: {found:?}");
+        assert!(found.out.contains(out) && found.err.contains(err), "{words:?}: {found:?}");
+    };
+    run(&["localserve", "--dir", "ls", "--initonly"], 0, "", "");
+    let config = ["-config", "ls/mox.conf"];
+    let with = |words: &[&'static str]| [&config[..], words].concat();
+    run(&with(&["backup", "b1"]), 0, " files, ", "");
+    run(&with(&["backup", "b1"]), 1, "", "nothing is overwritten");
+    run(&with(&["backup", "-verbose", "-incremental-from", "b1", "b2"]), 0, "", "mox.conf");
+    run(&["verifydata", "b2"], 0, "b2: OK", "");
+    run(&["verifydata", "b2/data"], 0, "OK", "");
+    run(&["restore", "b2", "ls"], 1, "", "nothing is overwritten");
+    run(&["restore", "-dry-run", "b2", "r"], 0, "would be put back", "");
+    run(&["restore", "b2", "r"], 0, "put back", "");
+    run(&["verifydata", "r"], 0, "r: OK", "");
+    let key = dir.path().join("b2/data/mox.conf");
+    let mut content = fs::read(&key).unwrap();
+    content[3] ^= 1;
+    fs::write(&key, content).unwrap();
+    run(&["verifydata", "b2"], 1, "", "data/mox.conf: differs from its checksum");
+    run(&["restore", "b2", "r2"], 1, "", "nothing was put back");
+    fs::remove_file(dir.path().join("b1/manifest.jsonl")).unwrap();
+    run(&["verifydata", "b1"], 1, "", "not finished");
+    run(&["restore", "b1", "r3"], 1, "", "not finished");
+}

@@ -153,3 +153,43 @@ fn a_damaged_message_is_named() {
     db.execute("INSERT INTO body_hash VALUES(1, ?1)", [sha256(b"Subject: well\r\n\r\nbody\r\n")])
         .unwrap();
 }
+
+#[test]
+fn a_part_each_night_reads_every_message_in_time() {
+    let fixture = Fixture::new();
+    fixture.deliver_many(40);
+    for number in 0..12 {
+        let text = noise((1 << 20) + number);
+        fixture.deliver(&[b"Subject: large\r\n\r\n".to_vec(), text].concat());
+    }
+    let whole = |parts: u32| {
+        let (mut faults, mut calls) = (Vec::new(), 0);
+        for part in 0..parts {
+            let mut after = Some(0);
+            while let Some(from) = after {
+                let checked = fixture.account.check_part(part, parts, from).unwrap();
+                faults.extend(checked.faults);
+                after = checked.next;
+                calls += 1;
+            }
+        }
+        faults.sort();
+        (faults, calls)
+    };
+    // More than is read in one go.
+    assert_eq!(whole(1), (Vec::new(), 2));
+    let db = Connection::open(fixture.account_dir().join("index.db")).unwrap();
+    db.execute("UPDATE body SET text = x'78' WHERE id IN (3, 14)", []).unwrap();
+    for parts in [1, 7, 30] {
+        let (faults, _) = whole(parts);
+        let places: Vec<_> = faults.iter().map(|f| f.split(": ").nth(1).unwrap()).collect();
+        assert_eq!(places, ["uid 14", "uid 3"], "{parts}");
+    }
+    assert_eq!(fixture.account.check_structure(true).unwrap(), Vec::<String>::new());
+    db.execute("UPDATE mailbox SET total = 3 WHERE name = 'Inbox'", []).unwrap();
+    assert_eq!(fixture.account.check_structure(false).unwrap().len(), 1);
+    fixture.account.recount().wait().unwrap();
+    let all = Expunge { uids: NumSet::all(), only_deleted: false };
+    fixture.account.expunge(fixture.id("Inbox"), all).wait().unwrap();
+    fixture.settle();
+}

@@ -29,6 +29,8 @@ mod rejects;
 #[cfg(test)]
 mod removal;
 #[cfg(test)]
+mod repairing;
+#[cfg(test)]
 mod replacing;
 #[cfg(test)]
 mod search;

@@ -60,6 +60,8 @@ pub(super) fn http_date(text: &str) -> Option<UnixSeconds> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::Level;
 
@@ -77,6 +79,25 @@ mod tests {
         check(Ok(-30), (Level::Warning, "the clock is 30 seconds behind"));
         check(Ok(300), (Level::Error, "the clock is 300 seconds ahead"));
         check(Err("no"), (Level::Note, "the clock could not be compared: no"));
+    }
+
+    proptest! {
+        /// RFC 9110 §5.6.7.
+        #[test]
+        fn what_is_printed_is_read(secs in 0i64..4_102_444_800) {
+            let time = UnixSeconds(secs);
+            // The date of mail differs in the length of the day and in the zone only.
+            let text = DateTime::from_unix(time).to_rfc5322();
+            let (weekday, rest) = text.split_once(", ").unwrap();
+            let day = if rest.find(' ') == Some(1) { "0" } else { "" };
+            let text = format!("{weekday}, {day}{}", rest.replace("+0000", "GMT"));
+            prop_assert_eq!(http_date(&text), Some(time), "{}", text);
+        }
+
+        #[test]
+        fn anything_is_read_or_refused(text in "\\PC{0,60}") {
+            let _read = http_date(&text);
+        }
     }
 
     /// RFC 9110 §5.6.7.

@@ -14,7 +14,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let notices = facts.config_notices.iter().map(|notice| {
         Finding::note(format!("configuration: {notice}"), "The key does nothing yet; it can stay.")
     });
-    let unfinished = facts.unfinished.iter().map(|(what, how)| Finding::error(what, how));
+    let unfinished = facts.unfinished.iter().cloned();
     let mut findings: Vec<_> = faults.chain(notices).chain(unfinished).collect();
     if facts.config_faults.is_empty() {
         findings.push(Finding::ok("the configuration has no faults"));
@@ -34,7 +34,7 @@ mod tests {
         assert_eq!(judge(&facts), [Finding::ok("the configuration has no faults")]);
         facts.config_faults.push("x:1: y".to_owned());
         facts.config_notices.push("x:2: z".to_owned());
-        facts.unfinished.push(("set-up was cut".to_owned(), "run it again".to_owned()));
+        facts.unfinished.push(Finding::error("set-up was cut", "run it again"));
         let levels: Vec<_> = judge(&facts).into_iter().map(|one| one.level).collect();
         assert_eq!(levels, [Level::Error, Level::Note, Level::Error]);
     }

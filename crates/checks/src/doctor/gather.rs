@@ -114,31 +114,20 @@ enum First {
 }
 
 /// The services of a listener with their ports.
-fn services_of(listener: &Listener) -> Vec<(&'static str, u16, First)> {
-    let https = |set: u16| if set == 0 { 443 } else { set };
-    let policy = |service: &mox_config::PolicyService| {
-        let first = if service.non_tls { First::Nothing } else { First::Tls };
-        service.enabled.then(|| (https(service.port), first))
-    };
-    let webserver = &listener.webserver_https;
-    let webs = [
-        policy(&listener.autoconfig_https),
-        policy(&listener.mtasts_https),
-        webserver.enabled.then(|| (https(webserver.port), First::Tls)),
-        listener.alpn_port().map(|port| (port, First::Tls)),
-    ];
-    let mut all: Vec<_> = [
+fn services_of(config: &Config, listener: &Listener) -> Vec<(&'static str, u16, First)> {
+    let mail = [
         ("smtp", listener.smtp_port(), First::Smtp),
         ("submission", listener.submission_port(), First::Smtp),
         ("submissions", listener.submissions_port(), First::Tls),
         ("imap", listener.imap_port(), First::Imap),
         ("imaps", listener.imaps_port(), First::Tls),
-    ]
-    .into_iter()
-    .filter_map(|(service, port, first)| Some((service, port?, first)))
-    .collect();
-    all.extend(webs.into_iter().flatten().map(|(port, first)| ("https", port, first)));
-    all
+    ];
+    let mail = mail.into_iter().filter_map(|(service, port, first)| Some((service, port?, first)));
+    let web = config.http_ports(listener).into_iter().map(|port| match port.is_tls {
+        true => ("https", port.number, First::Tls),
+        false => ("http", port.number, First::Nothing),
+    });
+    mail.chain(web).collect()
 }
 
 /// Tries each port of the configuration, from this machine.
@@ -147,7 +136,7 @@ pub async fn ports(services: &Services, config: &Config) -> Vec<Port> {
     for listener in config.statics.listeners.values() {
         let host = config.listener_hostname(listener);
         for ip in &listener.ips {
-            for (service, port, first) in services_of(listener) {
+            for (service, port, first) in services_of(config, listener) {
                 all.insert((SocketAddr::new(reached(*ip), port), service, first, host));
             }
         }

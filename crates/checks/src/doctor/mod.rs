@@ -89,8 +89,8 @@ pub struct Facts {
     pub config_faults: Vec<String>,
     /// Keys that do nothing.
     pub config_notices: Vec<String>,
-    /// Steps that were begun and not finished: what, and what to do.
-    pub unfinished: Vec<(String, String)>,
+    /// Steps that were begun and not finished.
+    pub unfinished: Vec<Finding>,
     /// What the server says, if it runs.
     pub server: Option<ServerFacts>,
     /// What it could read that it should not be able to; `None` if it does not tell.

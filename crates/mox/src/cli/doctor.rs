@@ -27,6 +27,12 @@ use crate::sending::roots;
 /// Where set-up notes what it has made, until it is done.
 const SETUP_STATE: &str = "quickstart.state";
 
+/// The directory with a marker for each account that is being removed, in the data directory.
+const REMOVING: &str = "removing";
+
+/// Accounts that are told of.
+const REMOVALS_MAX: usize = 10;
+
 /// The directory of the accounts in the data directory.
 const ACCOUNTS: &str = "accounts";
 
@@ -70,13 +76,7 @@ impl Doctor {
         facts.files = local_files(config);
         (facts.room, facts.memory_bytes) = room(&data_dir);
         facts.last_backup = modified(&data_dir.join(BACKUP_STAMP));
-        if let Some(state) = config.dir().parent().map(|dir| dir.join(SETUP_STATE))
-            && state.exists()
-        {
-            let what = format!("set-up was cut off: {} is there", state.display());
-            let how = "Run mox quickstart again in that directory: it goes on, or cleans up.";
-            facts.unfinished.push((what, how.to_owned()));
-        }
+        facts.unfinished = unfinished(config, &data_dir);
         over_network_with(roots(config)?, async |network| {
             let services = network.checks();
             (facts.server, facts.unconfined) = ask_server(&data_dir).await?;
@@ -89,6 +89,28 @@ impl Doctor {
             Ok(())
         })
     }
+}
+
+/// What was begun and not finished.
+fn unfinished(config: &Config, data_dir: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(state) = config.dir().parent().map(|dir| dir.join(SETUP_STATE))
+        && state.exists()
+    {
+        findings.push(Finding::error(
+            format!("set-up was cut off: {} is there", state.display()),
+            "Run mox quickstart again in that directory: it goes on, or cleans up.",
+        ));
+    }
+    let removing = fs::read_dir(data_dir.join(REMOVING)).into_iter().flatten().flatten();
+    for account in removing.take(REMOVALS_MAX) {
+        let account = account.file_name();
+        findings.push(Finding::note(
+            format!("account {} is being removed", account.display()),
+            "The server goes on with it when it starts: if it stays, run mox restart.",
+        ));
+    }
+    findings
 }
 
 /// When a file was changed.
@@ -173,6 +195,26 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json(&findings).unwrap()).unwrap();
         assert_eq!(json[0]["level"], "error");
         assert_eq!(json[0]["next_step"], "mend it");
+    }
+
+    #[test]
+    fn what_is_half_done_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config_dir, data_dir) = (dir.path().join("config"), dir.path().join("data"));
+        let config = {
+            let mox_conf = "DataDir: ../data\nLogLevel: info\nHostname: mx.example\nListeners:\n\tl:\n\
+                            \t\tIPs:\n\t\t\t- 127.0.0.1\nPostmaster:\n\tAccount: a\n\tMailbox: Postmaster\n";
+            let domains_conf = "Domains:\n\ta.example: nil\nAccounts:\n\ta:\n\t\tDomain: a.example\n\
+                                \t\tDestinations:\n\t\t\ta@a.example: nil\n";
+            Config::parse(&config_dir, mox_conf, domains_conf).unwrap()
+        };
+        assert!(unfinished(&config, &data_dir).is_empty());
+        fs::write(dir.path().join(SETUP_STATE), "").unwrap();
+        fs::create_dir_all(data_dir.join(REMOVING)).unwrap();
+        fs::write(data_dir.join(REMOVING).join("ann"), "").unwrap();
+        let found = unfinished(&config, &data_dir);
+        let levels: Vec<_> = found.iter().map(|one| one.level).collect();
+        assert_eq!(levels, [Level::Error, Level::Note], "{found:?}");
     }
 
     #[test]

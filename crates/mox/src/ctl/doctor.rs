@@ -1,6 +1,7 @@
 //! The command with which `mox doctor` asks a running server how it is.
 
-use mox_checks::doctor::ServerFacts;
+use mox_acme::HostStatus;
+use mox_checks::doctor::{FailedCertificate, ServerFacts};
 use mox_net::blocking;
 use mox_queue::{Filter, Queue, QueueError, Sort, SortField};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,11 +17,20 @@ impl Handler {
     {
         let queue = self.services.queue.clone();
         let facts = blocking(move || facts(&queue)).await;
-        let facts = facts.map_err(|error| CommandError::refused(&error))?;
+        let mut facts = facts.map_err(|error| CommandError::refused(&error))?;
+        let hosts = self.services.acme.status().into_iter().map(|(_, status)| status);
+        facts.failed_certificates = hosts.filter_map(failed).collect();
         let text = serde_json::to_vec(&facts).map_err(|error| CommandError::refused(&error))?;
         wire.write_ok().await?;
         Ok(wire.send_data(text.as_slice()).await?)
     }
+}
+
+/// A host whose last attempt failed.
+fn failed(status: HostStatus) -> Option<FailedCertificate> {
+    let HostStatus { host, not_after, last_error, .. } = status;
+    let error = last_error?;
+    Some(FailedCertificate { host: host.to_string(), not_after: not_after.map(|end| end.0), error })
 }
 
 fn facts(queue: &Queue) -> Result<ServerFacts, QueueError> {

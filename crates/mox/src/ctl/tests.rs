@@ -182,6 +182,16 @@ fn decision(time: i64, outcome: Outcome, subject: &str) -> Decision {
 }
 
 #[tokio::test]
+async fn a_server_tells_how_it_is() {
+    let (server, _dir) = server().await;
+    let text = client(&server).await.text("doctor", &[]).await.unwrap();
+    let facts: mox_checks::doctor::ServerFacts = serde_json::from_str(&text).unwrap();
+    assert_eq!((facts.version.as_str(), facts.queued, facts.oldest), (crate::VERSION, 0, None));
+    assert!(facts.failed_certificates.is_empty());
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn decisions_are_listed() {
     let (server, _dir) = server().await;
     let account = server.services().store.account("mox").unwrap();

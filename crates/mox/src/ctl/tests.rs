@@ -386,3 +386,14 @@ async fn what_is_no_command_is_refused() {
     assert_eq!(server.services().supervisor.panics(), 0);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_server_without_a_keeper_is_neither_confined_nor_restarted() {
+    let (server, _dir) = server().await;
+    let text = client(&server).await.text("confinement", &[]).await.unwrap();
+    assert!(text.starts_with("not confined: "), "{text}");
+    check_refused(client(&server).await.restart().await, "started by \"mox serve\"");
+    // It goes on.
+    client(&server).await.text("loglevels", &[]).await.unwrap();
+    server.shutdown().await;
+}

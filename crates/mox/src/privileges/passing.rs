@@ -5,6 +5,9 @@
 //! passed as such but as a sealed copy in memory, which can be read again and again under
 //! `/proc/self/fd`, and which stays the same when the file changes: to read it anew takes root, and so
 //! a new start.
+//!
+//! Deviation: the original names the sockets in `MOX_SOCKETS`. We take them as a service manager passes
+//! them, so that there is one way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

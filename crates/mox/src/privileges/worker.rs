@@ -72,7 +72,7 @@ impl Privileges {
     pub(crate) fn confinement_text(&self) -> String {
         let mut text = format!("{}\n", self.confinement);
         for path in self.reach.iter().flat_map(reachable) {
-            text.push_str(&format!("can open {}\n", path.display()));
+            text.push_str(&format!("could open {}\n", path.display()));
         }
         text
     }

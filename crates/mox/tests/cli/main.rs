@@ -5,4 +5,6 @@ mod localserve;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod words;

@@ -23,6 +23,8 @@ fn results_go_to_standard_output() {
     check(&["help"], 0, "mox localserve", "");
     check(&["help", "message", "parse"], 0, "Usage: mox message parse", "");
     check(&["stop", "-help"], 0, "Usage: mox stop", "");
+    check(&["restart", "-help"], 0, "none is refused", "");
+    check(&["serve", "-help"], 0, "it cannot become\nroot again", "");
     check(&["config", "describe-static"], 0, "\nLogLevel:", "");
     check(&["config", "describe-domains"], 0, "Destinations:", "");
     check(&["config", "describe-sendmail"], 0, "\nDefaultDestination:", "");
@@ -105,6 +107,7 @@ fn what_is_not_understood_is_two() {
 fn failures_are_one_and_say_what_to_do() {
     check(&["config", "test"], 1, "", "--config");
     check(&["stop"], 1, "", "MOXCONF");
+    check(&["restart"], 1, "", "MOXCONF");
     check(&["config", "dnscheck", "a.example"], 1, "", "MOXCONF");
     check(&["config", "domain", "rm", "a.example"], 1, "", "MOXCONF");
     check(&["config", "alias", "rm", "a@a.example"], 1, "", "MOXCONF");

@@ -32,6 +32,9 @@ use crate::wiring::Drivers;
 /// How long sessions may take to end what they do when the server stops. Then they are dropped.
 pub const SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
 
+/// How long sessions go on after the last connection was accepted, if another process takes over.
+pub const HAND_OVER_WAIT: Duration = Duration::from_millis(500);
+
 /// Which ports are listened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ports {
@@ -295,6 +298,14 @@ impl Server {
     /// Resolves when somebody asked by the control socket to end the server.
     pub async fn stop_asked(&self) {
         self.control.stop_asked().await;
+    }
+
+    /// As [`Server::shutdown`], when another process goes on with the sockets: sessions that were
+    /// just accepted get [`HAND_OVER_WAIT`] to begin, so that nobody is greeted with a good-bye.
+    pub async fn hand_over(self) -> ShutdownReport {
+        self.services.supervisor.stop_accepting();
+        tokio::time::sleep(HAND_OVER_WAIT).await;
+        self.shutdown().await
     }
 
     /// Stops: accepts no more, lets sessions end for up to [`SHUTDOWN_WAIT`], drops the rest, and

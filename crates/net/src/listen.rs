@@ -119,14 +119,14 @@ impl Listener {
         self.addr
     }
 
-    /// Accepts connections until the supervisor stops, and runs `handle` for each in a task.
+    /// Accepts connections until the supervisor accepts no more, and runs `handle` for each in a task.
     pub async fn serve<F, H>(self, supervisor: Supervisor, options: ListenerOptions, handle: H)
     where
         F: Future<Output = ()> + Send + 'static,
         H: Fn(Incoming) -> F,
     {
-        let stopping = supervisor.stopping();
-        stopping.run_until_cancelled(self.accept_loop(&supervisor, &options, handle)).await;
+        let ended = supervisor.accepts_no_more();
+        ended.run_until_cancelled(self.accept_loop(&supervisor, &options, handle)).await;
     }
 
     async fn accept_loop<F, H>(&self, supervisor: &Supervisor, options: &ListenerOptions, handle: H)

@@ -20,6 +20,8 @@ pub struct Supervisor {
 
 struct Inner {
     tasks: TaskTracker,
+    /// Ends listeners.
+    accept_no_more: CancellationToken,
     /// Asks tasks to end.
     stop: CancellationToken,
     /// Ends them where they stand.
@@ -53,6 +55,7 @@ impl Supervisor {
         let first_cid = u64::try_from(now).unwrap_or(0).saturating_mul(1_000);
         let inner = Inner {
             tasks: TaskTracker::new(),
+            accept_no_more: CancellationToken::new(),
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),
             panics: AtomicU64::new(0),
@@ -66,6 +69,18 @@ impl Supervisor {
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
         self.inner.stop.clone()
+    }
+
+    /// Has listeners accept no more connections, while those that are open go on: what comes now
+    /// waits for whoever has the sockets next.
+    pub fn stop_accepting(&self) {
+        self.inner.accept_no_more.cancel();
+    }
+
+    /// Cancelled when no more connections are to be accepted.
+    #[must_use]
+    pub fn accepts_no_more(&self) -> CancellationToken {
+        self.inner.accept_no_more.clone()
     }
 
     /// The number of the next connection.
@@ -116,6 +131,7 @@ impl Supervisor {
     ///
     /// Listeners started with this supervisor stop accepting at once.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        self.inner.accept_no_more.cancel();
         self.inner.stop.cancel();
         self.inner.tasks.close();
         if tokio::time::timeout(deadline, self.inner.tasks.wait()).await.is_err() {
@@ -172,6 +188,17 @@ mod tests {
         assert_eq!(supervisor.shutdown(Duration::from_secs(10)).await.killed, 1);
         assert_eq!(started.elapsed(), Duration::from_secs(10));
         assert_eq!(supervisor.tasks(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tasks_go_on_when_nothing_is_accepted_any_more() {
+        let supervisor = supervisor();
+        supervisor.stop_accepting();
+        assert!(supervisor.accepts_no_more().is_cancelled());
+        assert!(!supervisor.stopping().is_cancelled());
+        let other = self::supervisor();
+        other.shutdown(Duration::ZERO).await;
+        assert!(other.accepts_no_more().is_cancelled() && other.stopping().is_cancelled());
     }
 
     #[test]

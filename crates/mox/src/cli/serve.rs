@@ -130,7 +130,10 @@ pub(super) fn run_server(
 
 async fn finish(server: Server, end: End) {
     tracing::info!(?end, "shutting down");
-    server.shutdown().await;
+    match end {
+        End::Restart => server.hand_over().await,
+        _ => server.shutdown().await,
+    };
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

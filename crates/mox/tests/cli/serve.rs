@@ -41,6 +41,13 @@ impl Home {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("config")).unwrap();
+        // As programs that renew certificates keep them: for root alone, if it runs the tests.
+        let tls = dir.path().join("tls");
+        fs::create_dir(&tls).unwrap();
+        fs::set_permissions(&tls, fs::Permissions::from_mode(0o700)).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["mx.a.example".to_owned()]).unwrap();
+        fs::write(tls.join("cert.pem"), made.cert.pem()).unwrap();
+        fs::write(tls.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
         let mox = dir.path().join("mox");
         fs::copy(env!("CARGO_BIN_EXE_mox"), &mox).unwrap();
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
@@ -61,6 +68,8 @@ impl Home {
         let text = format!(
             "DataDir: ../data\nLogLevel: info\nUser: {USER}\nHostname: mx.a.example\n{more}\
              Listeners:\n\tpublic:\n\t\tIPs:\n\t\t\t- 127.0.0.1\n\
+             \t\tTLS:\n\t\t\tKeyCerts:\n\t\t\t\t-\n\t\t\t\t\tCertFile: ../tls/cert.pem\n\
+             \t\t\t\t\tKeyFile: ../tls/key.pem\n\
              \t\tSMTP:\n\t\t\tEnabled: true\n\t\t\tPort: {port}\n\
              Postmaster:\n\tAccount: box\n\tMailbox: Postmaster\n"
         );
@@ -134,9 +143,10 @@ impl Running {
     #[track_caller]
     fn ends_with(mut self, code: Option<i32>) -> Vec<String> {
         let status = self.child.wait().unwrap();
-        self.seen.extend(self.log.iter());
+        let rest: Vec<_> = self.log.iter().collect();
+        self.seen.extend(rest);
         assert_eq!(status.code(), code, "{:#?}", self.seen);
-        self.seen
+        std::mem::take(&mut self.seen)
     }
 
     /// The process that serves.
@@ -146,6 +156,15 @@ impl Running {
         let workers: Vec<_> = children.split_whitespace().collect();
         assert_eq!(workers.len(), 1, "{children}");
         workers[0].parse().unwrap()
+    }
+}
+
+/// A test that fails leaves no server behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _gone = self.child.kill();
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) wanted: BTreeSet<CertKey>,
     /// Hosts whose addresses were not compared with ours yet.
     pub(crate) unseen: Vec<Domain>,
+    /// What is being obtained: how it stands with it is not known yet.
+    pub(crate) working: Option<CertKey>,
     pub(crate) ledger: Ledger,
 }
 
@@ -118,7 +120,8 @@ impl State {
             let kind = settings.kinds(host).first().copied().unwrap_or(KeyKind::Ecdsa);
             let cert = CertKey { host: host.clone(), kind };
             let pair = self.certs.get(&cert);
-            let record = self.ledger.get(&cert.file());
+            let is_at_work = self.working.as_ref() == Some(&cert);
+            let record = self.ledger.get(&cert.file()).filter(|_| !is_at_work);
             HostStatus {
                 host: host.clone(),
                 not_after: pair.map(|pair| pair.not_after),

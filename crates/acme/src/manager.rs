@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use instant_acme::Account;
-use mox_base::{Domain, UnixSeconds};
+use mox_base::{DateTime, Domain, UnixSeconds};
 use mox_dns::{DnsError, Lookups as _, Name};
 use mox_metrics::tls as metrics;
 use mox_net::blocking;
@@ -313,7 +313,12 @@ impl Inner {
     /// Obtains a certificate and takes it up. What goes wrong is noted and logged.
     async fn work(&self, account: &mut Option<Account>, cert: &CertKey) {
         let file = cert.file();
-        self.state.lock().ledger.begin(&file, self.now(), self.permille());
+        let permille = self.permille();
+        {
+            let mut state = self.state.lock();
+            state.ledger.begin(&file, self.now(), permille);
+            state.working = Some(cert.clone());
+        }
         let outcome = match self.keep_ledger().await {
             Ok(()) => self.try_work(account, cert).await,
             // What cannot be counted is not done.
@@ -322,7 +327,7 @@ impl Inner {
         let (provider, host) = (&self.settings.name, &cert.host);
         match outcome {
             Ok(pair) => {
-                tracing::info!(provider, %host, kind = ?cert.kind, not_after = %pair.not_after.0, "certificate obtained");
+                tracing::info!(provider, %host, kind = ?cert.kind, not_after = DateTime::from_unix(pair.not_after).to_rfc3339(), "certificate obtained");
                 metrics::certificate_put();
                 self.take_up(cert, pair).await;
             }
@@ -334,6 +339,7 @@ impl Inner {
                 self.note_failure(cert, blame, &error);
             }
         }
+        self.state.lock().working = None;
         if let Err(error) = self.keep_ledger().await {
             let error: &(dyn std::error::Error + 'static) = &error;
             tracing::error!(provider, error, "notes about certificates not kept");

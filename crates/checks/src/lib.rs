@@ -23,6 +23,7 @@ mod finding;
 pub mod rdap;
 mod services;
 pub mod setup;
+pub mod updates;
 
 #[cfg(any(test, feature = "fake"))]
 pub use fake::FakeNetwork;

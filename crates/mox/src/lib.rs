@@ -42,6 +42,7 @@ pub mod services;
 pub mod sockets;
 mod tls;
 pub mod unit;
+mod updates;
 mod wiring;
 
 /// The version of this program.

@@ -93,6 +93,16 @@ impl Prepared {
         http::Client::new(self.connector.clone(), Arc::clone(&services.resolver))
     }
 
+    /// What looks at the world need.
+    pub(crate) fn checks(&self, services: &Services) -> mox_checks::Services {
+        mox_checks::Services {
+            resolver: Arc::clone(&services.resolver),
+            network: Arc::new(mox_checks::Internet::new(self.http(services))),
+            connector: self.connector.clone(),
+            clock: Arc::clone(&services.clock),
+        }
+    }
+
     /// Starts to send. `own_smtp`: where this server takes mail; a localserve sends all there.
     pub(crate) fn start(self, services: &Services, own_smtp: Option<SocketAddr>) -> Sender {
         let http = self.http(services);

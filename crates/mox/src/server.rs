@@ -27,6 +27,7 @@ use crate::service::Service;
 use crate::services::{Mode, Services};
 use crate::sockets::{Sockets, bind_fault};
 use crate::tls::ListenerCerts;
+use crate::updates;
 use crate::wiring::Drivers;
 
 /// How long sessions may take to end what they do when the server stops. Then they are dropped.
@@ -234,6 +235,7 @@ impl Server {
         passed.warn_of_unused();
         let smtp = sockets.iter().find(|(endpoint, _)| endpoint.service == Service::Smtp);
         let smtp = smtp.map(|(_, socket)| socket.addr());
+        updates::start(&services, sending.checks(&services), data.path());
         let sender = sending.start(&services, smtp);
         let control = Control::start(data.path(), &services, &sender, drivers.imapd())?;
         let mut bound = Vec::new();

@@ -10,7 +10,7 @@ use crate::finding::Checker;
 type Planned = (&'static str, &'static str);
 
 const STATICS: &[Planned] = &[
-    ("CheckUpdates", "looking for new releases"),
+    ("CheckUpdates", "when releases of this project are published"),
     ("AdminPasswordFile", "the admin pages"),
     ("Listeners.*.AccountHTTP", "the account pages"),
     ("Listeners.*.AccountHTTPS", "the account pages"),

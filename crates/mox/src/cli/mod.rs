@@ -5,6 +5,7 @@
 
 mod admin_imapserve;
 mod backup;
+mod checkupdate;
 mod cid;
 mod clientconfig;
 mod completions;
@@ -59,6 +60,7 @@ mod spf;
 mod stop;
 mod tlspubkey;
 mod tlspubkey_gen;
+mod updates;
 mod verifydata;
 mod version;
 mod watching;
@@ -162,6 +164,9 @@ enum Command {
     Doctor(doctor::Doctor),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Checkupdate(checkupdate::CheckUpdate),
+    #[command(subcommand)]
+    Updates(updates::Updates),
     Verifydata(verifydata::VerifyData),
     Reparse(repair::Reparse),
     Ensureparsed(repair::EnsureParsed),
@@ -310,6 +315,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Dns(command) => command.run()?,
         Command::Dnsbl(command) => command.run()?,
         Command::Rdap(command) => command.run()?,
+        Command::Checkupdate(command) => command.run(&global)?,
+        Command::Updates(command) => command.run()?,
         Command::Queue(command) => command.run(&global)?,
         Command::Reparse(command) => command.run(&global)?,
         Command::Ensureparsed(command) => command.run(&global)?,

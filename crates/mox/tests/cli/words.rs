@@ -36,6 +36,8 @@ fn results_go_to_standard_output() {
     check(&["help", "doctor"], 0, "the worst first", "");
     check(&["help", "rdap", "domainage"], 0, "registry", "");
     check(&["help", "config", "dnscheck"], 0, "30 seconds", "");
+    check(&["help", "updates", "addsigned"], 0, "standard input", "");
+    check(&["checkupdate"], 1, "", "who publishes releases");
     check(&["help", "queue", "schedule"], 0, "-10m for sooner", "");
     check(&["help", "quickstart"], 0, "never overwritten", "");
     check(&["help", "config", "domain", "add"], 0, "some seconds", "");

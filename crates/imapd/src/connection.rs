@@ -121,7 +121,9 @@ pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port, login: O
         End::Broken(error) => tracing::info!(cid, %error, "connection closed"),
         End::Closed => tracing::info!(cid, "connection closed"),
     }
-    let Connection { conn, .. } = connection;
+    // Closing waits for the client: nobody else is to wait for the account meanwhile.
+    let Connection { conn, user, .. } = connection;
+    drop(user);
     conn.close().await;
     drop(permit);
 }

@@ -31,12 +31,19 @@ pub(crate) struct Removals {
     removing: PathBuf,
     removed: PathBuf,
     names: Mutex<BTreeSet<String>>,
+    /// Held while files are moved and deleted: one who empties `removed/` must not do so under the
+    /// hands of another who moves something there.
+    work: Mutex<()>,
 }
 
 impl Removals {
     pub(crate) fn new(dir: &Path) -> Self {
-        let names = Mutex::default();
-        Self { removing: dir.join(REMOVING), removed: dir.join(REMOVED), names }
+        Self {
+            removing: dir.join(REMOVING),
+            removed: dir.join(REMOVED),
+            names: Mutex::default(),
+            work: Mutex::default(),
+        }
     }
 
     /// Whether the account may not be opened.
@@ -136,6 +143,7 @@ impl Store {
     ///
     /// Those of the disk; the rest is left for the next time.
     pub fn finish_removals(&self) -> Result<Vec<String>> {
+        let _work = self.0.removals.work.lock();
         let names: Vec<_> = self.0.removals.names.lock().iter().cloned().collect();
         let Some(_erasing) = self.0.holds.erasing() else { return Ok(names) };
         let mut left = Vec::new();
@@ -162,13 +170,10 @@ impl Store {
         let target = removals.removed.join(account);
         remove_all(&target)?;
         create_dirs(disk, &removals.removed)?;
-        match fs::rename(self.0.dir.join(account), &target) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-            Err(_) => {}
-            Ok(()) => {
-                disk.sync_dir(&removals.removed)?;
-                disk.sync_dir(&self.0.dir)?;
-            }
+        if self.has_files(account) {
+            fs::rename(self.0.dir.join(account), &target)?;
+            disk.sync_dir(&removals.removed)?;
+            disk.sync_dir(&self.0.dir)?;
         }
         removals.forget(disk, account)?;
         self.0.open.lock().remove(account);

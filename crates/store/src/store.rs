@@ -139,7 +139,12 @@ impl Store {
             tracing::error!(%error, "removing the files of an account");
         }
         let now = self.0.clock.now();
-        let slots: Vec<_> = self.0.open.lock().values().map(Arc::clone).collect();
+        // One that is being removed is left alone: nothing in it is worth tidying.
+        let slots: Vec<_> = {
+            let open = self.0.open.lock();
+            let kept = open.iter().filter(|(name, _)| !self.0.removals.has(name));
+            kept.map(|(_, slot)| Arc::clone(slot)).collect()
+        };
         let mut unused = Vec::new();
         for slot in &slots {
             // One that is being opened is in use.

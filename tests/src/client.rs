@@ -90,6 +90,12 @@ impl Client {
         Self { stream: BufReader::new(Box::new(stream)) }
     }
 
+    /// The stream itself, for a client that speaks something else. Nothing may have been read ahead.
+    pub(crate) fn into_stream(self) -> Box<dyn Stream> {
+        assert!(self.stream.buffer().is_empty(), "bytes would be lost");
+        self.stream.into_inner()
+    }
+
     /// Sends a line.
     pub(crate) async fn send(&mut self, line: &str) {
         self.send_raw(format!("{line}\r\n").as_bytes()).await;

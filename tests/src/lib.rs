@@ -29,3 +29,5 @@ mod server;
 mod sessions;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod web;

@@ -49,12 +49,28 @@ impl TestServer {
     pub(crate) async fn start_with(edit: impl FnOnce(String) -> String) -> Self {
         let dir = tempfile::tempdir().unwrap();
         init(&data_dir(&dir), &InitOptions::default()).unwrap();
-        let path = data_dir(&dir).join("mox.conf");
+        Self::edit(&dir, "mox.conf", edit);
+        Self::start_in(dir, Mode::Localserve).await
+    }
+
+    /// A fresh localserve with both files changed.
+    pub(crate) async fn start_with_both(
+        edit_static: impl FnOnce(String) -> String,
+        edit_dynamic: impl FnOnce(String) -> String,
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init(&data_dir(&dir), &InitOptions::default()).unwrap();
+        Self::edit(&dir, "mox.conf", edit_static);
+        Self::edit(&dir, "domains.conf", edit_dynamic);
+        Self::start_in(dir, Mode::Localserve).await
+    }
+
+    fn edit(dir: &TempDir, file: &str, edit: impl FnOnce(String) -> String) {
+        let path = data_dir(dir).join(file);
         let conf = std::fs::read_to_string(&path).unwrap();
         let edited = edit(conf.clone());
         assert_ne!(conf, edited);
         std::fs::write(&path, edited).unwrap();
-        Self::start_in(dir, Mode::Localserve).await
     }
 
     /// A fresh localserve whose accounts are on this disk.

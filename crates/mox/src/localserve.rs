@@ -18,7 +18,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use mox_base::{Address, Clock as _, Domain, UnixSeconds};
 use mox_config::{
     Account, Dkim, DomainSettings, Dynamic, KeyCert, Listener, ListenerTls, Live, LogLevel,
-    NamedFiles, Selector, Smtp, Static, Submission, TlsService,
+    NamedFiles, PortService, Selector, Smtp, Static, Submission, TlsService,
 };
 use mox_login::set_password;
 use mox_mailauth::dkim::PrivateKey;
@@ -208,6 +208,7 @@ fn listener(options: &InitOptions) -> Listener {
         submissions: TlsService { enabled: true, port: port(465), enabled_on_https: false },
         imap: Submission { enabled: true, port: port(143), no_require_starttls: true },
         imaps: TlsService { enabled: true, port: port(993), enabled_on_https: false },
+        metrics_http: PortService { enabled: true, port: port(81) },
         ..Listener::default()
     }
 }
@@ -243,8 +244,8 @@ Everything said is logged, passwords too: for less, set LogLevel in mox.conf or 
 What a server would have refused is in mailbox Rejects; mox decisions shows why. Mail from names
 below localhost, such as ann@home.localhost, counts as proven by SPF.
 
-Not there yet: web pages (webmail, account, admin), the HTTP API and metrics. Their settings have no
-effect yet.
+Not there yet: web pages (webmail, account, admin) and the HTTP API. Their settings have no effect
+yet.
 
 {age} configuration in {dir}
 ",

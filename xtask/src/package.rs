@@ -23,6 +23,8 @@ const FILES: &[(&str, &str)] = &[
     ("LICENSE", "usr/share/doc/mox/copyright"),
     ("README.md", "usr/share/doc/mox/README.md"),
     ("CHANGELOG.md", "usr/share/doc/mox/CHANGELOG.md"),
+    ("packaging/prometheus/mox-alerts.yml", "usr/share/doc/mox/mox-alerts.yml"),
+    ("packaging/grafana/mox.json", "usr/share/doc/mox/grafana-mox.json"),
 ];
 
 /// Scripts of the package.

@@ -3,6 +3,7 @@
 use mox_base::ModSeq;
 use mox_imap::session::{Action, Op, Outcome, Refusal, Session, Settings};
 use mox_login::{Exchange, Login, Peer};
+use mox_metrics::imap;
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::{Kind, TraceLevel, Tracer};
 use mox_net::{Conn, ConnError, Incoming, NotAdmitted, OpenPermit};
@@ -95,6 +96,7 @@ pub(crate) async fn serve(imapd: Imapd, incoming: Incoming, port: Port, login: O
             }
         };
     }
+    imap::connected(if port.is_tls_immediate { "imaps" } else { "imap" });
     let mut connection = Connection {
         cid,
         imapd,
@@ -234,12 +236,14 @@ impl Connection {
         match preauth {
             Ok(None) => self.session.greet(None),
             Ok(Some(login)) => {
+                mox_login::measure(sign_in::KIND, None, Ok(()));
                 let name = login.username.clone();
                 tracing::info!(cid = self.cid, user = name, "logged in with the greeting");
                 self.log_in(&login);
                 self.session.greet(Some(&name));
             }
             Err(error) => {
+                mox_login::measure(sign_in::KIND, None, Err(&error));
                 tracing::info!(cid = self.cid, %error, "client key not accepted");
                 return Err(self.refuse("[ALERT] client certificate not accepted").await);
             }

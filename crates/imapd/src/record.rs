@@ -1,26 +1,34 @@
 //! What goes into the log of each command: never a secret.
 
+use std::borrow::Cow;
+
 use mox_imap::print::Status;
 use mox_imap::session::{Action, Answered, Session};
 use mox_imap::wire::{Reading, redact, shown_bytes};
+use mox_metrics::imap;
 use tokio::time::Instant;
 use tracing::Level;
+
+/// What metrics call a command that is not known.
+const OTHER: &str = "(other)";
 
 /// The command under way, for its line in the log.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    began: Option<(Instant, String)>,
+    began: Option<(Instant, Option<String>)>,
 }
 
 impl Record {
     /// Input was taken; a command may have begun with it.
     pub(crate) fn received(&mut self, session: &Session, action: &Action) {
-        if self.began.is_some() || !tracing::enabled!(Level::DEBUG) {
+        if self.began.is_some() {
             return;
         }
         // A command that is answered at once leaves `Read` behind, as one that is not complete.
         if session.reading() == Reading::Nothing || *action != Action::Read {
-            let text = redact(session.command_text(), session.is_authenticated());
+            let is_logged = tracing::enabled!(Level::DEBUG);
+            let text =
+                is_logged.then(|| redact(session.command_text(), session.is_authenticated()));
             self.began = Some((Instant::now(), text));
         }
     }
@@ -34,8 +42,13 @@ impl Record {
             Status::No => "no",
             Status::Bad => "bad",
         };
-        let command = name.map_or_else(|| "(unrecognized)".to_owned(), |name| format!("{name:?}"));
-        tracing::debug!(cid, command, result, duration = ?began.elapsed(), line, "command");
+        let took = began.elapsed();
+        let name = name.map(|name| format!("{name:?}"));
+        let word = name.as_ref().map(|name| Cow::Owned(name.to_ascii_lowercase()));
+        imap::command(word.unwrap_or(Cow::Borrowed(OTHER)), result, took);
+        let Some(line) = line else { return };
+        let command = name.as_deref().unwrap_or("(unrecognized)");
+        tracing::debug!(cid, command, result, duration = ?took, line, "command");
     }
 }
 

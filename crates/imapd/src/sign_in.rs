@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use mox_imap::session::{Op, Outcome, Refusal};
-use mox_login::{Login, LoginError, Outcome as Step};
+use mox_login::{Login, LoginError, Outcome as Step, measure};
 use mox_sasl::{Failure, Mechanism};
 
 use crate::connection::{Connection, SLOW_AFTER_FAILURES};
 use crate::refusal;
+
+/// What metrics call the service.
+pub(crate) const KIND: &str = "imap";
 
 /// Performs an operation of signing in.
 pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
@@ -17,7 +20,7 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
             let logins = connection.imapd.services.logins.clone();
             let peer = connection.peer_without_key();
             let login = logins.password(&peer, &username, password.expose()).await;
-            finish(connection, login)
+            finish(connection, Mechanism::Login, login)
         }
         Op::Authenticate { mechanism, initial } => {
             let mechanism = Mechanism::parse(&mechanism).ok();
@@ -48,7 +51,9 @@ pub(crate) async fn perform(connection: &mut Connection, op: Op) -> Outcome {
         }
         Op::AuthenticateCancel => {
             let Some(exchange) = connection.exchange.take() else { return Outcome::Done };
+            let mechanism = exchange.mechanism();
             let error = exchange.cancel();
+            measure(KIND, Some(mechanism), Err(&error));
             failed(connection, &error);
             Outcome::Refused(refusal::login(connection.cid, &error))
         }
@@ -77,11 +82,16 @@ async fn go_on(connection: &mut Connection, step: Step) -> Outcome {
         Step::Done(login) => Ok(login),
         Step::Failed(error) => Err(error),
     };
-    connection.exchange = None;
-    finish(connection, login)
+    let mechanism = connection.exchange.take().map(|exchange| exchange.mechanism());
+    finish(connection, mechanism.unwrap_or(Mechanism::Plain), login)
 }
 
-fn finish(connection: &mut Connection, login: Result<Login, LoginError>) -> Outcome {
+fn finish(
+    connection: &mut Connection,
+    mechanism: Mechanism,
+    login: Result<Login, LoginError>,
+) -> Outcome {
+    measure(KIND, Some(mechanism), login.as_ref().map(|_| ()));
     match login {
         Ok(login) => {
             let (cid, account) = (connection.cid, login.account.name());

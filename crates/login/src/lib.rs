@@ -9,9 +9,11 @@
 
 mod exchange;
 mod logins;
+mod measure;
 mod questions;
 mod secrets;
 
 pub use exchange::{Exchange, Outcome};
 pub use logins::{Login, LoginError, Logins, Peer};
+pub use measure::measure;
 pub use secrets::{read_verifiers, set_password};

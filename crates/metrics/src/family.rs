@@ -144,7 +144,11 @@ impl<const N: usize> Counters<N> {
     }
 
     pub(crate) fn inc(&self, values: [Value; N]) {
-        self.series().get(&self.info, values).inc();
+        self.add(values, 1);
+    }
+
+    pub(crate) fn add(&self, values: [Value; N], count: u64) {
+        self.series().get(&self.info, values).inc_by(count);
     }
 
     fn series(&self) -> &Series<N, counter::Counter> {

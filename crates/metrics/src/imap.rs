@@ -1,5 +1,6 @@
 //! The IMAP server.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::family::{BUCKETS_LONG, Counters, Durations};
@@ -30,6 +31,6 @@ pub fn connected(service: &'static str) {
 ///
 /// - `command`: in lower case, `(other)` if there is no such command.
 /// - `result`: `ok`, `no`, `bad`, `error`.
-pub fn command(command: &'static str, result: &'static str, took: Duration) {
-    COMMANDS.observe([command.into(), result.into()], took);
+pub fn command(command: Cow<'static, str>, result: &'static str, took: Duration) {
+    COMMANDS.observe([command, result.into()], took);
 }

@@ -64,25 +64,26 @@ pub(crate) static ALL: &[&dyn Metric] = &[
     &TLSRPT_LOOKUPS,
 ];
 
-/// A DMARC report tells of messages from `domain`, one of ours.
+/// A DMARC report tells of so many messages from `domain`, one of ours.
 pub fn dmarc_policy_evaluated(
     domain: &str,
     disposition: &'static str,
     dkim: &'static str,
     spf: &'static str,
+    messages: u64,
 ) {
     let domain = domain.to_owned().into();
-    POLICY_EVALUATED.inc([domain, disposition.into(), dkim.into(), spf.into()]);
+    POLICY_EVALUATED.add([domain, disposition.into(), dkim.into(), spf.into()], messages);
 }
 
-/// A DMARC report tells of a result of DKIM.
-pub fn dmarc_dkim_result(result: &'static str) {
-    DKIM_RESULTS.inc([result.into()]);
+/// A DMARC report tells of a result of DKIM, for so many messages.
+pub fn dmarc_dkim_result(result: &'static str, messages: u64) {
+    DKIM_RESULTS.add([result.into()], messages);
 }
 
-/// A DMARC report tells of a result of SPF.
-pub fn dmarc_spf_result(result: &'static str) {
-    SPF_RESULTS.inc([result.into()]);
+/// A DMARC report tells of a result of SPF, for so many messages.
+pub fn dmarc_spf_result(result: &'static str, messages: u64) {
+    SPF_RESULTS.add([result.into()], messages);
 }
 
 /// A DMARC report of ours was queued.
@@ -95,9 +96,9 @@ pub fn dmarc_report_failed() {
     DMARC_ERRORS.inc();
 }
 
-/// A TLS report tells of a session: `success`, or the type of a failure of RFC 8460 §4.3.
-pub fn tls_session(kind: &'static str) {
-    TLS_SESSIONS.inc([kind.into()]);
+/// A TLS report tells of so many sessions: `success`, or the type of a failure of RFC 8460 §4.3.
+pub fn tls_sessions(kind: &'static str, sessions: u64) {
+    TLS_SESSIONS.add([kind.into()], sessions);
 }
 
 /// A TLS report of ours was queued.

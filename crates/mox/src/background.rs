@@ -6,7 +6,7 @@ use std::time::Duration;
 use mox_base::UnixSeconds;
 use mox_checks::blocklist_monitor;
 use mox_net::blocking;
-use mox_queue::Queue;
+use mox_queue::{Filter, Queue};
 use mox_reportdb::{Removed, ReportDb};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
@@ -30,6 +30,9 @@ pub(crate) const REPORTS_INTERVAL: Duration = Duration::from_secs(3600);
 /// How often messages and webhook calls that left the queue are forgotten.
 pub(crate) const QUEUE_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// How often messages on hold are counted.
+pub(crate) const HOLDS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Starts all of it, to end with the supervisor.
 pub(crate) fn start(services: &Services, certs: ListenerCerts) {
     let following = services.clone();
@@ -44,6 +47,8 @@ pub(crate) fn start(services: &Services, certs: ListenerCerts) {
     every(services, "queue history", QUEUE_INTERVAL, move || forget(&queue, clock.now()));
     let checked = services.clone();
     every(services, "selfcheck", selfcheck::INTERVAL, move || selfcheck::tick(&checked));
+    let queue = services.queue.clone();
+    every(services, "queue holds", HOLDS_INTERVAL, move || count_held(&queue));
     let clock = Arc::clone(&services.clock);
     let certs = Mutex::new(certs);
     watch_blocklists(services);
@@ -99,6 +104,14 @@ fn forget(queue: &Queue, now: UnixSeconds) {
         Ok(0) => {}
         Ok(removed) => tracing::info!(removed, "history of the queue removed"),
         Err(error) => tracing::error!(%error, "removing history of the queue"),
+    }
+}
+
+/// Tells metrics how many messages are on hold.
+fn count_held(queue: &Queue) {
+    match queue.count(&Filter { hold: Some(true), ..Filter::default() }) {
+        Ok(held) => mox_metrics::queue::on_hold(held),
+        Err(error) => tracing::error!(%error, "counting messages on hold"),
     }
 }
 

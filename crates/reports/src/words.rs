@@ -34,6 +34,15 @@ macro_rules! words {
                 Self::Other(word.into())
             }
 
+            /// The word, if it is a known one.
+            #[must_use]
+            $vis fn known(&self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant => Some($word),)+
+                    Self::Other(_) => None,
+                }
+            }
+
             /// The word for it.
             #[must_use]
             $vis fn as_str(&self) -> &str {

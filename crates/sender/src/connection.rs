@@ -11,6 +11,9 @@ use mox_smtp::client::{
     Action, Config, DeliveryError, Extensions, Loss, Session, Step, Transaction,
 };
 use mox_smtp::{DataWriter, Reply, ReplyParser};
+use tokio::time::Instant;
+
+use crate::measure;
 
 pub use content::{Content, ContentError, PIECE_BYTES_MAX};
 pub use waits::Waits;
@@ -127,10 +130,16 @@ impl Connection {
         let Self { conn, has_starttls, .. } = self;
         match connector.connect(conn, verify).await {
             Ok((conn, outcome)) => {
+                if let Some(dane) = &outcome.dane {
+                    mox_metrics::tlspolicy::dane_verified(dane.is_ok());
+                }
                 Ok((Self { conn, parser: ReplyParser::default(), ..self }, outcome))
             }
             Err(mut error) => {
                 let outcome = error.outcome.take().map(|outcome| *outcome);
+                if let Some(dane) = outcome.as_ref().and_then(|outcome| outcome.dane.as_ref()) {
+                    mox_metrics::tlspolicy::dane_verified(dane.is_ok());
+                }
                 let cause = OpenFault::Tls(error);
                 Err(OpenError { cause, trouble: None, has_starttls, outcome })
             }
@@ -332,6 +341,7 @@ impl Connection {
     }
 
     async fn read_within(&mut self, wait: Wait) -> Action {
+        let (step, since) = (self.session.step(), Instant::now());
         let own = Deadline::after(wait);
         let deadline = self.end.filter(|end| end.at < own.at).unwrap_or(own);
         self.conn.set_read_deadline(Some(deadline));
@@ -340,15 +350,20 @@ impl Connection {
                 Ok((taken, reply)) => {
                     self.conn.consume(Kind::Protocol, taken);
                     if let Some(reply) = reply {
+                        measure::replied(step, &reply, since.elapsed());
                         return self.session.reply(reply);
                     }
                 }
                 Err(error) => return self.session.garbage(error),
             }
             match self.conn.fill(wait).await {
-                Ok(0) => return self.session.lost(Loss::Closed),
+                Ok(0) => {
+                    measure::lost(step, since.elapsed());
+                    return self.session.lost(Loss::Closed);
+                }
                 Ok(_) => {}
                 Err(error) => {
+                    measure::lost(step, since.elapsed());
                     let loss = if error.is_timeout() { Loss::TimedOut } else { Loss::Broken };
                     self.trouble = Some(error);
                     return self.session.lost(loss);

@@ -111,7 +111,9 @@ async fn call(inner: &Inner, hook: Hook) {
             HookOutcome { error: "url is not one of http".to_owned(), ..HookOutcome::default() }
         }
     };
-    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = began.elapsed();
+    mox_metrics::webhook::called(Some(outcome.code).filter(|code| *code > 0), took);
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (code, error) = (outcome.code, outcome.error.clone());
     tracing::info!(id = id.0, account, attempt, code, error, "webhook called");
     let outcome = HookOutcome { start, duration_ms, ..outcome };

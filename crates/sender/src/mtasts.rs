@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use mox_base::{Clock, Domain, Rng, UnixSeconds};
 use mox_dns::{DnsError, Lookups as _, Resolver, Trouble};
+use mox_metrics::tlspolicy;
 use mox_net::blocking;
 use mox_reportdb::{ReportDb, ReportDbError, StsEntry};
 use mox_reports::tls::ResultType;
 use mox_tlspolicy::mtasts::{self, Policy, PolicyError, Record, RecordError};
 use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use fetch::{Fetch, FetchError, Fetching, HttpsFetch};
 pub use refresh::{REFRESH_AFTER_SECS, REFRESH_EVERY, REFRESH_SPREAD, UNUSED_KEEP_SECS};
@@ -110,9 +111,13 @@ impl MtaSts {
     ///
     /// If nothing is cached and DNS fails for now.
     pub async fn get(&self, domain: &Domain) -> Result<StsLookup, StsTemporary> {
-        if let Look::Done(found) = self.inner.look(domain).await? {
+        let looked =
+            self.inner.look(domain).await.inspect_err(|_| tlspolicy::mtasts_cached("error"));
+        if let Look::Done(found) = looked? {
+            tlspolicy::mtasts_cached(if found.policy.is_some() { "hit" } else { "nopolicy" });
             return Ok(found);
         }
+        tlspolicy::mtasts_cached("miss");
         let busy = Arc::clone(self.inner.busy.lock().entry(domain.clone()).or_default());
         let found = {
             let _one_at_a_time = busy.lock().await;
@@ -225,12 +230,15 @@ impl Inner {
         record: &Record,
         used: UnixSeconds,
     ) -> Result<Policy, StsFailure> {
+        let since = Instant::now();
         let fetched = match timeout(POLICY_WAIT, self.fetch.fetch(domain)).await {
             Ok(fetched) => fetched,
             Err(_) => Err(FetchError::TimedOut),
         };
+        let took = since.elapsed();
         let read = |text: Vec<u8>| mtasts::parse_policy(&text).map_err(failure_of_policy);
         let policy = fetched.map_err(|error| failure_of_fetch(&error)).and_then(read);
+        tlspolicy::mtasts_fetched(if policy.is_ok() { "ok" } else { "error" }, took);
         let policy = policy.inspect_err(|_| self.note_failed(domain))?;
         self.failed.lock().remove(domain);
         let now = self.clock.now();

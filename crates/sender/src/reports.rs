@@ -16,6 +16,7 @@ use std::time::Duration;
 use mox_base::{Address, Clock, Domain, Rng, UnixSeconds};
 use mox_config::{Config, Live};
 use mox_dns::Resolver;
+use mox_metrics::reports;
 use mox_net::{Supervisor, blocking};
 use mox_queue::{Kind, Queue, QueueError, Queued};
 use mox_reportdb::{ReportDb, ReportDbError};
@@ -132,8 +133,14 @@ impl Reporter {
         let pause = schedule::dmarc_pause(due.len());
         for (domain, end) in due {
             match self.dmarc_report(&domain, end).await {
-                Ok(outcome) => tracing::info!(%domain, ?outcome, "DMARC report"),
+                Ok(outcome) => {
+                    if outcome == Outcome::Queued {
+                        reports::dmarc_report_queued();
+                    }
+                    tracing::info!(%domain, ?outcome, "DMARC report");
+                }
                 Err(error) => {
+                    reports::dmarc_report_failed();
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(%domain, error, "DMARC report");
                 }
@@ -174,10 +181,14 @@ impl Reporter {
                 let name = about.name();
                 match self.tls_report(&mut round, about).await {
                     Ok(outcome) => {
+                        if outcome == Outcome::Queued {
+                            reports::tls_report_queued();
+                        }
                         tracing::info!(%name, ?outcome, "TLS report");
                         waits |= outcome == Outcome::Waits;
                     }
                     Err(error) => {
+                        reports::tls_report_failed();
                         let error = &error as &dyn std::error::Error;
                         tracing::error!(%name, error, "TLS report");
                     }

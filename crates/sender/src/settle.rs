@@ -140,7 +140,7 @@ struct Common {
 /// Writes down what came of an attempt. What cannot be written is tried again after a restart.
 pub(crate) async fn settle(inner: &Arc<Inner>, batch: Batch, attempted: Attempted) {
     let now = inner.now();
-    let Attempted { fates, dialed_ips, tls, hint } = attempted;
+    let Attempted { fates, dialed_ips, tls, hint, tls_mode: _ } = attempted;
     let Batch { leases, config, start, .. } = batch;
     let is_counted =
         !config.statics.no_outgoing_tls_reports && inner.services.loopback_to.is_none();

@@ -7,10 +7,11 @@ use std::time::Duration;
 use mox_base::Host;
 use mox_config::Config;
 use mox_queue::{Lease, LeaseRequest, MessageId};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::deliver::{Attempted, Batch, Fate, Fault, Link, asked_for, deliver};
+use crate::measure;
 use crate::route::{self, Chosen};
 use crate::scheduler::Slot;
 use crate::services::Inner;
@@ -120,7 +121,10 @@ async fn attempt(
     match choose(&config, &first) {
         Ok(Chosen { name, transport }) => {
             let batch = batch(leases, name.map(str::to_owned));
+            let began = Instant::now();
             let attempted = deliver(inner, &batch, transport, link).await;
+            let (fates, tls_mode) = (&attempted.fates, attempted.tls_mode);
+            measure::attempt(&batch, fates, tls_mode, began.elapsed());
             settle(inner, batch, attempted).await;
         }
         Err(fault) => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use mox_base::{Address, Domain, UnixSeconds};
 use mox_config::{Config, Text};
 use mox_mailauth::dkim::{
-    Canonicalization, Identity, PEM_BYTES_MAX, PrivateKey, Selector, Signing, sign,
+    Algorithm, Canonicalization, Identity, PEM_BYTES_MAX, PrivateKey, Selector, Signing, sign,
 };
 use parking_lot::Mutex;
 
@@ -133,7 +133,12 @@ impl DomainKeys {
         now: UnixSeconds,
     ) -> Result<String, SigningError> {
         let identity = identity(config, author);
-        Ok(sign(message, &self.domain, Some(&identity), &self.signings, now)?)
+        let fields = sign(message, &self.domain, Some(&identity), &self.signings, now)?;
+        for signing in self.signings.iter() {
+            let is_rsa = signing.key.algorithm() == Algorithm::RsaSha256;
+            mox_metrics::mailauth::dkim_signed(if is_rsa { "rsa" } else { "ed25519" });
+        }
+        Ok(fields)
     }
 }
 

@@ -57,6 +57,7 @@ async fn sasl(connection: &Connection, question: mox_sasl::Question) -> mox_sasl
     let peer = connection.peer();
     if !logins.may_try(peer.ip) {
         tracing::info!(cid = connection.cid, remote = %peer.ip, "too many failed logins");
+        mox_metrics::auth::ratelimited("submission");
         return mox_sasl::Answer::Unavailable;
     }
     match logins.answer(&peer, question).await {

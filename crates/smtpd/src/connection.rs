@@ -1,10 +1,12 @@
 //! One connection from its first byte to its last.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mox_login::Peer;
 use mox_mailauth::spf;
+use mox_metrics::smtp;
 use mox_net::tls::TlsAcceptor;
 use mox_net::trace::{Kind, Tracer};
 use mox_net::{Conn, ConnError, Deadline, Incoming, NotAdmitted, OpenPermit, Wait};
@@ -15,11 +17,18 @@ use mox_smtp::{CommandLine, Reply, command_line};
 use tokio_util::sync::CancellationToken;
 
 use crate::facts::Sender;
+use crate::measure::{self, Timer};
 use crate::spool::Spool;
 use crate::{Port, Smtpd, answers, data, refusal};
 
 /// For a whole command. RFC 5321 §4.5.3.2.7: at least 5 minutes.
 pub const COMMAND_WAIT: Wait = Wait::new("command", Duration::from_secs(5 * 60));
+
+/// The reply after which a message is sent. RFC 5321 §4.2.3.
+const GO_AHEAD: u16 = 354;
+
+/// What metrics call the service that is logged in to.
+const SUBMISSION: &str = "submission";
 
 /// For the socket to take the replies written so far.
 pub const FLUSH_WAIT: Wait = Wait::new("reply", Duration::from_secs(30));
@@ -64,6 +73,8 @@ pub(crate) struct Connection {
     pub(crate) spf: Option<(Sender, spf::Received)>,
     /// Whether a message was not wanted by somebody.
     pub(crate) is_doubtful: bool,
+    /// Of the command that is being answered.
+    pub(crate) timer: Option<Timer>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -87,6 +98,7 @@ pub(crate) async fn serve(smtpd: Smtpd, incoming: Incoming, port: Port) {
     let services = Arc::clone(&smtpd.services);
     conn.set_tracer(Tracer::new("smtpserver", cid, services.trace.clone()));
     tracing::info!(cid, remote = %conn.peer(), local = %conn.local(), "new connection");
+    smtp::connected(measure::kind_of(port.kind));
     // A port for several protocols has shaken hands to learn which.
     if port.is_tls_immediate && conn.tls().is_none() {
         let Some(acceptor) = &port.tls else {
@@ -117,6 +129,7 @@ pub(crate) async fn serve(smtpd: Smtpd, incoming: Incoming, port: Port) {
         chunks: None,
         spf: None,
         is_doubtful: false,
+        timer: None,
         stopping,
     };
     let end = match &admitted {
@@ -239,6 +252,12 @@ impl Connection {
 
     /// Puts a reply into the write buffer.
     pub(crate) fn reply(&mut self, reply: &Reply) {
+        // The go-ahead for DATA is not yet the answer to it.
+        if reply.code != GO_AHEAD
+            && let Some(timer) = self.timer.take()
+        {
+            timer.stop(self.port.kind, reply);
+        }
         self.conn.send(Kind::Protocol, &reply.to_bytes());
     }
 
@@ -280,6 +299,12 @@ impl Connection {
                 // Nobody knows what it was to be.
                 _ => true,
             };
+            if !is_response {
+                self.timer = Some(Timer::start(match &input {
+                    Input::Line(line) => Some(line),
+                    _ => None,
+                }));
+            }
             let services = &self.smtpd.services;
             let action = self.session.handle(input, services.clock.now(), &*services.rng);
             let kind = if is_secret { Kind::Auth } else { Kind::Protocol };
@@ -317,6 +342,7 @@ impl Connection {
         let (cid, remote) = (self.cid, self.conn.peer_ip());
         let outcome = refusal::attempt(&attempt);
         self.smtpd.services.logins.record(remote, outcome.as_ref().copied());
+        mox_login::measure(SUBMISSION, Some(attempt.mechanism), outcome.as_ref().copied());
         let (mechanism, user) = (attempt.mechanism.name(), attempt.username.unwrap_or_default());
         match outcome {
             Ok(()) => tracing::info!(cid, %remote, mechanism, user, "logged in"),
@@ -341,6 +367,10 @@ impl Connection {
         self.conn.flush(FLUSH_WAIT).await?;
         // The session offers it only with certificates at hand.
         let Some(acceptor) = self.port.tls.clone() else { return Err(End::Closed) };
+        let is_delivery = self.port.kind == Service::Delivery;
+        if is_delivery {
+            smtp::starttls();
+        }
         let (memory, _) = tokio::io::duplex(1);
         let conn = std::mem::replace(&mut self.conn, Conn::memory(memory));
         self.conn = match conn.start_tls(&acceptor).await {
@@ -348,6 +378,13 @@ impl Connection {
             Err(error) => {
                 let reason = error.reason();
                 tracing::info!(cid = self.cid, %error, %reason, "tls handshake after starttls");
+                if is_delivery {
+                    // Other texts are the client's choice.
+                    smtp::starttls_failed(match reason {
+                        Cow::Borrowed(reason) => reason,
+                        Cow::Owned(_) => "other",
+                    });
+                }
                 return Err(End::Closed);
             }
         };
@@ -382,11 +419,13 @@ impl Connection {
         }
         match self.smtpd.services.logins.by_certificate(&peer).await {
             Ok(Some(login)) => {
+                mox_login::measure(SUBMISSION, None, Ok(()));
                 self.account = Some(login.account.name().to_owned());
                 tls.certificate_username = Some(login.username);
             }
             Ok(None) => {}
             Err(error) => {
+                mox_login::measure(SUBMISSION, None, Err(&error));
                 let (cid, remote) = (self.cid, peer.ip);
                 tracing::info!(cid, %remote, %error, "client certificate not accepted");
                 self.reply(&Reply::new(554, (7, 8), "client certificate not accepted"));

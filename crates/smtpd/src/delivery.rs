@@ -23,7 +23,7 @@ use crate::reports::Reports;
 use crate::routing::{Author, Routes, Rules, Standing, routes};
 use crate::spool::Spool;
 use crate::submit::{Submission, submit};
-use crate::{evaluations, header, hooks, notices};
+use crate::{evaluations, header, hooks, measure, notices};
 
 /// The account that gets everything on a server for developers.
 pub const LOCALSERVE_ACCOUNT: &str = "mox";
@@ -62,6 +62,7 @@ pub(crate) async fn deliver(
         let simulated = simulated.into_iter().flatten().next();
         let submission = Submission { config: &config, envelope, report, simulated, now };
         let submitted = Box::pin(submit(connection, submission, message)).await;
+        measure::submission(&submitted);
         return Ok(vec![submitted; envelope.rcpts.len()]);
     }
     let stopping = connection.stopping.clone();
@@ -88,6 +89,7 @@ pub(crate) async fn deliver(
     let (spool, stored) = store_copies(&post, &copies, &granted, spool).await;
     let spool = hooks::follow_up(&post, &config, &copies, &stored, &header, spool).await;
     let outcomes: Vec<Outcome> = stored.into_iter().map(|stored| stored.map(|_| ())).collect();
+    measure::copies(&copies, &outcomes);
     keep_refused(&post, &config, &copies, &granted, spool).await;
     follow_up(&post, &config, &copies, (&granted, &outcomes), reports).await;
     let results = routes.results(&outcomes);

@@ -52,6 +52,7 @@ mod evaluations;
 mod facts;
 mod header;
 mod hooks;
+mod measure;
 mod notices;
 mod post;
 mod reach;

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::decision::mail_from_text;
 use crate::delivery::Outcome;
+use crate::measure;
 use crate::post::{Judged, Postmark};
 use crate::routing::Copy;
 use crate::spool::Spool;
@@ -132,6 +133,7 @@ impl Reports {
             Report::Dmarc => {
                 let Some(Some(found)) = &self.dmarc else { return Ok(()) };
                 let Some(domain) = &found.policy_domain else { return Ok(()) };
+                measure::dmarc_report(domain, &found.feedback);
                 let report = NewDmarcReport {
                     domain: domain.clone(),
                     from_domain: from_domain.clone(),
@@ -142,6 +144,7 @@ impl Reports {
             }
             Report::Tls => {
                 let Some(Some(found)) = &self.tls else { return Ok(()) };
+                measure::tls_report(&found.report);
                 let report = NewTlsReport {
                     from_domain: from_domain.clone(),
                     mail_from: mail_from.clone(),

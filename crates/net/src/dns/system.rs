@@ -10,6 +10,7 @@ use std::time::Duration;
 use mox_base::{Clock, Rng};
 use mox_dns::{Answer, DnsError, Name, Pending, RecordType, Resolver, Trouble};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::stub::within;
 use super::{CacheCounts, Cached, LOOKUP_WAIT, ResolvConf, StubAd, TrustAnchor, Validating};
@@ -102,7 +103,38 @@ impl SystemResolver {
 
 impl Resolver for SystemResolver {
     fn lookup<'a>(&'a self, name: &'a Name, kind: RecordType) -> Pending<'a> {
-        self.cached.lookup(name, kind)
+        let answer = self.cached.lookup(name, kind);
+        Box::pin(async move {
+            let since = Instant::now();
+            let answer = answer.await;
+            let result = match &answer {
+                Ok(_) => "ok",
+                Err(error) if error.is_not_found() => "nxdomain",
+                Err(DnsError::Temporary(Trouble::Timeout)) => "timeout",
+                Err(error) if error.is_temporary() => "temporary",
+                Err(_) => "error",
+            };
+            mox_metrics::dns::looked_up(PACKAGE, word(kind), result, since.elapsed());
+            answer
+        })
+    }
+}
+
+/// What metrics call who asks: all go by way of one cache.
+const PACKAGE: &str = "dns";
+
+/// What metrics call a type of records.
+fn word(kind: RecordType) -> &'static str {
+    match kind {
+        RecordType::A => "a",
+        RecordType::Aaaa => "aaaa",
+        RecordType::Cname => "cname",
+        RecordType::Mx => "mx",
+        RecordType::Ns => "ns",
+        RecordType::Ptr => "ptr",
+        RecordType::Srv => "srv",
+        RecordType::Tlsa => "tlsa",
+        RecordType::Txt => "txt",
     }
 }
 
@@ -369,7 +401,7 @@ mod tests {
         let server = lab.serve_with(meddle).await;
         let resolver = resolver(&server, Checks::Automatic, anchor);
         let timeout = Err(DnsError::Temporary(Trouble::Timeout));
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let names = ["a.signed", "b.signed", "c.signed"];
         for got in futures_util::future::join_all(names.map(|name| ask(&resolver, name))).await {
             assert_eq!(got, timeout);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mox_dns::{DnsError, Resolver};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::dial::DialError;
 use crate::tls::client::{Connector, TlsError};
@@ -127,6 +127,9 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// What metrics call who asks: all go by way of one client.
+const PACKAGE: &str = "httpclient";
+
 impl Client {
     /// Trusts the roots of `connector`.
     #[must_use]
@@ -143,8 +146,17 @@ impl Client {
     /// If there is no response, or not in time.
     pub async fn request(&self, request: Request) -> Result<Response, HttpError> {
         let limit = request.limit;
+        let method = if request.post.is_some() { "post" } else { "get" };
+        let since = Instant::now();
         let all = Box::pin(self.follow(request));
-        timeout(limit, all).await.unwrap_or(Err(HttpError::TimedOut(limit)))
+        let response = timeout(limit, all).await.unwrap_or(Err(HttpError::TimedOut(limit)));
+        let (code, result) = match &response {
+            Ok(response) => (response.status, "ok"),
+            Err(HttpError::TimedOut(_)) => (0, "timeout"),
+            Err(_) => (0, "error"),
+        };
+        mox_metrics::http::asked(PACKAGE, method, code, result, since.elapsed());
+        response
     }
 
     async fn follow(&self, mut request: Request) -> Result<Response, HttpError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mox_base::{Domain, Host};
 use mox_config::{Config, Transport};
+use mox_metrics::queue;
 use mox_net::socks::{Target, dial_socks};
 use mox_net::tls::client::Verify;
 use mox_net::{Conn, Deadline, LocalIps, Wait, dial};
@@ -20,6 +21,7 @@ use crate::connection::{Connection, OpenError, OpenFault, Setup};
 use crate::destination::addresses::{Addresses, Families, addresses};
 use crate::destination::tlsa::{TlsaLookup, is_possible, names, tlsa};
 use crate::destination::{DestinationError, NextHop, next_hop};
+use crate::measure;
 use crate::plan::{Dane, Demand, Facts, Plan, Skip, Starttls, Sts, plan};
 use crate::services::Inner;
 use crate::tls_results::{About, Seen};
@@ -205,7 +207,9 @@ async fn find(
     };
     let hop = timeout(NEXT_HOP_WAIT, next_hop(&services.resolver, &*services.rng, domain)).await;
     let hop = hop.map_err(|_| Fault::ours(false, (4, 3), format!("look up {domain}: timeout")))?;
-    Ok((hop.map_err(|error| destination_fault(&error))?, policy))
+    let hop = hop.map_err(|error| destination_fault(&error))?;
+    queue::destination(hop.original_security.is_secure() && hop.expanded_security.is_secure());
+    Ok((hop, policy))
 }
 
 fn destination_fault(error: &DestinationError) -> Fault {
@@ -258,6 +262,7 @@ async fn prepare<'a>(
     };
     let about = About { domain: &hop.original, host: name, policy, records: records.clone() };
     if let Some(error) = &lookup_error {
+        queue::dane_failed();
         attempted.tls.lookup_failed(&about, error);
     }
     let is_listed = policy.is_some_and(|policy| policy.matches(name));
@@ -272,6 +277,7 @@ async fn prepare<'a>(
     if sts != Sts::None && !is_listed {
         attempted.tls.not_in_policy(&about);
     }
+    measure::policies(&facts);
     let plan = plan(&facts).map_err(|skip| skipped(skip, name))?;
     let has_records = matches!(dane, Dane::Usable | Dane::Unusable);
     // RFC 8461 §4.1: the certificate is for the name in the MX record, and for no other. Other names
@@ -301,10 +307,15 @@ fn skipped(skip: Skip, name: &Domain) -> Fault {
         Skip::TlsaLookup => {
             Fault::ours(false, (7, 5), format!("dane records of {name} could not be looked up"))
         }
-        Skip::NothingToVerify => Fault::requiretls(&format!(
+        Skip::NothingToVerify => unverifiable(&format!(
             "requiretls: {name} has neither dane records nor an mta-sts policy to verify it by"
         )),
     }
+}
+
+fn unverifiable(text: &str) -> Fault {
+    queue::requiretls_unsupported("nopolicy");
+    Fault::requiretls(text)
 }
 
 /// An address literal has no policies. RFC 5321 §4.1.3.
@@ -339,9 +350,11 @@ async fn try_host(
     link: &mut Option<Link>,
 ) {
     let mut remote = Remote { host: host.name.map(|name| name.ascii().to_owned()), ip: None };
+    attempted.tls_mode = Some(measure::tls_mode(&host.plan, host.verify.dane.is_some()));
     let opened = match open(inner, batch, way, &host, true, &mut remote, attempted).await {
         Err(failed) if failed.is_tls && host.plan.falls_back => {
             tracing::debug!(host = ?remote.host, "TLS failed, again in plain text");
+            queue::plaintext_fallback();
             open(inner, batch, way, &host, false, &mut remote, attempted).await
         }
         opened => opened,
@@ -391,6 +404,7 @@ async fn open(
 ) -> Result<Connection, NotOpen> {
     let not_open = |fault| NotOpen { fault, is_tls: false };
     let conn = connect(inner, way, host).await;
+    queue::connection(if conn.is_ok() { "ok" } else { "error" });
     let conn = conn.map_err(|text| not_open(Fault::ours(false, (4, 1), text)))?;
     if way.socks.is_none() {
         remote.ip = Some(conn.peer_ip());

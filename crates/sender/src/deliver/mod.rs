@@ -46,6 +46,8 @@ pub(crate) struct Attempted {
     pub(crate) tls: Seen,
     /// What the server offered, if one was reached anew.
     pub(crate) hint: Option<TlsHint>,
+    /// What metrics call the TLS of the host that was tried last.
+    pub(crate) tls_mode: Option<&'static str>,
 }
 
 /// Another server.

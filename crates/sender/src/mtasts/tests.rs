@@ -275,7 +275,7 @@ async fn deliveries_do_not_wait_for_the_look_ups_of_others() {
     let (fetch, times) = (lab.policies.clone(), Arc::new(lab.clock.clone()));
     let rng = Arc::new(TestRng::new(1));
     let sts = MtaSts::new(lab.db.clone(), Arc::new(Hangs), fetch, times, rng);
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let one = domain();
     let all = tokio::join!(sts.get(&one), sts.get(&one), sts.get(&one));
     for found in [all.0, all.1, all.2] {

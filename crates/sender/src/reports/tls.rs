@@ -10,12 +10,14 @@ use std::sync::Arc;
 use mox_base::{Address, DateTime, Domain, UnixSeconds};
 use mox_config::Config;
 use mox_dns::{DnsError, Lookups as _, Name};
+use mox_metrics::reports::tlsrpt_looked_up;
 use mox_mime::{BodyPart, Param, Transport, random_boundary};
 use mox_queue::Kind;
 use mox_reportdb::{ReportId, Reported, TlsResultKey};
 use mox_reports::gzip;
 use mox_reports::tls::{self, DateRange, PolicyResult, find_record, mailto};
 use mox_signing::DomainKeys;
+use tokio::time::Instant;
 
 use super::draft::Draft;
 use super::{Outcome, Reporter, ReportsError, Services, postmaster};
@@ -177,7 +179,10 @@ impl Reporter {
     /// RFC 8460 §3.
     async fn tls_places(&self, name: &Domain) -> Result<Vec<String>, DnsError> {
         let Ok(name) = Name::below("_smtp._tls", name) else { return Ok(Vec::new()) };
-        match self.services.resolver.txt(&name).await {
+        let since = Instant::now();
+        let found = self.services.resolver.txt(&name).await;
+        tlsrpt_looked_up(if found.is_ok() { "ok" } else { "error" }, since.elapsed());
+        match found {
             Ok(found) => {
                 Ok(find_record(&found.records).map(|record| record.rua).unwrap_or_default())
             }

@@ -12,6 +12,7 @@ use mox_dns::Resolver;
 use mox_mailauth::dnsbl::{Answer, HealthError, Problem, ZONES_MAX, check_all, check_health_all};
 use mox_net::Wait;
 use mox_policy::Listing;
+use tokio::time::Instant;
 
 use crate::facts::Bounded;
 
@@ -96,13 +97,21 @@ pub(crate) async fn first_listing(
         some.map(|(zone, _)| (*zone).clone()).collect::<Vec<_>>()
     };
     let (new, asked) = (of(true), of(false));
+    let since = Instant::now();
     let (outcomes, answers) =
         tokio::join!(check_health_all(&resolver, &new), check_all(&resolver, &asked, ip));
     for (zone, outcome) in new.iter().zip(outcomes) {
         health.set(zone, now, works(zone, outcome));
     }
     let mut found = None;
+    let took = since.elapsed();
     for (zone, answer) in asked.iter().zip(answers) {
+        let status = match &answer {
+            Answer::Listed(_) => "fail",
+            Answer::NotListed(_) => "pass",
+            Answer::Unknown(_) => "temperror",
+        };
+        mox_metrics::dns::blocklist_asked(zone.ascii(), status, took);
         let is_new = new.contains(zone);
         match answer {
             Answer::Unknown(Problem::Dns(_)) if !is_new => health.set(zone, now, None),

@@ -25,10 +25,12 @@ use mox_mailauth::dkim::{
 };
 use mox_mailauth::dmarc::{self, Authenticated, Identifier};
 use mox_mailauth::{iprev, spf};
+use mox_metrics::mailauth;
 use mox_mime::{FromError, HEADER_BYTES_MAX};
 use mox_net::{Wait, blocking};
 use mox_smtp::{Mailbox, ReversePath};
 
+use crate::measure::{self, timed};
 use crate::spool::Spool;
 pub(crate) use bounded::Bounded;
 pub use bounded::LOOKUPS_AT_ONCE_MAX;
@@ -135,13 +137,16 @@ pub(crate) async fn gather(
         args.mail_from?;
         Some(spf::check(&resolver, &args.of_helo()).await)
     };
-    let (iprev, spf, helo, signatures) = tokio::join!(
-        Box::pin(iprev::check(&resolver, sender.ip)),
-        Box::pin(mail_from),
+    let ((iprev, iprev_took), (spf, spf_took), helo, (signatures, dkim_took)) = tokio::join!(
+        Box::pin(timed(iprev::check(&resolver, sender.ip))),
+        Box::pin(timed(mail_from)),
         Box::pin(of_helo),
-        Box::pin(check_signatures(&resolver, subject, now)),
+        Box::pin(timed(check_signatures(&resolver, subject, now))),
     );
     let (spool, header, dkim) = signatures?;
+    mailauth::iprev(iprev.status.as_str(), iprev_took);
+    mailauth::spf(spf.status.as_str(), spf_took);
+    measure::signatures(dkim.as_deref().unwrap_or_default(), dkim_took);
     let identifiers = identifiers(dkim.as_deref().unwrap_or_default());
     let dmarc = dmarc::Args {
         author: author.as_ref().map(|author| &author.domain).map_err(|error| *error),
@@ -150,7 +155,8 @@ pub(crate) async fn gather(
         method: dmarc::Method::TreeWalk,
         chance,
     };
-    let dmarc = Box::pin(dmarc::verify(&resolver, &dmarc)).await;
+    let (dmarc, took) = Box::pin(timed(dmarc::verify(&resolver, &dmarc))).await;
+    measure::dmarc(&dmarc, took);
     Ok((spool, header, Facts { sender, iprev, spf, helo, dkim, author, dmarc }))
 }
 

@@ -34,9 +34,9 @@ async fn each_handler_answers_for_its_hosts() {
     let well_known = "/.well-known/autoconfig/mail/config-v1.1.xml";
     let challenge = "/.well-known/acme-challenge/token";
     for (host, target, status, media_type) in [
-        ("mta-sts.example.org", "/.well-known/mta-sts.txt", 200, TEXT),
-        ("mta-sts.xn--bcher-kva.example:443", "/.well-known/mta-sts.txt", 200, TEXT),
-        ("mta-sts.example.org", "//.well-known/./mta-sts%2etxt", 200, TEXT),
+        ("mta-sts.example.org", "/.well-known/mta-sts.txt", 200, "text/plain"),
+        ("mta-sts.xn--bcher-kva.example:443", "/.well-known/mta-sts.txt", 200, "text/plain"),
+        ("mta-sts.example.org", "//.well-known/./mta-sts%2etxt", 200, "text/plain"),
         ("mta-sts.example.net", "/.well-known/mta-sts.txt", 404, TEXT),
         ("example.org", "/.well-known/mta-sts.txt", 404, TEXT),
         ("192.0.2.1", "/metrics", 200, metrics),

@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 
 use mox_config::{Config, MtaSts};
 
-use crate::answer::{Answer, TEXT};
+use crate::answer::Answer;
 use crate::request::Request;
 use crate::router::mta_sts_domain;
+
+/// What RFC 8461 §3.3 wants, and some compare with.
+const MEDIA_TYPE: &str = "text/plain";
 
 /// The policy of the domain that the host is for.
 ///
@@ -16,7 +19,7 @@ pub(super) fn answer(request: &Request) -> Answer {
     let domain = mta_sts_domain(&request.host, config);
     let policy = domain.and_then(|domain| config.domain(&domain)?.mtasts.as_ref());
     match policy {
-        Some(policy) => Answer::ok(TEXT, text(policy, config)).uncached(),
+        Some(policy) => Answer::ok(MEDIA_TYPE, text(policy, config)).uncached(),
         None => Answer::not_found(),
     }
 }

@@ -41,7 +41,8 @@ pub(crate) enum Place {
 
 pub(crate) fn place(name: &str) -> Place {
     match name {
-        TEMPORARY | "ctl" | "ctl.new" | "lock" => Place::Skipped,
+        // What a backup leaves behind is of the server that it was made of.
+        TEMPORARY | "ctl" | "ctl.new" | "lock" | "lastbackup" => Place::Skipped,
         ACCOUNTS => Place::Accounts,
         QUEUE => Place::Queue,
         REPORTS | CLIENT_KEYS_DATABASE => Place::Database,
@@ -77,6 +78,7 @@ mod tests {
         check("auth.db-shm", Place::Skipped);
         check("reports.db-walx", Place::Unknown);
         check("ctl", Place::Skipped);
+        check("lastbackup", Place::Skipped);
         check("moved", Place::Other);
         check("", Place::Unknown);
     }

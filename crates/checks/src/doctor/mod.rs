@@ -93,6 +93,8 @@ pub struct Facts {
     pub unfinished: Vec<Finding>,
     /// What the server says, if it runs.
     pub server: Option<ServerFacts>,
+    /// A release that is newer than this program, if one is known.
+    pub newer_release: Option<String>,
     /// What it could read that it should not be able to; `None` if it does not tell.
     pub unconfined: Option<Vec<String>>,
     /// Its ports.
@@ -123,6 +125,7 @@ impl Facts {
             config_notices: Vec::new(),
             unfinished: Vec::new(),
             server: None,
+            newer_release: None,
             unconfined: None,
             ports: Vec::new(),
             files: Vec::new(),

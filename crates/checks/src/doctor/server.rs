@@ -23,6 +23,12 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         }
         Some(server) => findings.push(Finding::ok(format!("the server runs, version {}", server.version))),
     }
+    if let Some(release) = &facts.newer_release {
+        findings.push(Finding::note(
+            format!("version {release} is available"),
+            "See what has changed: mox checkupdate\nMake a backup, install it, then: mox restart",
+        ));
+    }
     match facts.unconfined.as_deref() {
         None => {}
         Some([]) => findings.push(Finding::ok("the server can read nothing but its own files")),
@@ -57,6 +63,9 @@ mod tests {
         check(Some(env!("CARGO_PKG_VERSION")), Some(&[]), &[Level::Ok, Level::Ok]);
         check(Some("0.0.1"), None, &[Level::Note]);
         check(None, None, &[Level::Error]);
+        let mut facts = Facts::at(NOW);
+        facts.newer_release = Some("v9.0.0".to_owned());
+        assert_eq!(judge(&facts)[1].what, "version v9.0.0 is available");
         let open = &["/etc/shadow"][..];
         check(Some(env!("CARGO_PKG_VERSION")), Some(open), &[Level::Ok, Level::Warning]);
     }

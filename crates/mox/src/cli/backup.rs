@@ -1,5 +1,8 @@
 //! `mox backup`.
 
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +11,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use mox_backup::{Options, Outcome, Source};
 use mox_base::Clock as _;
+use mox_checks::doctor::BACKUP_STAMP;
 use mox_net::SystemClock;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -48,6 +52,7 @@ impl Backup {
         let (file, _) = global.config_path();
         let config = file.parent().filter(|dir| !dir.as_os_str().is_empty());
         let source = Source { config: config.unwrap_or_else(|| Path::new(".")).to_owned(), data };
+        let data = source.data.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let outcome = runtime.context("start runtime")?.block_on(self.copy(source))?;
         for warning in &outcome.warnings {
@@ -62,6 +67,9 @@ impl Backup {
         if faults > 0 {
             say(&format!("{faults} could not be copied; the rest is in {}\n", self.dest.display()));
             return Ok(ExitCode::FAILURE);
+        }
+        if let Err(error) = stamp(&data, &self.dest) {
+            say(&format!("warning: \"mox doctor\" will not know of this backup: {error}\n"));
         }
         print(&format!("{files} files, {}, {linked} of them links\n", amount(bytes)))?;
         Ok(ExitCode::SUCCESS)
@@ -94,6 +102,22 @@ impl Backup {
     }
 }
 
+/// Leaves word in the data directory that a backup was finished, for `mox doctor`.
+///
+/// Attack: the directory is the service user's, and this may run as root. A link that was put there is
+/// removed and never followed, and only a file that is made here changes its owner.
+fn stamp(data: &Path, dest: &Path) -> io::Result<()> {
+    let path = data.join(BACKUP_STAMP);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path)?;
+    writeln!(file, "{}", dest.display())?;
+    let owner = fs::metadata(data)?;
+    fchown(&file, Some(owner.uid()), Some(owner.gid()))
+}
+
 /// Waits for the work, and tells the server that it goes on.
 async fn beside<T>(mut client: Client, mut running: JoinHandle<T>) -> Result<T> {
     let mut is_lost = false;
@@ -108,4 +132,27 @@ async fn beside<T>(mut client: Client, mut running: JoinHandle<T>) -> Result<T> 
         say("warning: the server ended before the backup\n");
     }
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_backup_leaves_word_and_follows_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, other) = (dir.path().join("data"), dir.path().join("other"));
+        fs::create_dir(&data).unwrap();
+        fs::write(&other, "precious").unwrap();
+        symlink(&other, data.join(BACKUP_STAMP)).unwrap();
+        for dest in ["/backup/1", "/backup/2"] {
+            stamp(&data, Path::new(dest)).unwrap();
+            let text = fs::read_to_string(data.join(BACKUP_STAMP)).unwrap();
+            assert_eq!(text, format!("{dest}\n"));
+        }
+        assert_eq!(fs::read_to_string(other).unwrap(), "precious");
+        stamp(&dir.path().join("none"), Path::new("/backup/3")).unwrap_err();
+    }
 }

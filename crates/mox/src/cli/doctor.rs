@@ -14,6 +14,7 @@ use mox_checks::doctor::{
     AccountFault, AccountProblem, BACKUP_STAMP, Facts, ServerFacts, check_domains, local_files,
     outside, ports, room, run,
 };
+use mox_checks::updates::Version;
 use mox_checks::{Finding, Level};
 use mox_config::Config;
 use mox_net::SystemClock;
@@ -23,6 +24,7 @@ use super::network::over_network_with;
 use super::{Global, print};
 use crate::ctl::Client;
 use crate::sending::roots;
+use crate::updates::LAST_KNOWN;
 
 /// Where set-up notes what it has made, until it is done.
 const SETUP_STATE: &str = "quickstart.state";
@@ -75,6 +77,7 @@ impl Doctor {
         let data_dir = config.data_dir();
         facts.files = local_files(config);
         (facts.room, facts.memory_bytes) = room(&data_dir);
+        facts.newer_release = newer_release(&data_dir);
         facts.last_backup = modified(&data_dir.join(BACKUP_STAMP));
         facts.unfinished = unfinished(config, &data_dir);
         over_network_with(roots(config)?, async |network| {
@@ -111,6 +114,14 @@ fn unfinished(config: &Config, data_dir: &Path) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// The newest release that the server has heard of, if it is newer than this program.
+fn newer_release(data_dir: &Path) -> Option<String> {
+    let known = fs::read_to_string(data_dir.join(LAST_KNOWN)).ok()?;
+    let known = Version::parse(known.trim()).ok()?;
+    let own = Version::parse(crate::VERSION).ok()?;
+    (known > own).then(|| known.to_string())
 }
 
 /// When a file was changed.
@@ -215,6 +226,20 @@ mod tests {
         let found = unfinished(&config, &data_dir);
         let levels: Vec<_> = found.iter().map(|one| one.level).collect();
         assert_eq!(levels, [Level::Error, Level::Note], "{found:?}");
+    }
+
+    #[test]
+    fn newer_releases_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |known: &str, want: Option<&str>| {
+            fs::write(dir.path().join(LAST_KNOWN), known).unwrap();
+            assert_eq!(newer_release(dir.path()).as_deref(), want, "{known}");
+        };
+        assert_eq!(newer_release(dir.path()), None);
+        check("99.0.0\n", Some("v99.0.0"));
+        check(crate::VERSION, None);
+        check("0.0.1", None);
+        check("nonsense", None);
     }
 
     #[test]

@@ -188,7 +188,7 @@ impl Lazy {
         {
             return Ok(Arc::clone(&current.chosen.resolver));
         }
-        let conf = self.conf().await;
+        let conf = self.conf(current.as_ref().map(|current| current.conf.clone())).await;
         let look_again = now.saturating_add(SETTINGS_WAIT);
         if let Some(current) = &mut *current
             && current.conf == conf
@@ -259,13 +259,19 @@ impl Lazy {
         }
     }
 
-    async fn conf(&self) -> ResolvConf {
+    /// The settings as they are now; those of `before` if they cannot be read any more, as when
+    /// this process is confined and another file was put in the place of the one that it may read.
+    async fn conf(&self, before: Option<ResolvConf>) -> ResolvConf {
         let path = match &self.options.servers {
             Servers::Given(conf) => return conf.clone(),
             Servers::File(path) => path.clone(),
         };
         blocking(move || match read(&path) {
             Ok(text) => ResolvConf::parse(&text, interface_index),
+            Err(error) if before.is_some() => {
+                tracing::debug!(path = %path.display(), %error, "settings of DNS stay as they were");
+                before.unwrap_or_default()
+            }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error,
                     "the settings of DNS cannot be read, a server on this machine is asked");
@@ -458,6 +464,10 @@ mod tests {
         let second = resolver().await;
         assert!(!Arc::ptr_eq(&first, &second));
         assert!(Arc::ptr_eq(&second, &resolver().await));
+        // A confined server cannot read a file that took the place of this one.
+        std::fs::remove_file(&path).unwrap();
+        clock.advance(SETTINGS_WAIT);
+        assert!(Arc::ptr_eq(&second, &resolver().await));
     }
 
     /// Servers that pass no signatures on, in small routers for example, do for mail without DNSSEC
@@ -499,7 +509,7 @@ mod tests {
             let options =
                 SystemOptions { servers: Servers::File(path.into()), ..SystemOptions::default() };
             let (clock, rng) = (Arc::new(ManualClock::default()), Arc::new(TestRng::new(1)));
-            Lazy::new(options, clock, rng).conf().await
+            Lazy::new(options, clock, rng).conf(None).await
         };
         assert_eq!(conf(&path).await, ResolvConf::default());
         assert_eq!(conf(dir.path()).await, ResolvConf::default());

@@ -122,15 +122,18 @@ impl Account {
     ///
     /// If the database cannot be opened.
     pub fn check_structure(&self, is_thorough: bool) -> Result<Vec<String>> {
-        let reader = self.read()?;
-        let mut faults = Faults(Vec::new());
-        if is_thorough {
-            let told = integrity(reader.db()?, &mut faults);
-            faults.unread("database", told);
-        }
-        rows(&reader, &mut faults)?;
-        Ok(faults.0)
+        structure(&self.read()?, is_thorough)
     }
+}
+
+pub(crate) fn structure(reader: &Reader, is_thorough: bool) -> Result<Vec<String>> {
+    let mut faults = Faults(Vec::new());
+    if is_thorough {
+        let told = integrity(reader.db()?, &mut faults);
+        faults.unread("database", told);
+    }
+    rows(reader, &mut faults)?;
+    Ok(faults.0)
 }
 
 fn integrity(db: &Connection, faults: &mut Faults) -> Result<()> {

@@ -132,6 +132,15 @@ impl ReadOnly {
         check::check(&self.0)
     }
 
+    /// The same without reading messages.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn check_structure(&self) -> Result<Vec<String>> {
+        check::structure(&self.read()?, true)
+    }
+
     /// The files below `blob` that no message has, as they are named there, sorted. A crash leaves such, and
     /// a delivery that is not committed yet.
     ///

@@ -98,7 +98,7 @@ fn a_data_directory_is_checked_without_a_manifest() {
     let Fixture { dir, store } = fixture;
     drop(store);
     let data = dir.path().join("data");
-    let verified = verify_data(&data).unwrap();
+    let verified = verify_data(&data, true).unwrap();
     assert_eq!(verified.faults, Vec::<String>::new());
     let bodies = data.join("accounts/ann/blob");
     let folder = fs::read_dir(&bodies).unwrap().next().unwrap().unwrap().path();
@@ -109,11 +109,14 @@ fn a_data_directory_is_checked_without_a_manifest() {
     content[5] ^= 1;
     fs::write(&blob, content).unwrap();
     fs::write(data.join("accounts/bob/index.db"), vec![b'x'; 10_000]).unwrap();
-    let verified = verify_data(&data).unwrap();
+    let verified = verify_data(&data, true).unwrap();
     assert_eq!(verified.faults[0], "accounts/ann: Inbox: uid 2: content differs from its checksum");
     assert!(verified.faults[1].starts_with("accounts/bob: "), "{verified:?}");
     assert_eq!(verified.faults.len(), 2);
     assert!(verified.warnings[0].starts_with("accounts/ann: body file "), "{verified:?}");
+    // Without reading messages only what stands in rows is found.
+    let verified = verify_data(&data, false).unwrap();
+    assert!(verified.faults.len() == 1 && verified.faults[0].starts_with("accounts/bob: "));
     // It is only looked at.
     assert!(folder.join("stray").exists());
 }

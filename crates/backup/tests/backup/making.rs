@@ -138,7 +138,7 @@ fn a_backup_that_was_not_finished_is_told_from_one_that_was() {
         })
     }));
     assert!(killed.is_err());
-    let refused = verify_backup(&fixture.path("cut"), &mut |_| {});
+    let refused = verify_backup(&fixture.path("cut"), true, &mut |_| {});
     assert!(matches!(refused, Err(BackupError::NoManifest(_))));
     assert!(matches!(Target::of(&fixture.path("cut")), Err(BackupError::NoManifest(_))));
     let earlier = Some(fixture.path("cut"));

@@ -24,7 +24,7 @@ fn a_restored_backup_has_the_same_checksums_and_works() {
     let restored = restore(&fixture.path("b"), &data, Some(&config), &mut |_| {}).unwrap();
     assert_eq!(restored.files as usize, sums(&fixture.path("b")).len());
     assert_eq!(fs::read_link(config.join("current")).unwrap().to_str(), Some("dkim/key.pem"));
-    assert_eq!(verify_data(&data).unwrap().faults, Vec::<String>::new());
+    assert_eq!(verify_data(&data, true).unwrap().faults, Vec::<String>::new());
     // A backup of what was restored is the same again.
     let options = Options { earlier: None, now: NOW, program: "test".to_owned() };
     let source = Source { config, data: data.clone() };
@@ -86,7 +86,7 @@ fn an_account_takes_the_place_of_a_newer_one_and_clients_notice() {
     // Under another name nothing has to make room.
     let restored = restore_account(&backup, ("bob", "rob"), &data, &clock(), &mut |_| {}).unwrap();
     assert_eq!(restored.moved, None);
-    assert_eq!(verify_data(&data).unwrap().faults, Vec::<String>::new());
+    assert_eq!(verify_data(&data, true).unwrap().faults, Vec::<String>::new());
     for (name, target) in [("carl", "carl"), ("ann", "../x"), ("ann", "a/b"), ("ann", "")] {
         let refused = restore_account(&backup, (name, target), &data, &clock(), &mut |_| {});
         assert!(matches!(refused, Err(BackupError::NoAccount(_))), "{name} {target}");
@@ -106,7 +106,7 @@ fn a_damaged_backup_leaves_the_account_as_it_is() {
     fs::write(&database, content).unwrap();
     let refused = restore_account(&backup, ("ann", "ann"), &data, &clock(), &mut |_| {});
     assert!(matches!(refused, Err(BackupError::Damaged { .. })));
-    assert_eq!(verify_data(&data).unwrap().faults, Vec::<String>::new());
+    assert_eq!(verify_data(&data, true).unwrap().faults, Vec::<String>::new());
     assert!(!data.join("moved").exists());
 }
 
@@ -148,5 +148,5 @@ fn a_data_directory_is_mended_and_nothing_is_removed() {
     assert!(done.len() == 1 && done[0].contains("moved to"), "{done:?}");
     let moved = data.join(format!("moved/{}/accounts/ann/blob/zz/stray", NOW.0 + 1_000));
     assert_eq!(fs::read(moved).unwrap(), b"mine");
-    assert_eq!(verify_data(&data).unwrap().warnings, Vec::<String>::new());
+    assert_eq!(verify_data(&data, true).unwrap().warnings, Vec::<String>::new());
 }

@@ -74,7 +74,7 @@ impl Fixture {
 
     /// What is wrong with the backup of this name.
     pub(crate) fn faults(&self, name: &str) -> Vec<String> {
-        verify_backup(&self.path(name), &mut |_| {}).unwrap().faults
+        verify_backup(&self.path(name), true, &mut |_| {}).unwrap().faults
     }
 }
 

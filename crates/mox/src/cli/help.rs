@@ -222,7 +222,7 @@ mod tests {
         "mox queue webhook retired list",
         "mox queue webhook retired print id",
         "mox backup dest",
-        "mox restore backup datadir",
+        "mox restore backup [datadir]",
         "mox verifydata datadir",
         "mox reparse [account]",
         "mox ensureparsed [account]",

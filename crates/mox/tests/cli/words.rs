@@ -205,6 +205,7 @@ fn a_backup_is_made_checked_and_put_back() {
     let config = ["-config", "ls/mox.conf"];
     let with = |words: &[&'static str]| [&config[..], words].concat();
     run(&with(&["backup", "b1"]), 0, " files, ", "");
+    assert!(dir.path().join("ls/lastbackup").is_file());
     run(&with(&["backup", "b1"]), 1, "", "nothing is overwritten");
     run(&with(&["backup", "-verbose", "-incremental-from", "b1", "b2"]), 0, "", "mox.conf");
     run(&["verifydata", "b2"], 0, "b2: OK", "");
@@ -212,7 +213,21 @@ fn a_backup_is_made_checked_and_put_back() {
     run(&["restore", "b2", "ls"], 1, "", "nothing is overwritten");
     run(&["restore", "-dry-run", "b2", "r"], 0, "would be put back", "");
     run(&["restore", "b2", "r"], 0, "put back", "");
-    run(&["verifydata", "r"], 0, "r: OK", "");
+    run(&["verifydata", "-fix", "-skip-size-check", "r"], 0, "r: OK", "");
+    run(&["verifydata", "-fix", "b2"], 1, "", "a backup is not changed");
+    run(&["restore", "-account", "mox", "b2", "ls"], 0, "now in", "");
+    run(&["restore", "-account", "mox", "-as", "other", "b2", "ls"], 0, "put back", "");
+    run(&["restore", "-account", "none", "b2", "ls"], 1, "", "no account");
+    run(
+        &["restore", "-account", "mox", "-mailbox", "Inbox", "-dry-run", "b2"],
+        0,
+        "0 messages",
+        "",
+    );
+    run(&["restore", "-account", "mox", "-mailbox", "None", "b2"], 1, "", "no such message");
+    run(&["restore", "-mailbox", "Inbox", "b2"], 2, "", "--account");
+    run(&["restore", "b2"], 2, "", "DATADIR");
+    run(&["verifydata", "ls"], 0, "ls: OK", "");
     let key = dir.path().join("b2/data/mox.conf");
     let mut content = fs::read(&key).unwrap();
     content[3] ^= 1;

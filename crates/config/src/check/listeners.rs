@@ -46,7 +46,7 @@ pub(super) fn listeners(statics: &Static, files: Files<'_>, checker: &mut Checke
             let message = "must agree with that of MTASTSHTTPS, which is on the same port";
             checker.fault(&key.key("AutoconfigHTTPS").key("NonTLS"), message);
         }
-        for service in services(listener) {
+        for service in services(listener, statics) {
             if let Some(web) = service.web {
                 path(web, &key.key(service.name), checker);
             }
@@ -167,7 +167,7 @@ fn or_default(port: u16, default: u16) -> u16 {
 }
 
 /// The services that are enabled, with their ports.
-fn services(listener: &Listener) -> Vec<Service<'_>> {
+fn services<'a>(listener: &'a Listener, statics: &Static) -> Vec<Service<'a>> {
     let mut services = Vec::new();
     let mut add = |name, port: Option<u16>, sharing, web| {
         services.extend(port.map(|port| Service { name, port, sharing, web }));
@@ -177,6 +177,9 @@ fn services(listener: &Listener) -> Vec<Service<'_>> {
     add("Submissions", listener.submissions_port(), Sharing::Alone, None);
     add("IMAP", listener.imap_port(), Sharing::Alone, None);
     add("IMAPS", listener.imaps_port(), Sharing::Alone, None);
+    let provider = listener.tls.as_ref().and_then(|tls| statics.acme.get(&tls.acme));
+    // Challenges within TLS (RFC 8737) come to the port of the provider, shared with HTTPS.
+    add("TLS", provider.map(|acme| or_default(acme.port, 443)), Sharing::Https, None);
     let by_alpn = if listener.has_imap_on_https() { "IMAPS" } else { "Submissions" };
     add(by_alpn, listener.alpn_port(), Sharing::Https, None);
     for (name, web, sharing, port) in [

@@ -265,6 +265,18 @@ fn addresses_and_ports_of_listeners() {
             "mox.conf:12: Listeners.public.Submissions: port 443 of 127.0.0.1 is used by Submissions",
         ],
     );
+    // Challenges of ACME come there too.
+    let acme = "\t\tTLS:\n\t\t\tACME: le\n";
+    let provider = "ACME:\n\tle:\n\t\tDirectoryURL: https://acme.example/\n\t\tRenewBefore: 720h\n\
+                    \t\tContactEmail: mjl@example.org\nPostmaster:\n";
+    let with_acme = |services: &str| {
+        let listener = format!("{acme}{services}{provider}");
+        MOX_CONF.replace("Postmaster:\n", &listener)
+    };
+    check(&with_acme(&web("AccountHTTPS", "")), DOMAINS_CONF, &[]);
+    let plain = web("AccountHTTP", "\t\t\tPort: 443\n");
+    let want = "Listeners.public.AccountHTTP: port 443 of 127.0.0.1 is used by TLS";
+    check(&with_acme(&plain), DOMAINS_CONF, &[&format!("mox.conf:14: {want}")]);
     check_listener(
         &web("AccountHTTP", "\t\t\tPath: x/\n"),
         &["mox.conf:14: Listeners.public.AccountHTTP.Path: must start with a slash"],

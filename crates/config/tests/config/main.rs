@@ -1,5 +1,6 @@
 //! The invariants of the fuzz target, on generated text.
 
+#[cfg(test)]
 mod examples;
 mod invariants;
 

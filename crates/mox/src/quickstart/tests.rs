@@ -7,7 +7,7 @@ use std::path::Path;
 use mox_base::UnixSeconds;
 use mox_checks::FakeNetwork;
 use mox_config::{Live, LogLevel, NamedFiles};
-use mox_dns::{Data, DnsError, FakeDns, RecordType, Trouble};
+use mox_dns::{Data, DnsError, FakeDns, Name, Pending, RecordType, Resolver, Trouble};
 use mox_login::Peer;
 use mox_net::SystemClock;
 use mox_net::tls::client::Connector;
@@ -27,7 +27,7 @@ const IP: &str = "192.0.2.10";
 /// DNS as it should be: validated, the host at its address and back.
 fn dns() -> FakeDns {
     let mut dns = FakeDns::new();
-    let server = mox_dns::Name::parse("a.gtld-servers.net").unwrap();
+    let server = Name::parse("a.gtld-servers.net").unwrap();
     dns.add("com", Data::Ns(server)).sign("com");
     dns.add_ips("mx1.example.org", &[IP]).sign("mx1.example.org");
     dns.add_ptr(IP, "mx1.example.org");
@@ -228,7 +228,7 @@ fn a_server_behind_another_web_server_is_set_up() {
 fn what_is_not_as_it_should_be_is_told_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let mut dns = FakeDns::new();
-    let server = mox_dns::Name::parse("a.gtld-servers.net").unwrap();
+    let server = Name::parse("a.gtld-servers.net").unwrap();
     dns.add("com", Data::Ns(server));
     dns.add_ips("mx1.example.org", &["198.51.100.7"]);
     dns.add_mx("example.org", 10, "mail.elsewhere.example");
@@ -307,6 +307,50 @@ fn an_interrupt_leaves_nothing() {
     let (done, _) = shown(&wishes(dir.path()), &world);
     assert_eq!(done.unwrap_err().to_string(), "interrupted");
     assert_eq!(files(dir.path()), ["quickstart.log"]);
+}
+
+/// Answers for the names that the inner one knows, and never for others.
+struct Silent(FakeDns);
+
+impl Resolver for Silent {
+    fn lookup<'a>(&'a self, name: &'a Name, kind: RecordType) -> Pending<'a> {
+        Box::pin(async move {
+            match self.0.lookup(name, kind).await {
+                Err(DnsError::NotFound { exists: false, .. }) => std::future::pending().await,
+                answer => answer,
+            }
+        })
+    }
+}
+
+/// Every step has an end, and all of them together are within the time for all.
+#[test]
+fn nothing_waits_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut known = FakeDns::new();
+    known.add("com", Data::Ns(Name::parse("a.gtld-servers.net").unwrap())).sign("com");
+    known.add_ips("host.example.org", &["198.51.100.7"]);
+    known.add_mx("gmail.com", 5, "mx.gmail.com").add_ips("mx.gmail.com", &["198.51.100.25"]);
+    let mut network = FakeNetwork::new();
+    network.add_silent("198.51.100.25:25");
+    let mut world = world(FakeDns::new());
+    world.services.resolver = Arc::new(Silent(known));
+    world.services.network = Arc::new(network);
+    world.system_name = "host".to_owned();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let runtime = runtime.unwrap();
+    let begun = runtime.block_on(async { tokio::time::Instant::now() });
+    let mut screen = Vec::new();
+    run(&wishes(dir.path()), &world, &runtime, &mut screen).unwrap();
+    let took = runtime.block_on(async { begun.elapsed() });
+    assert!(took < survey::SURVEY_WAIT, "{took:?}");
+    let text = String::from_utf8(screen).unwrap();
+    check_shown(
+        &text,
+        &["WARNING: look up the name of 198.51.100.7", "WARNING: connect to port 25"],
+    );
+    check_shown(&text, &["host.example.org is a guess", "in time"]);
 }
 
 /// What is made after the look at the machine, with a kill after some steps.

@@ -9,7 +9,7 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::keys::{HostKey, KeyKind, print_pem};
 use crate::ledger::AccountUrl;
-use crate::manager::Inner;
+use crate::upkeep::Inner;
 use crate::{AcmeError, Binding};
 
 /// The key of an account, in the form that the client takes.

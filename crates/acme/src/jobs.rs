@@ -7,10 +7,10 @@ use mox_base::{Domain, UnixSeconds};
 
 use crate::keys::KeyKind;
 use crate::ledger::Ledger;
-use crate::manager::CertKey;
 use crate::obtain::certificate_id;
 use crate::pair::Pair;
 use crate::schedule::{Validity, renewal};
+use crate::upkeep::CertKey;
 use crate::{HostStatus, Settings};
 
 /// Nothing is slept on for longer: the wall clock may jump.

@@ -15,12 +15,12 @@ mod http;
 mod jobs;
 mod keys;
 mod ledger;
-mod manager;
 mod obtain;
 mod pair;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -36,9 +36,9 @@ pub use error::AcmeError;
 pub use files::{account_uri, key_from_cache};
 pub use keys::{HostKey, HostKeyError, KeyKind};
 pub use ledger::{ERROR_BYTES_MAX, ISSUED_MAX, ISSUED_WINDOW, ORDERS_MAX, ORDERS_WINDOW};
-pub use manager::{AT_START_MAX, Manager, ORDER_SPACING};
 pub use pair::PairError;
 pub use schedule::{RENEW_BEFORE_MAX, RETRY_FIRST, RETRY_MAX};
+pub use upkeep::{AT_START_MAX, Manager, ORDER_SPACING};
 
 /// A provider, and what is asked of it.
 #[derive(Clone)]

@@ -15,8 +15,8 @@ use rcgen::{CertificateParams, CustomExtension, DistinguishedName};
 use crate::AcmeError;
 use crate::error::kind_of;
 use crate::keys::{HostKey, KeyKind};
-use crate::manager::{CertKey, Inner};
 use crate::pair::Pair;
+use crate::upkeep::{CertKey, Inner};
 
 /// How long a provider may take to check a name, and again to issue.
 const PROVIDER_WAIT: Duration = Duration::from_secs(120);

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::Version;
+
 /// The size of a list.
 pub const CHANGELOG_BYTES_MAX: usize = 1 << 20;
 
@@ -72,6 +74,18 @@ impl Changelog {
     pub fn to_json(&self) -> String {
         // Texts only: there is nothing in it that JSON could not hold.
         serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Without the changes that begin with this version or an older one. Those that begin with none
+    /// stay.
+    #[must_use]
+    pub fn newer_than(&self, known: Version) -> Self {
+        let version = |change: &Change| {
+            let first = change.text.split_whitespace().next()?;
+            Version::parse(first.trim_end_matches(':')).ok()
+        };
+        let is_newer = |change: &&Change| version(change).is_none_or(|version| version > known);
+        Self { changes: self.changes.iter().filter(is_newer).cloned().collect() }
     }
 
     /// The texts, if `key` has signed all of them.

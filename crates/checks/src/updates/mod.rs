@@ -9,6 +9,7 @@
 mod changelog;
 mod origin;
 mod record;
+mod serve;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub use changelog::{
 };
 pub use origin::{Origin, origin};
 pub use record::{RecordError, Version, VersionError, parse_record};
+pub use serve::serve;
 
 /// How long a whole look may take.
 pub const LOOK_WAIT: Duration = Duration::from_secs(60);

@@ -61,11 +61,9 @@ mod tests {
     use mox_testkit::ManualClock;
     use mox_tlspolicy::pkix::Roots;
 
-    use super::super::lookups::tests::now;
     use super::*;
 
-    #[track_caller]
-    fn check(newest: &str, want: &str) {
+    async fn check(newest: &str, want: &str) {
         let key = SigningKey::from_seed([3; 32]).unwrap();
         let name = Name::parse("_updates.mox.example").unwrap();
         let changelog = "https://mox.example/changelog".to_owned();
@@ -83,14 +81,15 @@ mod tests {
             connector: Connector::new(Roots::default(), clock.clone()),
             clock,
         };
-        assert_eq!(now(look(&services, &origin, None)).unwrap(), want);
+        assert_eq!(look(&services, &origin, None).await.unwrap(), want);
     }
 
-    #[test]
-    fn changes_are_told_if_there_is_something_newer() {
+    #[tokio::test]
+    async fn changes_are_told_if_there_is_something_newer() {
         let current = format!("v{}", crate::VERSION);
-        check(&current, &format!("last known: none\ncurrent: {current}\nlatest: {current}\n"));
+        check(&current, &format!("last known: none\ncurrent: {current}\nlatest: {current}\n"))
+            .await;
         let text = format!("last known: none\ncurrent: {current}\nlatest: v99.0.0\n");
-        check("v99.0.0", &format!("{text}\nChangelog\n\n----\n\nbetter\n"));
+        check("v99.0.0", &format!("{text}\nChangelog\n\n----\n\nbetter\n")).await;
     }
 }

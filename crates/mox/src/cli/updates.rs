@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use mox_base::Rng as _;
-use mox_checks::updates::{CHANGELOG_BYTES_MAX, Changelog, SigningKey, decode_key, encode_key};
+use mox_checks::updates::{
+    CHANGELOG_BYTES_MAX, Changelog, SigningKey, decode_key, encode_key, serve,
+};
 use mox_net::SystemRng;
+use tokio::net::TcpListener;
 
 use super::print;
 
@@ -23,12 +27,14 @@ pub(super) enum Updates {
     Addsigned(AddSigned),
     Genkey(GenKey),
     Pubkey(PubKey),
+    Serve(Serve),
     Verify(Verify),
 }
 
 /// Add the changes of a release to a list, signed.
 ///
-/// Reads the text of the changes from standard input. The list is made if it is missing.
+/// Reads the text of the changes from standard input; it should begin with the version, such as v1.2.3,
+/// by which "mox updates serve" knows what is newer. The list is made if it is missing.
 #[derive(Debug, Args)]
 pub(super) struct AddSigned {
     /// File with the private key, from "mox updates genkey".
@@ -48,6 +54,20 @@ pub(super) struct GenKey {}
 pub(super) struct PubKey {
     /// File with the private key, from "mox updates genkey".
     key: PathBuf,
+}
+
+/// Give out a list of changes by HTTP, for a proxy with TLS in front.
+///
+/// Answers GET /changelog with the list as the file has it at that moment; with ?from=v1.2.3 without
+/// the changes whose text begins with that version or an older one.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Address and port to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8596")]
+    address: SocketAddr,
+    /// File with the list of changes, JSON.
+    #[arg(long, value_name = "FILE", default_value = "changelog.json")]
+    changelog: PathBuf,
 }
 
 /// Check that all changes of a list are signed with a key, and print them.
@@ -71,6 +91,7 @@ impl Updates {
             Self::Pubkey(PubKey { key }) => {
                 print(&format!("{}\n", encode_key(&signing_key(&key)?.public())))
             }
+            Self::Serve(command) => command.run(),
             Self::Verify(Verify { key, changelog }) => {
                 let key = decode_key(&key).context("public key")?;
                 let log = read(&changelog)?.context("no such list of changes")?;
@@ -97,6 +118,17 @@ impl AddSigned {
         }
         replace(&self.changelog, json.as_bytes())
             .with_context(|| format!("write {}", self.changelog.display()))
+    }
+}
+
+impl Serve {
+    fn run(self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.context("start runtime")?.block_on(async {
+            let socket = TcpListener::bind(self.address).await;
+            let socket = socket.with_context(|| format!("listen on {}", self.address))?;
+            match serve(socket, &self.changelog).await.context("accept connections")? {}
+        })
     }
 }
 

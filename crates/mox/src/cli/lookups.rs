@@ -54,7 +54,7 @@ pub(super) mod tests {
 
     /// The result of work that a fake answers at once.
     pub(in super::super) fn now<T>(work: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(work)
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum Group {
     Search,
     /// What a decision on incoming mail asks of an account with 200,000 messages.
     History,
+    /// Taking over 200,000 messages of an mbox and of a Maildir.
+    Import,
     /// Learning what is junk, and judging a message.
     Junk,
     /// Logins.

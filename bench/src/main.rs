@@ -17,6 +17,7 @@ mod fill;
 mod history;
 mod idle;
 mod imap;
+mod import;
 mod junk;
 mod login;
 mod mailbox;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     let outcome = match words.next() {
         Some(word) if word == served::ARGUMENT => served::run(words).map(|()| true),
+        Some(word) if word == import::ARGUMENT => import::run_here(words).map(|()| true),
         _ => bench(&Args::parse()),
     };
     match outcome {

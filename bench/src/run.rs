@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 use crate::args::{Args, Group};
 use crate::table::{Figure, Verdict};
 use crate::{
-    auth, complain, deliver, history, idle, junk, login, mailbox, say, send, start, submit, table,
+    auth, complain, deliver, history, idle, import, junk, login, mailbox, say, send, start, submit,
+    table,
 };
 
 /// How much is measured.
@@ -59,12 +60,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let sizes = if args.quick { QUICK } else { FULL };
     let mut figures = Vec::new();
     type Measure = fn(&Args, &Sizes) -> Result<Vec<Figure>>;
-    let groups: [(Group, &str, Measure); 9] = [
+    let groups: [(Group, &str, Measure); 10] = [
         (Group::Start, "start", start::measure),
         (Group::Idle, "idle sessions", idle::measure),
         (Group::Auth, "authentication", auth::measure),
         (Group::Login, "logins", login::measure),
         (Group::History, "history", history::measure),
+        (Group::Import, "import", import::measure),
         (Group::Junk, "junk filter", junk::speed::measure),
         (Group::Send, "sending", send::measure),
         (Group::Submit, "submission", submit::measure),

@@ -122,6 +122,16 @@ pub(crate) fn word_of(word: &str) -> Option<Word> {
     }
 }
 
+/// Reads a word for a flag of IMAP, as any program may write it. `None` for what is neither a flag nor a
+/// keyword here.
+#[must_use]
+pub fn flag_word(word: &str) -> Option<Result<Flags, Keyword>> {
+    word_of(word).map(|word| match word {
+        Word::Flag(flag) => Ok(flag),
+        Word::Keyword(keyword) => Err(keyword),
+    })
+}
+
 /// Words separated by blanks if there are any, else by commas: a keyword may have a comma in it.
 fn words(value: &str) -> Vec<String> {
     let value = value.trim();

@@ -26,6 +26,7 @@ pub use export::{
     ExportError, ExportOptions, ExportWatcher, Exported, Format, Target, export,
     write_mbox_message, write_with_line_feeds,
 };
+pub use flag_fields::flag_word;
 pub use frames::{FrameWriter, read_frames};
 pub use import::{
     BATCH_BYTES, BATCH_MESSAGES, ImportError, ImportOptions, Notice, Outcome, Summary, Watcher,
@@ -33,6 +34,7 @@ pub use import::{
 };
 pub use names::{decode_utf7, mailbox_name, role_by_name};
 pub use read::{
-    ENTRIES_MAX, EXPANDED_BYTES_MAX, FOLDER_ENTRIES_MAX, Kind, Meter, Metered, PATH_BYTES_MAX,
-    ReadOptions, read_directory, read_mbox, read_path, read_tar, read_tgz, read_zip, size_of,
+    ENTRIES_MAX, EXPANDED_BYTES_MAX, FOLDER_ENTRIES_MAX, Kind, MESSAGE_BYTES_MAX, Meter, Metered,
+    PATH_BYTES_MAX, ReadOptions, read_directory, read_mbox, read_path, read_tar, read_tgz,
+    read_zip, size_of,
 };

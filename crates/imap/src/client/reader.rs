@@ -51,7 +51,7 @@ impl ResponseReader {
 }
 
 /// The size of a literal announced at the end of a line.
-fn literal_size(line: &[u8]) -> Option<usize> {
+pub(super) fn literal_size(line: &[u8]) -> Option<usize> {
     let inner = line.strip_suffix(b"}")?;
     let open = memchr::memrchr(b'{', inner)?;
     let digits = inner.get(open + 1..)?;
@@ -59,6 +59,11 @@ fn literal_size(line: &[u8]) -> Option<usize> {
 }
 
 impl<'a> Response<'a> {
+    /// Of the bytes of a whole response.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
     /// All of it.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {

@@ -29,10 +29,13 @@ mod dnscheck;
 mod dnsrecords;
 mod doctor;
 mod example;
+mod export;
 mod flags;
 mod follow;
 mod help;
 mod hostkeys;
+mod import;
+mod import_imap;
 mod junk;
 mod localserve;
 mod loglevels;
@@ -43,6 +46,7 @@ mod message_parse;
 mod mtasts;
 mod network;
 mod parsereportmsg;
+mod progress;
 mod queue;
 mod quickstart;
 mod rdap;
@@ -182,6 +186,10 @@ enum Command {
     Junk(junk::Junk),
     Decisions(decisions::Decisions),
     Deliver(deliver::Deliver),
+    #[command(subcommand)]
+    Import(import::Import),
+    #[command(subcommand)]
+    Export(export::Export),
     Sendmail(sendmail::Sendmail),
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -331,6 +339,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Junk(command) => command.run(&global)?,
         Command::Decisions(command) => command.run(&global)?,
         Command::Deliver(command) => command.run(&global)?,
+        Command::Import(command) => command.run(&global)?,
+        Command::Export(command) => command.run(&global)?,
         Command::Admin(AdminCommand::Imapserve(command)) => command.run(&global)?,
         Command::Completions(command) => command.run()?,
         Command::Manpages(command) => command.run()?,

@@ -41,15 +41,19 @@ pub(super) fn over_network_with<T>(
     roots: Roots,
     work: impl AsyncFnOnce(&Network) -> Result<T>,
 ) -> Result<T> {
-    let (clock, rng) = (Arc::new(SystemClock::new()), Arc::new(SystemRng));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let resolver = SystemResolver::new(SystemOptions::default(), clock.clone(), rng.clone());
-    let connector = Connector::new(roots, clock);
-    let network = Network { resolver: Arc::new(resolver), connector, rng };
+    let network = Network::new(roots);
     runtime.context("start runtime")?.block_on(work(&network))
 }
 
 impl Network {
+    /// Trusting these authorities.
+    pub(super) fn new(roots: Roots) -> Self {
+        let (clock, rng) = (Arc::new(SystemClock::new()), Arc::new(SystemRng));
+        let resolver = SystemResolver::new(SystemOptions::default(), clock.clone(), rng.clone());
+        Self { resolver: Arc::new(resolver), connector: Connector::new(roots, clock), rng }
+    }
+
     /// Connects to a port of a host.
     pub(super) async fn dial_host(&self, host: &Domain, port: u16) -> Result<Conn> {
         let found = self.resolver.ips(&Name::from(host)).await;

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use tokio::io::AsyncRead;
 use tokio::net::UnixStream;
+use tokio::sync::mpsc::Receiver;
 
 use super::socket::SOCKET;
-use super::wire::{DATA_BYTES_MAX, GREETING, Wire, WireError};
+use super::wire::{DATA_BYTES_MAX, GREETING, PIECE_BYTES_MAX, Wire, WireError};
 
 /// A connection to the control socket of a running server.
 #[derive(Debug)]
@@ -98,6 +99,21 @@ impl Client {
     /// With what the server answered else.
     pub async fn send_data(&mut self, data: impl AsyncRead + Unpin) -> Result<(), WireError> {
         self.wire.send_data(data).await?;
+        self.wire.expect_ok().await
+    }
+
+    /// Sends data as it comes, up to the end of `pieces`, and waits for the `ok` after it.
+    ///
+    /// # Errors
+    ///
+    /// With what the server answered else, be it in the middle.
+    pub async fn send_pieces(&mut self, pieces: &mut Receiver<Vec<u8>>) -> Result<(), WireError> {
+        while let Some(piece) = pieces.recv().await {
+            for piece in piece.chunks(PIECE_BYTES_MAX) {
+                self.wire.send_piece(piece).await?;
+            }
+        }
+        self.wire.send_piece(&[]).await?;
         self.wire.expect_ok().await
     }
 

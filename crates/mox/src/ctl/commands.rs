@@ -35,6 +35,7 @@ const COMMANDS: &[&str] = &[
     "junkcheck",
     "decisions",
     "backup",
+    "import",
     "imapserve",
 ];
 
@@ -170,6 +171,7 @@ impl Handler {
             word if admin::COMMANDS.contains(&word) => self.admin(wire, word).await?,
             "backup" => self.backup(wire).await?,
             word if repair::COMMANDS.contains(&word) => self.repair(wire, word).await?,
+            "import" => self.import(wire).await?,
             word if word.starts_with("queue") => self.queue(wire, word).await?,
             _ => return Err(CommandError::Refused("unrecognized command".to_owned())),
         }

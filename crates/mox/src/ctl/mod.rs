@@ -8,7 +8,7 @@
 //!
 //! Known commands: `stop`, `restart`, `confinement`, `doctor`, `setaccountpassword`, `loglevels`, `setloglevels`, `tlspubkeylist`,
 //! `tlspubkeyget`, `tlspubkeyadd`, `tlspubkeyrm`, `deliver`, `rebuildsearch`, `searchprogress`,
-//! `retrain`, `junkprogress`, `junkcheck`, `decisions`, `backup`, those that mend (`repair.rs`), those of the queue (`queue/mod.rs`), those that change domains and accounts (`admin.rs`), `imapserve`, after which the socket speaks IMAP and no more
+//! `retrain`, `junkprogress`, `junkcheck`, `decisions`, `import`, `backup`, those that mend (`repair.rs`), those of the queue (`queue/mod.rs`), those that change domains and accounts (`admin.rs`), `imapserve`, after which the socket speaks IMAP and no more
 //! commands are taken.
 
 mod admin;
@@ -19,6 +19,7 @@ mod decisions;
 mod deliver;
 mod doctor;
 mod imapserve;
+mod import;
 mod junk;
 mod keys;
 pub(crate) mod queue;
@@ -32,6 +33,7 @@ mod wire;
 pub(crate) use admin::AliasWords;
 pub use backup::{DONE, HOLD_MAX, MORE};
 pub use client::Client;
+pub(crate) use import::parse_summary;
 pub(crate) use junk::score_text;
 pub use repair::Appended;
 pub use socket::{CONNECTIONS_MAX, Control, SOCKET};

@@ -150,13 +150,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             let count = data.read(&mut piece).await?;
-            self.write_line(&count.to_string()).await?;
-            let Some(piece) = piece.get(..count).filter(|piece| !piece.is_empty()) else {
+            self.send_piece(piece.get(..count).unwrap_or_default()).await?;
+            if count == 0 {
                 return Ok(());
-            };
-            bounded(self.wait, self.stream.write_all(piece)).await?;
-            bounded(self.wait, self.stream.flush()).await?;
-            self.expect_ok().await?;
+            }
         }
     }
 
@@ -172,27 +169,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         sink: &mut impl Write,
     ) -> Result<u64, WireError> {
         let mut total = 0_u64;
-        let mut piece = Vec::new();
-        loop {
-            let count = parse_count(&self.parameter().await?).ok_or(WireError::BadCount)?;
-            if count == 0 {
-                return Ok(total);
-            }
-            total += count as u64;
+        while let Some(piece) = self.receive_piece().await? {
+            total += piece.len() as u64;
             if total > bytes_max {
                 return Err(WireError::TooMuchData);
-            }
-            piece.resize(count, 0);
-            match bounded(self.wait, self.stream.read_exact(&mut piece)).await {
-                Ok(_) => {}
-                Err(WireError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(WireError::Closed);
-                }
-                Err(error) => return Err(error),
             }
             sink.write_all(&piece)?;
             self.write_ok().await?;
         }
+        Ok(total)
+    }
+
+    /// Receives a piece of data, to be answered by [`Wire::write_ok`]. `None` at the end of the data,
+    /// which is not answered.
+    ///
+    /// # Errors
+    ///
+    /// If its count is no number, or too large.
+    pub async fn receive_piece(&mut self) -> Result<Option<Vec<u8>>, WireError> {
+        let count = parse_count(&self.parameter().await?).ok_or(WireError::BadCount)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        let mut piece = vec![0; count];
+        match bounded(self.wait, self.stream.read_exact(&mut piece)).await {
+            Ok(_) => Ok(Some(piece)),
+            Err(WireError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(WireError::Closed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a piece of data, at most [`PIECE_BYTES_MAX`], and waits for the `ok`. An empty one ends the
+    /// data, without an answer.
+    ///
+    /// # Errors
+    ///
+    /// If the other side refuses it.
+    pub async fn send_piece(&mut self, piece: &[u8]) -> Result<(), WireError> {
+        self.write_line(&piece.len().to_string()).await?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        bounded(self.wait, self.stream.write_all(piece)).await?;
+        bounded(self.wait, self.stream.flush()).await?;
+        self.expect_ok().await
+    }
+
+    /// Bounds each read and write from now on by another wait.
+    pub fn set_wait(&mut self, wait: Option<Duration>) {
+        self.wait = wait;
     }
 }
 

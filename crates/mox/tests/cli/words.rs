@@ -38,6 +38,9 @@ fn results_go_to_standard_output() {
     check(&["help", "config", "dnscheck"], 0, "30 seconds", "");
     check(&["help", "updates", "addsigned"], 0, "standard input", "");
     check(&["checkupdate"], 1, "", "who publishes releases");
+    check(&["help", "import", "mbox"], 0, "directory with such files", "");
+    check(&["help", "import", "imap"], 0, "Nothing is changed on the other server", "");
+    check(&["help", "export", "mbox"], 0, "mboxrd", "");
     check(&["help", "queue", "schedule"], 0, "-10m for sooner", "");
     check(&["help", "quickstart"], 0, "never overwritten", "");
     check(&["help", "config", "domain", "add"], 0, "some seconds", "");
@@ -85,6 +88,10 @@ fn what_is_not_understood_is_two() {
     check(&["quickstart", "you"], 2, "", "'you'");
     check(&["quickstart", "-hostname", "a b", "you@example.org"], 2, "", "'a b'");
     check(&["dmarc"], 2, "", "mox dmarc verify");
+    check(&["import"], 2, "", "mox import maildir");
+    check(&["import", "zip", "a"], 2, "", "<PATH>");
+    check(&["import", "imap", "a", "--host", "b.example"], 2, "", "--user");
+    check(&["export"], 2, "", "mox export mbox");
     check(&["queue"], 2, "", "mox queue suppress lookup");
     check(&["queue", "list", "-submitted", "1h"], 2, "", "must begin with < or >");
     check(&["queue", "list", "-sort", "size"], 2, "", "nextattempt");
@@ -127,6 +134,9 @@ fn failures_are_one_and_say_what_to_do() {
     check(&["smtp", "dial", "-tlscerts", "none.pem", "a.example"], 1, "", "fatal: read none.pem");
     check(&["dkim", "sign", "none.eml"], 1, "", "MOXCONF");
     check(&["message", "parse", "none.eml"], 1, "", "fatal: open none.eml: ");
+    check(&["import", "mbox", "a", "Inbox", "none"], 1, "", "fatal: none: ");
+    check(&["import", "maildir", "a", "Inbox", "/dev/null"], 1, "", "is an mbox");
+    check(&["export", "maildir", "out", "none"], 1, "", "fatal: open account in none");
     check(&["verifydata", "none"], 1, "", "no such directory");
     check(&["localserve", "--dir", ".", "--ip", "127.0.0.1"], 1, "", "exists");
     check(&["localserve", "--dir", "."], 1, "", "mend the configuration");

@@ -32,6 +32,9 @@ pub const FOLDER_ENTRIES_MAX: usize = 2_000_000;
 /// The most bytes that an archive may unpack to. Ours; the quota of the account is usually less.
 pub const EXPANDED_BYTES_MAX: u64 = 1 << 40;
 
+/// The largest message that is taken over if nobody says otherwise. Ours.
+pub const MESSAGE_BYTES_MAX: u64 = 100 << 20;
+
 /// The longest path in a source, in bytes. Ours.
 pub const PATH_BYTES_MAX: usize = 4_096;
 
@@ -65,7 +68,8 @@ impl Meter {
         Metered { source, meter: self.clone() }
     }
 
-    pub(crate) fn add(&self, bytes: u64) {
+    /// Notes that more was read.
+    pub fn add(&self, bytes: u64) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }

@@ -1,0 +1,161 @@
+//! Taking over 200,000 messages of an mbox and of a Maildir.
+//!
+//! Each in a process of its own, as `mox import` without a server does it: its memory is its own.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mox_base::{MailboxName, UnixSeconds};
+use mox_net::SystemClock;
+use mox_store::{Policy, Store};
+use mox_testkit::mail::Spec;
+use mox_transfer::{ImportOptions, MESSAGE_BYTES_MAX, Meter, ReadOptions, import, read_path};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+
+use crate::args::Args;
+use crate::run::Sizes;
+use crate::say;
+use crate::table::{Figure, Target};
+
+/// The hidden argument of the process that takes messages over.
+pub(crate) const ARGUMENT: &str = "import-here";
+
+/// Messages, as multiples of those of the large mailbox.
+const TIMES: u64 = 2;
+
+/// The least messages in a second.
+const TARGET_PER_S: f64 = 5_000.0;
+
+/// The most memory, in MiB.
+const TARGET_MIB: f64 = 128.0;
+
+/// What a process tells of itself.
+struct Told {
+    messages: f64,
+    seconds: f64,
+    cpu_us: f64,
+    peak_mib: f64,
+}
+
+/// Measures an mbox, the same once more, and a Maildir.
+pub(crate) fn measure(args: &Args, sizes: &Sizes) -> Result<Vec<Figure>> {
+    let dir = args.new_dir()?;
+    let count = TIMES * sizes.mailbox_messages;
+    let (mbox, maildir) = (dir.path().join("mbox"), dir.path().join("maildir"));
+    write_mbox(&mbox, count)?;
+    let mut figures = figures(&format!("import of {count}, mbox"), &run(&mbox, dir.path(), "a")?);
+    let again = run(&mbox, dir.path(), "a")?;
+    figures.push(rate(&format!("the same once more, all of {count} left out"), &again));
+    fs::remove_file(&mbox)?;
+    fs::remove_dir_all(dir.path().join("accounts"))?;
+    write_maildir(&maildir, count)?;
+    figures.extend(self::figures(
+        &format!("import of {count}, Maildir"),
+        &run(&maildir, dir.path(), "b")?,
+    ));
+    Ok(figures)
+}
+
+fn rate(name: &str, told: &Told) -> Figure {
+    let cpu = told.cpu_us / told.messages;
+    Figure::new(name, told.messages / told.seconds, "/s").cpu(cpu)
+}
+
+fn figures(name: &str, told: &Told) -> Vec<Figure> {
+    // With little more time than the processors gave it, the disk was not what it waited for.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let is_cpu_bound = told.cpu_us > 0.6 * 1e6 * told.seconds * processors as f64;
+    vec![
+        rate(name, told).target(Target::AtLeast(TARGET_PER_S)).unless_cpu_bound(is_cpu_bound),
+        Figure::new(format!("{name}: most memory"), told.peak_mib, "MiB")
+            .target(Target::AtMost(TARGET_MIB)),
+    ]
+}
+
+/// 3 to 5 KB, every third an answer to the one before.
+fn message(number: u64) -> Vec<u8> {
+    let size_bytes = 3_000 + usize::try_from(number % 2_000).unwrap_or_default();
+    let in_reply_to = (number % 3 == 2).then(|| number - 1);
+    Spec { size_bytes, in_reply_to, ..Spec::number(number) }.build()
+}
+
+fn write_mbox(path: &Path, count: u64) -> Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let marks = (mox_base::Flags::SEEN, &[][..]);
+    for number in 0..count {
+        let content = message(number);
+        let received = UnixSeconds(1_700_000_000 + i64::try_from(number)?);
+        mox_transfer::write_mbox_message(&content[..], "a@b.example", received, marks, &mut file)?;
+    }
+    Ok(file.flush()?)
+}
+
+fn write_maildir(path: &Path, count: u64) -> Result<()> {
+    for folder in ["cur", "new", "tmp"] {
+        fs::create_dir_all(path.join(folder))?;
+    }
+    for number in 0..count {
+        let mut text = Vec::new();
+        mox_transfer::write_with_line_feeds(&message(number)[..], &mut text)?;
+        let time = 1_700_000_000 + number;
+        fs::write(path.join(format!("cur/{time}.{number}.bench:2,S")), text)?;
+    }
+    Ok(())
+}
+
+/// Takes over what lies at a path, in another process.
+fn run(path: &Path, dir: &Path, account: &str) -> Result<Told> {
+    let output = Command::new(std::env::current_exe()?)
+        .arg(ARGUMENT)
+        .args([path, dir, Path::new(account)])
+        .output()
+        .context("start the import")?;
+    if !output.status.success() {
+        bail!("the import failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [messages, seconds, cpu_us, peak_mib] = numbers[..] else {
+        bail!("the import told {text:?}");
+    };
+    ensure!(messages > 0.0, "nothing was taken over");
+    Ok(Told { messages, seconds, cpu_us, peak_mib })
+}
+
+/// What the other process does. Words: path, data directory, account.
+pub(crate) fn run_here(words: impl Iterator<Item = OsString>) -> Result<()> {
+    let words: Vec<OsString> = words.collect();
+    let [path, dir, account] = &words[..] else { bail!("path, data directory, account") };
+    let (path, dir) = (PathBuf::from(path), PathBuf::from(dir));
+    let account = account.to_str().context("account")?;
+    let store = Store::new(&dir, Arc::new(SystemClock::new()), Arc::new(Policy::default()));
+    let account = store.account(account)?;
+    let options = ReadOptions {
+        target: MailboxName::inbox(),
+        temporary: dir,
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        strip: None,
+    };
+    let started = Instant::now();
+    let source =
+        |sink: &mut mox_transfer::Sink<'_>| read_path(&path, &options, &Meter::default(), sink);
+    let watch = &mut |_: mox_transfer::Notice<'_>| ControlFlow::Continue(());
+    let outcome = import(&account, ImportOptions::default(), source, watch);
+    outcome.end?;
+    let seconds = started.elapsed().as_secs_f64();
+    let messages = outcome.summary.added + outcome.summary.duplicates;
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let cpu = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    let cpu = Duration::from_micros(u64::try_from(cpu)?);
+    let peak_mib = usage.max_rss() as f64 / 1024.0;
+    say(&format!("{messages} {seconds} {} {peak_mib}", cpu.as_micros()));
+    Ok(())
+}

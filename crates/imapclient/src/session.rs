@@ -233,7 +233,8 @@ impl Session {
         let space = if arguments.is_empty() { "" } else { " " };
         let line = format!("{tag} {command}{space}{arguments}\r\n");
         // Only logins have secrets in them.
-        let kind = if command == "LOGIN" { Kind::Auth } else { Kind::Protocol };
+        let has_secrets = matches!(command, "LOGIN" | "AUTHENTICATE");
+        let kind = if has_secrets { Kind::Auth } else { Kind::Protocol };
         self.conn.send(kind, line.as_bytes());
         self.conn.flush(WRITE).await?;
         Ok(tag)

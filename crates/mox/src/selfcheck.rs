@@ -197,9 +197,13 @@ mod tests {
         let services = server.services().clone();
         let store = services.store.clone();
         let account = store.account("mox").unwrap();
-        let noise: Vec<u8> = (0..500_000_u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0])
-            .collect();
+        // Bytes that cannot be compressed, so that the body becomes a file.
+        let mut state = 7_u64;
+        let mut noise = Vec::new();
+        for _ in 0..500_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            noise.push((state >> 56).to_le_bytes()[0]);
+        }
         let content = [b"Subject: large\r\n\r\n".to_vec(), noise].concat();
         let content = account.stage(Vec::new(), &mut std::io::Cursor::new(content)).unwrap();
         let (flags, keywords) = (mox_base::Flags::NONE, Vec::new());

@@ -136,7 +136,11 @@ async fn mail_programs_find_their_settings() {
 async fn metrics_show_what_happens() {
     let server = server().await;
     let address = server.server().http_address(HttpService::Metrics).unwrap();
-    let imap = server.imap().await;
+    let mut imap = server.imap().await;
+    imap.log_in("moxmoxmox").await;
+    let mut smtp = server.smtp(Service::Smtp).await;
+    let message = "From: <a@client.example>\r\nSubject: counted\r\n\r\nbody";
+    smtp.send_message("a@client.example", &["mox@localhost"], message).await;
     let (status, metrics) = ask_http1(connect_plain(address).await, get("http://x/metrics")).await;
     assert_eq!(status, 200, "{metrics}");
     // Other tests of this process count too.
@@ -149,6 +153,18 @@ async fn metrics_show_what_happens() {
     assert!(value("process_resident_memory_bytes") > 1_000_000.0);
     assert!(value("process_start_time_seconds") > 1_700_000_000.0);
     assert!(value("mox_panic_total{pkg=\"imapserver\"}") >= 0.0);
+    for counted in [
+        "mox_imap_connection_total{service=\"imap\"}",
+        "mox_authentication_total{kind=\"imap\",variant=\"login\",result=\"ok\"}",
+        "mox_imap_command_duration_seconds_count{cmd=\"login\",result=\"ok\"}",
+        "mox_smtpserver_connection_total{kind=\"deliver\"}",
+        "mox_smtpserver_command_duration_seconds_count{kind=\"deliver\",cmd=\"data\",code=\"250\",ecode=\"2.6.0\"}",
+        "mox_smtpserver_delivery_total{result=\"delivered\",reason=\"no-bad-signals\"}",
+        "mox_spf_verify_duration_seconds_count{status=\"none\"}",
+        "mox_dmarc_verify_duration_seconds_count{status=\"none\",reject=\"no\",use=\"yes\"}",
+    ] {
+        assert!(value(counted) >= 1.0, "{counted}");
+    }
     for (url, want) in [
         ("http://x/", 200),
         ("http://x/other", 404),

@@ -96,44 +96,47 @@ fn the_text_ends_with_its_mark() {
     assert!(text.contains("mox_panic_total{pkg=\"smtpserver\"} 0\n"), "{text}");
 }
 
-/// The metric and labels of each use in a text, such as `mox_x_count{code="5",result!="ok"}`.
-fn uses(text: &str) -> Vec<(String, Vec<String>)> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut uses = Vec::new();
-    for (at, _) in text.match_indices("mox_").chain(text.match_indices("process_")) {
-        let name: String = text[at..].chars().take_while(|c| is_name(*c)).collect();
-        let rest = &text[at + name.len()..];
-        let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-        let conditions = inside.map_or("", |(inside, _)| inside).replace('\\', "");
-        let labels = conditions.split(',').filter_map(|condition| {
-            let label: String = condition.trim().chars().take_while(|c| is_name(*c)).collect();
-            (!label.is_empty()).then_some(label)
-        });
-        uses.push((name, labels.collect()));
+#[cfg(test)]
+mod uses {
+    /// The metric and labels of each use in a text, such as `mox_x_count{code="5",result!="ok"}`.
+    fn uses(text: &str) -> Vec<(String, Vec<String>)> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mut uses = Vec::new();
+        for (at, _) in text.match_indices("mox_").chain(text.match_indices("process_")) {
+            let name: String = text[at..].chars().take_while(|c| is_name(*c)).collect();
+            let rest = &text[at + name.len()..];
+            let inside = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+            let conditions = inside.map_or("", |(inside, _)| inside).replace('\\', "");
+            let labels = conditions.split(',').filter_map(|condition| {
+                let label: String = condition.trim().chars().take_while(|c| is_name(*c)).collect();
+                (!label.is_empty()).then_some(label)
+            });
+            uses.push((name, labels.collect()));
+        }
+        uses
     }
-    uses
-}
 
-#[track_caller]
-fn check_uses(file: &str, uses_min: usize) {
-    let path = format!("{}/../../packaging/{file}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).unwrap();
-    let uses = uses(&text);
-    assert!(uses.len() >= uses_min, "{file}: {}", uses.len());
-    for (name, labels) in uses {
-        let metric = mox_metrics::descriptions().find(|metric| {
-            let parts = ["", "_count", "_bucket", "_sum"];
-            parts.iter().any(|part| name.strip_suffix(part) == Some(metric.name))
-        });
-        let metric = metric.unwrap_or_else(|| panic!("{file}: there is no {name}"));
-        for label in labels.iter().filter(|label| *label != "instance") {
-            assert!(metric.labels.contains(&label.as_str()), "{file}: {name} has no {label}");
+    #[track_caller]
+    fn check_uses(file: &str, uses_min: usize) {
+        let path = format!("{}/../../packaging/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let uses = uses(&text);
+        assert!(uses.len() >= uses_min, "{file}: {}", uses.len());
+        for (name, labels) in uses {
+            let metric = mox_metrics::descriptions().find(|metric| {
+                let parts = ["", "_count", "_bucket", "_sum"];
+                parts.iter().any(|part| name.strip_suffix(part) == Some(metric.name))
+            });
+            let metric = metric.unwrap_or_else(|| panic!("{file}: there is no {name}"));
+            for label in labels.iter().filter(|label| *label != "instance") {
+                assert!(metric.labels.contains(&label.as_str()), "{file}: {name} has no {label}");
+            }
         }
     }
-}
 
-#[test]
-fn alerts_and_dashboard_use_metrics_that_exist() {
-    check_uses("prometheus/mox-alerts.yml", 15);
-    check_uses("grafana/mox.json", 25);
+    #[test]
+    fn alerts_and_dashboard_use_metrics_that_exist() {
+        check_uses("prometheus/mox-alerts.yml", 15);
+        check_uses("grafana/mox.json", 25);
+    }
 }

@@ -53,7 +53,7 @@ impl Session {
         self.run("LIST", &arguments, &mut |reply| {
             if let Some(mut folder) = read_list(reply, b"LIST", prefix.as_deref()) {
                 folder.is_view |= is_gmail && folder.special_use.contains(SpecialUse::IMPORTANT);
-                folder.subscribed = folder.subscribed.or(is_extended.then_some(false));
+                folder.subscribed = folder.subscribed.or_else(|| is_extended.then_some(false));
                 folders.push(folder);
             }
             if folders.len() > FOLDERS_MAX { Err(ClientError::TooMuch) } else { Ok(()) }

@@ -94,6 +94,8 @@ mod tests {
     fn check(word: &str, want: &Answer, written: &str) {
         let got = Answer::from_word(word);
         assert_eq!((&got, got.as_str()), (want, written), "{word:?}");
+        let is_other = matches!(got, Answer::Other(_));
+        assert_eq!(got.known(), Some(written).filter(|_| !is_other));
         assert_eq!(Answer::from_word(got.as_str()), got);
         let json = serde_json::to_string(&got).unwrap();
         assert_eq!(serde_json::from_str::<Answer>(&json).unwrap(), got);

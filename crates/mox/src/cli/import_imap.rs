@@ -408,8 +408,11 @@ mod tests {
         assert!(journal_name(&[&"x".repeat(500)]).len() < 255);
     }
 
+    /// The name of a mailbox, and of each message its text, flags and date.
+    type Folder = (String, Vec<(String, String, i64)>);
+
     /// The mailboxes of an account with the contents, flags and times of their messages.
-    fn content(store: &Store, name: &str) -> Vec<(String, Vec<(String, String, i64)>)> {
+    fn content(store: &Store, name: &str) -> Vec<Folder> {
         let reader = store.account(name).unwrap().read().unwrap();
         let mut all = Vec::new();
         for mailbox in reader.mailboxes().unwrap() {

@@ -158,7 +158,7 @@ async fn metrics_show_what_happens() {
         "mox_authentication_total{kind=\"imap\",variant=\"login\",result=\"ok\"}",
         "mox_imap_command_duration_seconds_count{cmd=\"login\",result=\"ok\"}",
         "mox_smtpserver_connection_total{kind=\"deliver\"}",
-        "mox_smtpserver_command_duration_seconds_count{kind=\"deliver\",cmd=\"data\",code=\"250\",ecode=\"2.6.0\"}",
+        "mox_smtpserver_command_duration_seconds_count{kind=\"deliver\",cmd=\"data\",code=\"250\",ecode=\"2.2.0\"}",
         "mox_smtpserver_delivery_total{result=\"delivered\",reason=\"no-bad-signals\"}",
         "mox_spf_verify_duration_seconds_count{status=\"none\"}",
         "mox_dmarc_verify_duration_seconds_count{status=\"none\",reject=\"no\",use=\"yes\"}",

@@ -115,8 +115,9 @@ mod tests {
 
     /// - `keys`: of the listener `public`, as lines.
     fn config(dir: &Path, keys: &str) -> Config {
-        let listener = |name: &str, host: &str, tls: &str| {
-            format!("\t{name}:\n\t\tIPs:\n\t\t\t- 127.0.0.1\n{host}{tls}")
+        // Each has an address of its own: proof of control by TLS takes a port of it.
+        let listener = |ip: &str, name: &str, host: &str, tls: &str| {
+            format!("\t{name}:\n\t\tIPs:\n\t\t\t- {ip}\n{host}{tls}")
         };
         let acme = "\t\tTLS:\n\t\t\tACME: ca\n";
         let other = "\t\tHostname: other.example\n";
@@ -124,10 +125,10 @@ mod tests {
             "DataDir: data\nLogLevel: info\nHostname: mx.example\nACME:\n\tca:\n\
              \t\tDirectoryURL: https://ca.example/\n\t\tContactEmail: a@mx.example\nListeners:\n\
              {}{}{}{}Postmaster:\n\tAccount: mjl\n\tMailbox: Postmaster\n",
-            listener("internal", "", ""),
-            listener("more", "", acme),
-            listener("other", other, acme),
-            listener("public", "", &format!("{acme}{keys}")),
+            listener("127.0.0.1", "internal", "", ""),
+            listener("127.0.0.2", "more", "", acme),
+            listener("127.0.0.3", "other", other, acme),
+            listener("127.0.0.4", "public", "", &format!("{acme}{keys}")),
         );
         let domains_conf = "Domains:\n\tmx.example:\n\t\tLocalpartCatchallSeparator: +\nAccounts:\n\
              \tmjl:\n\t\tDomain: mx.example\n\t\tDestinations:\n\t\t\tmjl@mx.example: nil\n";

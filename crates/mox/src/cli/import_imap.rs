@@ -501,10 +501,10 @@ mod tests {
 
         let nowhere = ImportImap { folder: vec!["x".to_owned()], ..command(dir.path(), port) };
         let error = import(global.clone(), nowhere).await.unwrap().unwrap_err();
-        assert!(error.to_string().contains("no such folder"), "{error}");
+        assert!(format!("{error:#}").contains("no such folder"), "{error:#}");
         let nobody =
             ImportImap { user: "nobody@localhost".to_owned(), ..command(dir.path(), port) };
         let error = import(global, nobody).await.unwrap().unwrap_err();
-        assert!(error.to_string().contains("login refused"), "{error}");
+        assert!(format!("{error:#}").contains("login refused"), "{error:#}");
     }
 }

@@ -169,15 +169,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         sink: &mut impl Write,
     ) -> Result<u64, WireError> {
         let mut total = 0_u64;
-        while let Some(piece) = self.receive_piece().await? {
-            total += piece.len() as u64;
+        loop {
+            let count = self.receive_count().await?;
+            if count == 0 {
+                return Ok(total);
+            }
+            total += count as u64;
             if total > bytes_max {
                 return Err(WireError::TooMuchData);
             }
-            sink.write_all(&piece)?;
+            sink.write_all(&self.receive_bytes(count).await?)?;
             self.write_ok().await?;
         }
-        Ok(total)
     }
 
     /// Receives a piece of data, to be answered by [`Wire::write_ok`]. `None` at the end of the data,
@@ -187,13 +190,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     ///
     /// If its count is no number, or too large.
     pub async fn receive_piece(&mut self) -> Result<Option<Vec<u8>>, WireError> {
-        let count = parse_count(&self.parameter().await?).ok_or(WireError::BadCount)?;
-        if count == 0 {
-            return Ok(None);
+        match self.receive_count().await? {
+            0 => Ok(None),
+            count => self.receive_bytes(count).await.map(Some),
         }
+    }
+
+    async fn receive_count(&mut self) -> Result<usize, WireError> {
+        parse_count(&self.parameter().await?).ok_or(WireError::BadCount)
+    }
+
+    async fn receive_bytes(&mut self, count: usize) -> Result<Vec<u8>, WireError> {
         let mut piece = vec![0; count];
         match bounded(self.wait, self.stream.read_exact(&mut piece)).await {
-            Ok(_) => Ok(Some(piece)),
+            Ok(_) => Ok(piece),
             Err(WireError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(WireError::Closed)
             }

@@ -98,7 +98,10 @@ impl Admin {
         self.store.begin_removal(account)?;
         let edited = self.edit(|dynamic| take_out(&config, dynamic, account));
         if let Err(error) = edited {
-            self.store.keep_account(account)?;
+            // Another command may have removed it meanwhile.
+            if self.config.snapshot().account(account).is_some() {
+                self.store.keep_account(account)?;
+            }
             return Err(error);
         }
         self.forget(account).map_err(|error| AdminError::Leftover(Box::new(error)))

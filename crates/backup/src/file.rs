@@ -26,7 +26,7 @@ pub(crate) fn copy(from: &Path, to: &Path, between: &mut dyn FnMut(u64)) -> Resu
         target.write_all(data).at("write", to)?;
         between(count as u64);
     }
-    let mode = fs::Permissions::from_mode(meta.mode() & 0o7777);
+    let mode = fs::Permissions::from_mode(meta.mode() & 0o777);
     target.set_permissions(mode).at("set the mode of", to)?;
     if let Ok(changed) = meta.modified() {
         target.set_modified(changed).at("set the time of", to)?;

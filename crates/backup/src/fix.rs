@@ -22,7 +22,13 @@ use crate::restore::move_away;
 pub fn fix(data: &Path, clock: &Arc<dyn Clock>) -> Result<Vec<String>> {
     let mut done = Vec::new();
     let queue = data.join(QUEUE);
-    if let Ok(named) = mox_queue::body_files(&queue) {
+    // What a crash left in the log is not read by `body_files`: opening and closing empties it.
+    let database = queue.join(mox_queue::DATABASE);
+    if database.is_file()
+        && mox_queue::check(&queue).is_ok()
+        && !has_log(&database)
+        && let Ok(named) = mox_queue::body_files(&queue)
+    {
         strays(data, &queue.join(mox_queue::BODIES), &named, clock, &mut done)?;
     }
     let accounts = data.join(ACCOUNTS);
@@ -38,6 +44,10 @@ pub fn fix(data: &Path, clock: &Arc<dyn Clock>) -> Result<Vec<String>> {
         };
         let opened = mox_store::upgrade(&dir).and_then(|()| ReadOnly::open_still(&dir));
         let Ok(named) = opened.and_then(|_| mox_store::body_files(&dir)) else { continue };
+        if has_log(&dir.join(ACCOUNT_DATABASE)) {
+            done.push(format!("{ACCOUNTS}/{name}: not mended: its log cannot be emptied"));
+            continue;
+        }
         strays(data, &dir.join(BODIES), &named, clock, &mut done)?;
         match mend(&store, name) {
             Ok(told) => done.extend(told),
@@ -45,6 +55,13 @@ pub fn fix(data: &Path, clock: &Arc<dyn Clock>) -> Result<Vec<String>> {
         }
     }
     Ok(done)
+}
+
+/// Whether rows are in the log only: it could not be emptied, as on a full disk.
+fn has_log(database: &Path) -> bool {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|meta| meta.len() > 0)
 }
 
 fn mend(store: &Store, name: &str) -> mox_store::Result<Vec<String>> {

@@ -4,6 +4,7 @@
 //! between them stands an [`Entry`] for each file, folder and symbolic link. It is written last: a
 //! backup without it was not finished.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -90,7 +91,9 @@ impl Entry {
     /// The bits of the mode.
     #[must_use]
     pub fn mode_bits(&self) -> u32 {
-        u32::from_str_radix(&self.mode, 8).unwrap_or(0o600) & 0o7777
+        // The setuid bit of another owner's file would become that of who copies it.
+        let bits = if self.kind == Kind::Directory { 0o2777 } else { 0o777 };
+        u32::from_str_radix(&self.mode, 8).unwrap_or(0o600) & bits
     }
 
     /// Whether it has content.
@@ -145,15 +148,20 @@ impl Manifest {
         if header.mox_backup != FORMAT {
             return Err(bad(1, "made by another version, in a format that is not known"));
         }
-        let mut entries = Vec::new();
+        let (mut entries, mut links) = (Vec::new(), HashSet::new());
         let mut before = lines.hashed.clone();
         loop {
             let line =
                 lines.next(&path)?.ok_or_else(|| bad(lines.number + 1, "the end is missing"))?;
             let number = lines.number;
             if let Ok(entry) = parse::<Entry>(&line, number) {
-                if !is_safe(&entry.path) || entries.len() == ENTRIES_MAX {
+                let mut above = Path::new(&entry.path).ancestors();
+                let is_below_link = above.any(|above| links.contains(above));
+                if !is_safe(&entry.path) || is_below_link || entries.len() == ENTRIES_MAX {
                     return Err(bad(number, "path that leads elsewhere"));
+                }
+                if entry.kind == Kind::Symlink {
+                    links.insert(Path::new(&entry.path).to_owned());
                 }
                 entries.push(entry);
                 before = lines.hashed.clone();

@@ -182,12 +182,24 @@ pub fn restore_account(
         above = above.max(highest_uidvalidity(&place));
         moved = Some(move_away(data, &place, now)?);
     }
-    fs::rename(&staged, &place).at("name", &place)?;
-    file::sync_dir(&accounts)?;
     let failed = |source| BackupError::Account { name: target.to_owned(), source };
-    let store = Store::new(data, Arc::clone(clock), Arc::new(Policy::default()));
-    let account = store.account(target).map_err(failed)?;
-    account.bump_uidvalidity(None, above).wait().map_err(failed)?;
+    let swap = || -> Result<()> {
+        fs::rename(&staged, &place).at("name", &place)?;
+        file::sync_dir(&accounts)?;
+        let store = Store::new(data, Arc::clone(clock), Arc::new(Policy::default()));
+        let account = store.account(target).map_err(failed)?;
+        account.bump_uidvalidity(None, above).wait().map(drop).map_err(failed)
+    };
+    if let Err(error) = swap() {
+        // What was there comes back; what was put there is kept too.
+        if place.exists() {
+            move_away(data, &place, now)?;
+        }
+        if let Some(moved) = &moved {
+            fs::rename(moved, &place).at("name", &place)?;
+        }
+        return Err(error);
+    }
     Ok(AccountRestored { restored: put.restored, moved })
 }
 

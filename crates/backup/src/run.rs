@@ -83,8 +83,10 @@ pub fn backup(
     prepare(dest, &data, &config)?;
     let dest = fs::canonicalize(dest).at("open", dest)?;
     let earlier = options.earlier.as_deref().map(Earlier::read).transpose()?;
+    let owner = fs::metadata(&data).at("look at", &data)?.uid();
     let mut run = Run {
         dest,
+        owner,
         earlier,
         entries: Vec::new(),
         outcome: Outcome::default(),
@@ -125,6 +127,8 @@ impl Earlier {
 
 struct Run<'a> {
     dest: PathBuf,
+    /// Who the data directory belongs to.
+    owner: u32,
     earlier: Option<Earlier>,
     entries: Vec<Entry>,
     outcome: Outcome,
@@ -234,6 +238,11 @@ impl Run<'_> {
         if files.is_empty() {
             return Ok(());
         }
+        let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+        if !is_folder(from) {
+            self.fault(format!("{to}: not a folder"));
+            return Ok(());
+        }
         self.directory(from, to)?;
         let mut made = None;
         for name in files {
@@ -242,7 +251,7 @@ impl Run<'_> {
                 continue;
             };
             if made.as_deref() != Some(folder) {
-                if !from.join(folder).is_dir() {
+                if !is_folder(&from.join(folder)) {
                     self.fault(format!("{to}/{folder}: missing"));
                     continue;
                 }
@@ -256,16 +265,32 @@ impl Run<'_> {
 
     /// A body is never changed, so that a link is as good as a copy.
     fn body(&mut self, from: &Path, to: &str) {
-        let meta = match fs::metadata(from) {
+        // Attack: a link of the service user, which may lead to a file of somebody else.
+        let meta = fs::symlink_metadata(from).and_then(|meta| match meta.is_file() {
+            true => Ok(meta),
+            false => Err(std::io::Error::other("not a file")),
+        });
+        let meta = match meta {
             Ok(meta) => meta,
             Err(error) => return self.fault(format!("{to}: {error}")),
         };
         if let Some(entry) = self.link_earlier(&meta, to) {
-            self.outcome.linked_earlier += 1;
-            return self.done(entry);
+            // Read, so that what has rotted since is not handed on from backup to backup.
+            let linked = self.dest.join(to);
+            let hashed = self.hash(&linked, to);
+            if hashed.is_ok_and(|hashed| crate::verify::difference(&entry, &hashed).is_none()) {
+                self.outcome.linked_earlier += 1;
+                return self.done(entry);
+            }
+            self.warn(format!("{to}: damaged in the earlier backup, copied anew"));
+            if let Err(error) = fs::remove_file(&linked) {
+                return self.fault(format!("{to}: {error}"));
+            }
         }
         let target = self.dest.join(to);
-        let is_linked = fs::hard_link(from, &target).is_ok();
+        // One of root's that has a second name is left alone when the server starts as root: it could
+        // not be read any more.
+        let is_linked = meta.uid() == self.owner && fs::hard_link(from, &target).is_ok();
         self.outcome.linked_data += u64::from(is_linked);
         let hashed = if is_linked { self.hash(&target, to) } else { self.copy(from, &target, to) };
         self.add(hashed, to, Kind::Body, meta.mode());
@@ -291,7 +316,7 @@ impl Run<'_> {
     }
 
     fn copy_database(&mut self, from: &Path, target: &Path, to: &str) -> Result<Hashed> {
-        let mode = fs::metadata(from).at("look at", from)?.mode() & 0o7777;
+        let mode = fs::metadata(from).at("look at", from)?.mode() & 0o777;
         self.progress.path = to.to_owned();
         let (progress, watch) = (&mut self.progress, &mut self.watch);
         let mut before = 0;

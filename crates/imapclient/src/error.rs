@@ -26,7 +26,7 @@ pub enum ClientError {
     #[error("login refused: {0}")]
     LoginRefused(String),
     /// The server did not show that it knows the password.
-    #[error("login")]
+    #[error("login refused")]
     Sasl(#[from] mox_sasl::ClientError),
     /// The server refused a command.
     #[error("{command}: {text}")]

@@ -102,7 +102,9 @@ impl Journal {
             text.push_str(&format!("{uidvalidity} {uid} {name}\n"));
         }
         let error = |source| JournalError::Io { path: self.path.clone(), source };
-        let making = self.path.with_extension("new");
+        let mut making = self.path.clone().into_os_string();
+        making.push(".new");
+        let making = PathBuf::from(making);
         let written = OpenOptions::new()
             .write(true)
             .create(true)

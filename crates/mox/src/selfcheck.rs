@@ -82,11 +82,16 @@ pub(crate) fn tick(services: &Services) {
     let Some(faults) = check(services, part) else { return };
     mox_metrics::selfcheck::finished(faults.len());
     memory.day = day;
+    let known = memory.told.clone();
     let fresh = memory.learn(&faults);
     tracing::info!(part, faults = faults.len(), new = fresh.len(), "stored mail checked");
     let told = if fresh.is_empty() { Ok(()) } else { tell(services, &fresh) };
-    // What could not be told is not known.
-    if let Err(error) = told.and_then(|()| memory.write(&path)) {
+    if told.is_err() {
+        // Tried again tomorrow.
+        memory.told = known;
+    }
+    let written = memory.write(&path);
+    if let Err(error) = told.and(written) {
         tracing::error!(
             error = format!("{error:#}"),
             "telling what the check of stored mail found"
@@ -116,6 +121,8 @@ fn check(services: &Services, part: u32) -> Option<Vec<String>> {
     let stopping = services.supervisor.stopping();
     let mut faults = Vec::new();
     for name in names {
+        // A body that goes while its row is still read would look like damage.
+        let _hold = services.store.hold_erasure();
         let account = services.store.account(&name);
         let found = account.and_then(|account| {
             check_account(&account, part, &|| {
@@ -150,13 +157,20 @@ fn check_account(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<String>>, StoreError> {
     // Once in a while every page of the database is read too.
-    let mut faults = account.check_structure(part == 0)?;
+    let unread = |error: StoreError| vec![format!("cannot be checked: {error}")];
+    let mut faults = account.check_structure(part == 0).unwrap_or_else(unread);
     let mut after = Some(0);
     while let Some(from) = after {
         if !go_on() {
             return Ok(None);
         }
-        let checked = account.check_part(part, PARTS, from)?;
+        let checked = match account.check_part(part, PARTS, from) {
+            Ok(checked) => checked,
+            Err(error) => {
+                faults.extend(unread(error));
+                break;
+            }
+        };
         faults.extend(checked.faults);
         after = checked.next;
     }

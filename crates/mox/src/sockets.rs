@@ -82,10 +82,10 @@ impl Sockets {
                 wanted.len()
             );
         }
-        for addr in self.missing(&wanted) {
-            self.add(Listener::bind_std(addr).map_err(bind_fault)?)?;
-        }
-        Ok(())
+        // All or none: nobody would accept on those that were bound before a failure.
+        let missing = self.missing(&wanted).into_iter();
+        let bound: Result<Vec<_>, _> = missing.map(Listener::bind_std).collect();
+        bound.map_err(bind_fault)?.into_iter().try_for_each(|socket| self.add(socket))
     }
 
     /// The addresses that no socket is for.

@@ -92,9 +92,11 @@ impl ListenerCerts {
             if stamps == loaded.stamps {
                 continue;
             }
-            loaded.stamps = stamps;
             match loaded.certs.reload() {
-                Ok(()) => tracing::info!(listener, "certificates reloaded"),
+                Ok(()) => {
+                    loaded.stamps = stamps;
+                    tracing::info!(listener, "certificates reloaded");
+                }
                 Err(error) => {
                     let error: &(dyn std::error::Error + 'static) = &error;
                     tracing::error!(

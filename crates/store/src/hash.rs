@@ -226,6 +226,9 @@ fn hash_of(reader: &Reader, body: i64) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// EIO: a disk that cannot read a sector.
+const BAD_SECTOR: i32 = 5;
+
 /// Whether the same bytes will never be read better.
 pub(crate) fn is_damage(error: &StoreError) -> bool {
     use io::ErrorKind::{InvalidData, NotFound, Other, UnexpectedEof};
@@ -234,6 +237,10 @@ pub(crate) fn is_damage(error: &StoreError) -> bool {
         // The decompressor's own errors are of the kind Other.
         StoreError::Io(error) => {
             matches!(error.kind(), InvalidData | NotFound | Other | UnexpectedEof)
+                || error.raw_os_error() == Some(BAD_SECTOR)
+        }
+        StoreError::Database(error) => {
+            error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt)
         }
         _ => false,
     }

@@ -328,6 +328,10 @@ pub(crate) fn blob_files(shared: &Shared) -> Result<Vec<String>> {
     }
     for folder in fs::read_dir(dir)? {
         let folder = folder?;
+        // What somebody else put there keeps no account closed.
+        if !folder.file_type()?.is_dir() {
+            continue;
+        }
         for file in fs::read_dir(folder.path())? {
             let (folder, file) = (folder.file_name(), file?.file_name());
             names.push(format!("{}/{}", folder.to_string_lossy(), file.to_string_lossy()));

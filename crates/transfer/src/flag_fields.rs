@@ -22,10 +22,12 @@ const FIELDS: [&str; 10] = [
     "content-length",
 ];
 
-const MOZILLA: [(u32, Flags); 4] = [
+const MOZILLA: [(u32, Flags); 5] = [
     (0x0001, Flags::SEEN),
     (0x0002, Flags::ANSWERED),
     (0x0004, Flags::FLAGGED),
+    // Deleted or moved, until the file is compacted.
+    (0x0008, Flags::DELETED),
     (0x1000, Flags::FORWARDED),
 ];
 

@@ -14,6 +14,7 @@ use mox_base::{MailboxName, SpecialUse};
 use mox_store::{Account, Imported, NewMessage, Pending, StoreError};
 use parking_lot::Mutex;
 
+use crate::body::BODY_MEMORY_MAX;
 use crate::event::{Event, Item, Sink, SourceError};
 use crate::names::role_by_name;
 
@@ -226,7 +227,11 @@ impl Feeder<'_, '_> {
             items: Vec::with_capacity(BATCH_MESSAGES),
             bytes: 0,
         });
-        batch.bytes += item.content.memory_bytes();
+        // One in a file holds that open, and may take as much memory once it is compressed.
+        batch.bytes += match item.content.memory_bytes() {
+            0 => BODY_MEMORY_MAX,
+            bytes => bytes,
+        };
         batch.items.push(item);
         if batch.items.len() == BATCH_MESSAGES || batch.bytes >= BATCH_BYTES {
             self.flush()?;

@@ -100,8 +100,8 @@ impl<R: Read> Lines<R> {
                 let rest = self.ready();
                 match memchr(b'\n', rest.get(looked_at..).unwrap_or_default()) {
                     Some(at) => looked_at + at + 1,
-                    // A CR stays with what may be its LF.
-                    None if !self.is_over && rest.ends_with(b"\r") => rest.len() - 1,
+                    // One byte stays: the last piece is known to be that, and a CR may have its LF.
+                    None if !self.is_over => rest.len().saturating_sub(1),
                     None => rest.len(),
                 }
             }

@@ -13,6 +13,9 @@ pub const HEAD_WAIT: Duration = Duration::from_secs(30);
 /// How long a connection may be open without a request.
 pub const IDLE_WAIT: Duration = Duration::from_secs(65);
 
+/// How long requests may be under way on a connection without a pause: answers are small.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(300);
+
 /// The activity on one connection. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Activity(Arc<Inner>);
@@ -30,6 +33,8 @@ struct Inner {
 struct State {
     /// Requests whose responses have not ended.
     requests: usize,
+    /// When the first of them began.
+    busy_since: Instant,
     /// The client's time is up then, unless there are requests.
     deadline: Instant,
     /// Whether the header of a request has begun.
@@ -43,7 +48,9 @@ pub(crate) struct InFlight(Activity);
 impl Activity {
     /// Begins with waiting for the first request.
     pub(crate) fn new(has_heads: bool) -> Self {
-        let state = State { requests: 0, deadline: Instant::now() + HEAD_WAIT, in_head: true };
+        let now = Instant::now();
+        let state =
+            State { requests: 0, busy_since: now, deadline: now + HEAD_WAIT, in_head: true };
         Self(Arc::new(Inner { state: Mutex::new(state), changed: Notify::new(), has_heads }))
     }
 
@@ -63,6 +70,9 @@ impl Activity {
     /// A request is complete; it lasts until what is returned is dropped.
     pub(crate) fn request(&self) -> InFlight {
         let mut state = self.0.state.lock();
+        if state.requests == 0 {
+            state.busy_since = Instant::now();
+        }
         state.requests += 1;
         self.0.changed.notify_one();
         InFlight(self.clone())
@@ -73,13 +83,14 @@ impl Activity {
         loop {
             let seen = *self.0.state.lock();
             let changed = self.0.changed.notified();
-            if seen.requests > 0 {
-                changed.await;
-                continue;
-            }
+            let end = match seen.requests {
+                0 => seen.deadline,
+                // Attack: streams of HTTP/2 without a window, whose answers nobody takes.
+                _ => seen.busy_since + ANSWER_WAIT,
+            };
             tokio::select! {
                 () = changed => {}
-                () = sleep_until(seen.deadline) => {
+                () = sleep_until(end) => {
                     if *self.0.state.lock() == seen {
                         return;
                     }

@@ -187,6 +187,12 @@ impl Drop for End {
     }
 }
 
+/// The most of a header field that is kept for the access log, in characters.
+const FIELD_CHARS_MAX: usize = 1_000;
+
+/// The most of a URL that is kept for it.
+const URL_CHARS_MAX: usize = 2_000;
+
 /// A line of the access log.
 #[derive(Debug)]
 struct AccessLine {
@@ -213,7 +219,7 @@ impl AccessLine {
         let headers = request.headers();
         let text = |name: HeaderName| {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
-            value.unwrap_or_default().to_owned()
+            value.unwrap_or_default().chars().take(FIELD_CHARS_MAX).collect::<String>()
         };
         let client_ip = forwarded::client_ip(headers).filter(|_| port.is_forwarded);
         // Behind a proxy that does not say for whom it asks, all clients would be one.
@@ -234,7 +240,7 @@ impl AccessLine {
             cid,
             served,
             method: request.method().clone(),
-            url: request.uri().to_string(),
+            url: request.uri().to_string().chars().take(URL_CHARS_MAX).collect(),
             host: authority.unwrap_or_else(|| text(hyper::header::HOST)),
             protocol: request.version(),
             remote: connection.remote,

@@ -32,7 +32,7 @@ mod hostile_tests;
 #[cfg(test)]
 mod server_tests;
 
-pub use activity::{HEAD_WAIT, IDLE_WAIT};
+pub use activity::{ANSWER_WAIT, HEAD_WAIT, IDLE_WAIT};
 pub use exchange::REQUEST_WINDOWS;
 pub use handlers::{ADDRESSES_MAX, NAME_BYTES_MAX, XML_DEPTH_MAX, requested_address};
 pub use paced::WRITE_WAIT;

@@ -5,6 +5,9 @@ use std::fmt;
 /// How deep lists may nest.
 pub const VALUE_DEPTH_MAX: usize = 200;
 
+/// Names after which brackets may hold spaces and parentheses. RFC 9051 §9 (`section`), RFC 3516 §8.
+const SECTIONED: [&[u8]; 4] = [b"BODY", b"BODY.PEEK", b"BINARY", b"BINARY.SIZE"];
+
 /// A word, a string or a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -116,7 +119,11 @@ impl Parser<'_> {
         let mut in_brackets = false;
         while let Some(byte) = self.peek() {
             match byte {
-                b'[' => in_brackets = true,
+                // Elsewhere, as in a keyword, it is a byte like others.
+                b'[' => {
+                    let name = self.text.get(start..self.at).unwrap_or_default();
+                    in_brackets |= SECTIONED.iter().any(|known| known.eq_ignore_ascii_case(name));
+                }
                 b']' => in_brackets = false,
                 b' ' | b'(' | b')' if !in_brackets => break,
                 _ => {}

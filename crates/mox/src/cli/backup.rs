@@ -94,6 +94,10 @@ impl Backup {
                 Ok(beside(client, running).await??)
             }
             Err(refused) => {
+                // A disk that is not mounted: an empty directory would be made, and copied.
+                if !data.is_dir() {
+                    return Err(refused);
+                }
                 // No server may start meanwhile.
                 let Ok(_lock) = DataDir::take(&data) else { return Err(refused) };
                 Ok(tokio::task::spawn_blocking(move || work(false)).await??)

@@ -215,8 +215,8 @@ impl Job {
         let client = match runtime.block_on(Client::connect(&data_dir)) {
             Ok(client) => client,
             Err(error) if is_nobody_there(&data_dir) => {
-                let data = DataDir::take(&data_dir).with_context(|| error.to_string())?;
                 refuse_other_owner(&data_dir)?;
+                let data = DataDir::take(&data_dir).with_context(|| error.to_string())?;
                 let policies = Arc::new(ConfigPolicies::new(Arc::new(config)));
                 let store = Store::new(data.path(), Arc::new(SystemClock::new()), policies);
                 return self.offline(&store, source, watch);

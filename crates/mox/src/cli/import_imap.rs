@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Instant, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -116,15 +117,20 @@ impl ImportImap {
     }
 
     fn take_over(&self, global: &Global, password: Secret) -> Result<Summary> {
-        let mut journal = Journal::open(&self.journal_path()?)?;
+        let meter = Meter::default();
+        let mut watch = Watch::new(Progress::new(None), meter.clone());
+        // Makes the account's folder if it is missing: the journal is of that one.
+        let job =
+            Job { account: self.account.clone(), keep_duplicates: self.options.keep_duplicates };
+        job.run(global, |_: &mut Sink<'_>| Ok(()), &mut watch)?;
+        let data_dir = global.config()?.snapshot().data_dir();
+        let mut journal = Journal::open(&self.journal_path(&data_dir)?)?;
         // Two threads: one reads from the other server while the one of an import waits for it.
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.context("start runtime")?;
         let mut session = runtime.block_on(self.connect(password))?;
         let folders = runtime.block_on(session.folders())?;
-        let meter = Meter::default();
-        let mut watch = Watch::new(Progress::new(None), meter.clone());
         let (plans, mut session) = self.plan(&runtime, session, folders, &journal, &mut watch)?;
         let total = plans.iter().flat_map(|plan| &plan.messages).map(|message| message.size).sum();
         watch.progress.set_total(total);
@@ -187,7 +193,8 @@ impl ImportImap {
                 continue;
             }
             if folder.is_view && !self.views && self.folder.is_empty() {
-                let text = "shows messages of other folders and was left out: see --views";
+                let text = "was left out, as it shows messages of other folders; with Gmail also \
+                            archived ones that are in no other: --views takes it over";
                 watch.problem(&format!("{name}: {text}"));
                 continue;
             }
@@ -240,6 +247,7 @@ impl ImportImap {
             chunks.push(nothing);
         }
         let session = Arc::new(Mutex::new(session));
+        let refused = Arc::new(AtomicU32::new(u32::MAX));
         for chunk in chunks {
             let reading = Reading {
                 handle: runtime.handle().clone(),
@@ -247,18 +255,21 @@ impl ImportImap {
                 folder: plan.folder.clone(),
                 messages: chunk.to_vec(),
                 meter: watch.meter.clone(),
+                refused: Arc::clone(&refused),
             };
             let done = job.run(global, move |sink| reading.read(sink), watch)?;
             add(sum, &done);
             watch.done_before(sum);
-            if let Some(last) = chunk.last() {
+            // What was refused is asked for again the next time, and so is all after it.
+            let first = refused.load(Ordering::Relaxed);
+            if let Some(last) = chunk.iter().rev().find(|message| message.uid < first) {
                 journal.note(name, Mark { uidvalidity: plan.uidvalidity, uid: last.uid })?;
             }
         }
         Arc::into_inner(session).map(Mutex::into_inner).context("session is still in use")
     }
 
-    fn journal_path(&self) -> Result<PathBuf> {
+    fn journal_path(&self, data_dir: &Path) -> Result<PathBuf> {
         if let Some(path) = &self.journal {
             return Ok(path.clone());
         }
@@ -269,7 +280,15 @@ impl ImportImap {
         let dir = state.context("no home directory: name a file with --journal")?.join("mox");
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
         made.with_context(|| format!("make {}", dir.display()))?;
-        Ok(dir.join(journal_name(&[&self.account, &self.host, &self.user])))
+        // An account that was removed and made anew is another one.
+        let made = fs::metadata(data_dir.join("accounts").join(&self.account));
+        let made = made.and_then(|meta| meta.created()).ok();
+        let made = made.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let of = made.map_or_else(
+            || data_dir.to_string_lossy().into_owned(),
+            |age| age.as_nanos().to_string(),
+        );
+        Ok(dir.join(journal_name(&[&of, &self.account, &self.host, &self.user])))
     }
 }
 
@@ -313,6 +332,8 @@ struct Reading {
     folder: Folder,
     messages: Vec<Listed>,
     meter: Meter,
+    /// The lowest UID that the server refused to give: it may give it later.
+    refused: Arc<AtomicU32>,
 }
 
 impl Reading {
@@ -356,7 +377,13 @@ impl Reading {
                     missing.remove(place);
                     self.message(fetched, sink)?;
                 }
-                Ok(None) | Err(ClientError::Refused { .. }) => return Ok(missing),
+                Ok(None) => return Ok(missing),
+                Err(ClientError::Refused { .. }) => {
+                    if let ([uid], false) = (uids, missing.is_empty()) {
+                        self.refused.fetch_min(*uid, Ordering::Relaxed);
+                    }
+                    return Ok(missing);
+                }
                 Err(error) => return Err(failed(error)),
             }
         }

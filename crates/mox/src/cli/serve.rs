@@ -1,6 +1,7 @@
 //! `mox serve`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -93,7 +94,8 @@ fn work(mut options: Options, mut passed: Passed) -> Result<ExitCode> {
 }
 
 fn run_worker(mut options: Options, passed: &mut Passed, confined: Confined) -> Result<End> {
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let end = runtime.block_on(async {
         let ends = Ends::new()?;
         let (link, privileges) = confined.link(passed)?;
         let status = format!("serving; {}", privileges.confinement);
@@ -108,8 +110,14 @@ fn run_worker(mut options: Options, passed: &mut Passed, confined: Confined) -> 
         };
         finish(server, end).await;
         Ok(end)
-    })
+    });
+    runtime.shutdown_timeout(BLOCKING_WAIT);
+    end
 }
+
+/// How long work on the disk may go on when all sessions have ended. What was acknowledged is on disk; the
+/// rest ends as in a crash.
+const BLOCKING_WAIT: Duration = Duration::from_secs(5);
 
 /// Runs a server in this process to its end.
 pub(super) fn run_server(
@@ -117,7 +125,8 @@ pub(super) fn run_server(
     started: impl FnOnce(&Server) -> Result<()>,
 ) -> Result<End> {
     raise_file_limit();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let end = runtime.block_on(async {
         // From here on a signal ends the server in order, also while it starts.
         let ends = Ends::new()?;
         let server = Server::start(options).await?;
@@ -125,7 +134,9 @@ pub(super) fn run_server(
         let end = ends.next(&server).await;
         finish(server, end).await;
         Ok(end)
-    })
+    });
+    runtime.shutdown_timeout(BLOCKING_WAIT);
+    end
 }
 
 async fn finish(server: Server, end: End) {

@@ -14,7 +14,7 @@ use super::wire::Wire;
 use crate::data_dir::TEMPORARY;
 
 /// How long a client may take for its next piece: it may itself wait for a server far away.
-const PIECE_WAIT: Duration = Duration::from_secs(15 * 60);
+const PIECE_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Pieces that wait to be read.
 const PIECES_MAX: usize = 2;

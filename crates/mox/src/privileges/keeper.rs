@@ -39,7 +39,7 @@ use crate::server::faults_text;
 
 /// How long a worker may take to end what it does, beyond which it is killed. It has its own,
 /// shorter waits for sessions.
-const END_WAIT: Duration = Duration::from_secs(60);
+const END_WAIT: Duration = Duration::from_secs(45);
 
 /// How long a program may look at the configuration before it is taken for broken.
 const TEST_WAIT: Duration = Duration::from_secs(30);
@@ -313,6 +313,8 @@ impl Keeper {
             Action::Test => self.test(),
             Action::Drain => {
                 self.notifier.reloading();
+                // Nobody else says so until the next worker serves.
+                self.notifier.alive();
                 self.deadline = Some(Instant::now() + END_WAIT);
                 self.tell(DRAIN, "");
             }
@@ -383,6 +385,7 @@ impl Keeper {
 
     /// Puts the program in the place of this process. Returns only if that fails.
     fn replace(&self) -> anyhow::Error {
+        self.notifier.alive();
         let mut command = self.program.command();
         match self.passed.pass_on(&mut command, (Role::Next, self.passed.was_root), None) {
             Ok(_fillers) => {

@@ -25,7 +25,7 @@ mod worker;
 
 use std::convert::Infallible;
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
@@ -72,6 +72,7 @@ pub(crate) fn drop_root(
     let service = Ids::find(&config.statics.user, system_user)?;
     let data_dir = config.data_dir();
     DataDir::wait_until_free(&data_dir)?;
+    refuse_foreign(&data_dir, service)?;
     let is_new = !data_dir.exists();
     make_dir(&data_dir)?;
     if config.statics.no_fix_permissions {
@@ -85,7 +86,9 @@ pub(crate) fn drop_root(
     }
     passed.sockets.bind_missing(config)?;
     close_unwanted(&passed, config);
-    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES) {
+    let limit =
+        getrlimit(Resource::RLIMIT_NOFILE).map_or(OPEN_FILES, |(_, hard)| hard.max(OPEN_FILES));
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, limit, limit) {
         tracing::debug!(%error, "limit of open files");
     }
     passed.files = Files::copy_private(config, service)?;
@@ -102,6 +105,27 @@ pub(crate) fn drop_root(
              not in a directory of root's"
         )
     })
+}
+
+/// Attack: `mox.conf` is the service user's, and must not make root give that user the files of others.
+fn refuse_foreign(data_dir: &Path, service: Ids) -> Result<()> {
+    let Ok(found) = fs::metadata(data_dir) else { return Ok(()) };
+    let is_file =
+        |name: &&str| fs::symlink_metadata(data_dir.join(name)).is_ok_and(|file| file.is_file());
+    let is_known = || ["lock", "auth.db", "receivedid.key"].iter().any(is_file);
+    let is_empty = || {
+        let mut entries = fs::read_dir(data_dir).into_iter().flatten();
+        entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "lost+found"))
+    };
+    let is_open = found.mode() & 0o002 != 0;
+    if found.uid() == service.uid.as_raw() || (!is_open && (is_empty() || is_known())) {
+        return Ok(());
+    }
+    bail!(
+        "DataDir in mox.conf is {}, which is no data directory of mox: correct it, or give it to the \
+         user of the server (chown)",
+        data_dir.display()
+    )
 }
 
 fn repair_permissions(config: &Config, service: Ids) -> Result<()> {

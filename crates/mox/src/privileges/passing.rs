@@ -267,11 +267,28 @@ fn as_user<T>(service: Ids, work: impl FnOnce() -> T) -> Result<T> {
 }
 
 /// A copy in memory that nobody can change.
+/// Attack: `mox.conf` is the service user's, and must not make root read the files of others to it.
+fn is_expected(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let labels = ["CERTIFICATE", "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
+    let is_pem = labels.iter().any(|label| text.contains(&format!("-----BEGIN {label}-----")));
+    let line = text.trim();
+    let is_hash = line.starts_with("$2") && line.len() <= 100 && !line.contains('\n');
+    let is_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=".contains(&byte);
+    is_pem || is_hash || (line.len() <= 500 && line.bytes().all(is_key))
+}
+
 fn copy(path: &Path) -> Result<File> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         bail!("it has more than {FILE_BYTES_MAX} bytes");
+    }
+    if !is_expected(&bytes) {
+        bail!(
+            "it holds no certificate, private key, password hash or account key: root does not pass \
+             it on"
+        );
     }
     let flags = MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC;
     let mut file = File::from(memfd_create(c"mox-file", flags)?);

@@ -7,6 +7,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
@@ -16,6 +17,10 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat};
 use nix::unistd::{Gid, Uid, fchown};
 
 use super::user::Ids;
+
+/// How deep, and among how many files of each directory, others' files are looked for.
+const FOREIGN_DEPTH: usize = 3;
+const FOREIGN_MAX: usize = 10_000;
 
 /// How deep directories are looked into. Ours are nested less than half as deep.
 const DEPTH_MAX: usize = 16;
@@ -207,13 +212,29 @@ impl Walk {
         }
     }
 
-    /// A directory, and all below it if the directory itself was not right.
+    /// A directory, and all below it if the directory itself was not right, or something near its top is
+    /// another user's: what root has put back from a backup is.
     fn tree(&mut self, dir: &Path) {
         let wanted = self.inside(true);
         let Some(name) = c_path(dir) else { return };
-        if let Some((fd, true, true)) = self.one(AT_FDCWD, &name, dir, Some(wanted)) {
+        if let Some((fd, true, changed)) = self.one(AT_FDCWD, &name, dir, Some(wanted))
+            && (changed || self.has_foreign(dir, FOREIGN_DEPTH))
+        {
             self.below(fd, dir, 0);
         }
+    }
+
+    /// Whether something in a directory is another user's. Only says whether to look closer.
+    fn has_foreign(&self, dir: &Path, depth: usize) -> bool {
+        let mut entries = std::fs::read_dir(dir).into_iter().flatten().flatten().take(FOREIGN_MAX);
+        entries.any(|entry| {
+            let Ok(meta) = entry.metadata() else { return false };
+            // Links are left alone, and so are files with other names.
+            let is_ours = meta.uid() == self.service.uid.as_raw();
+            let is_set = meta.is_dir() || (meta.is_file() && meta.nlink() == 1);
+            (is_set && !is_ours)
+                || (depth > 1 && meta.is_dir() && self.has_foreign(&entry.path(), depth - 1))
+        })
     }
 
     fn below(&mut self, fd: OwnedFd, path: &Path, depth: usize) {

@@ -65,8 +65,10 @@ For your web server:
 - Have it pass requests for https://mta-sts.{domain} and https://autoconfig.{domain}
   on to http://127.0.0.1:{PROXIED_PORT}, with the header fields Host, X-Forwarded-For and X-Forwarded-Proto.
 - Pages of mox are on http://127.0.0.1:{PROXIED_PAGES_PORT}, to be passed on or to be used here.
-- Have it get certificates for the names below, put these files in place (the paths begin in
-  config/, and may be changed in mox.conf), and restart mox when they are renewed:
+- Have it get certificates for the names below, and put these files in place (the paths begin in
+  config/, and may be changed in mox.conf). Let the user of mox read them: then renewed ones are
+  taken up within a minute. If only root can read them, each renewal takes a stop and a start of
+  mox; \"mox restart\" does not read them again:
 "
     );
     for pair in files {

@@ -99,6 +99,9 @@ fn chosen(tx: &Tx<'_>, name: Option<&MailboxName>) -> Result<Vec<Mailbox>> {
 }
 
 fn renew(tx: &mut Tx<'_>, mailbox: &Mailbox) -> Result<UidValidity> {
+    // An account that was put back must not repeat what it gave out after the backup.
+    let least = u64::try_from(tx.now.0 >> 1).unwrap_or_default().min(u64::from(u32::MAX >> 1));
+    tx.state.next_uidvalidity = tx.state.next_uidvalidity.max(least);
     let (uidvalidity, modseq) = (tx.new_uidvalidity()?, tx.modseq()?);
     tx.db()
         .prepare_cached("UPDATE mailbox SET uidvalidity = ?2, modseq = ?3 WHERE id = ?1")?

@@ -237,10 +237,14 @@ impl<W: Write> Export<'_, '_, W> {
             let time = message.received.0.max(0);
             let path = format!("{path}/{folder}/{time}.{}.mox:2,{info}", message.id);
             let mut text = BodyWriter::new(&export.options.temporary, u64::MAX);
-            let content = message.content.reader(0..u64::MAX)?;
-            if let Err(error) = write_with_line_feeds(content, &mut text) {
+            // Read once before: what fails then is writing.
+            let open = || message.content.reader(0..u64::MAX).map_err(io::Error::other);
+            if let Err(error) = open().and_then(|mut all| io::copy(&mut all, &mut io::sink())) {
                 return Ok(Some(error));
             }
+            let content = message.content.reader(0..u64::MAX)?;
+            write_with_line_feeds(content, &mut text)
+                .map_err(ExportError::write("temporary file"))?;
             export.file(&path, message.received, text)?;
             Ok(None)
         })?;

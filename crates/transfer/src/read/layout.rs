@@ -35,7 +35,18 @@ const METADATA: [&str; 10] = [
     "table_of_contents",
     "msgfilterrules.dat",
 ];
-const METADATA_STARTS: [&str; 4] = ["dovecot", "courierimap", ".dovecot", "._"];
+const METADATA_STARTS: [&str; 10] = [
+    "dovecot.index",
+    "dovecot.list",
+    "dovecot.mailbox",
+    "dovecot.sieve",
+    "dovecot-uid",
+    "dovecot-acl",
+    "dovecot-attr",
+    "courierimap",
+    ".dovecot",
+    "._",
+];
 const METADATA_ENDS: [&str; 6] = [".msf", ".lock", ".dat", ".plist", ".cmeta", ".ibex.index"];
 
 /// What a path says. A directory has no other kind than [`Place::Maildir`]; `None` means that nothing
@@ -70,6 +81,7 @@ pub(super) fn place(path: &str, is_dir: bool) -> Option<Place> {
     }
     let is_metadata = METADATA.contains(&lower.as_str())
         || METADATA_STARTS.iter().any(|start| lower.starts_with(start))
+            && (!lower.ends_with(".mbox") || lower.starts_with("._"))
         || METADATA_ENDS.iter().any(|end| lower.ends_with(end));
     if is_metadata {
         return Some(Place::Ignored);

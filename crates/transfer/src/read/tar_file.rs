@@ -35,7 +35,9 @@ pub fn read_tgz(
 }
 
 fn unpacked(source: impl Read) -> impl Read {
+    // What is passed over counts too.
     MultiGzDecoder::new(io::BufReader::with_capacity(BUFFER_BYTES, source))
+        .take(super::EXPANDED_BYTES_MAX)
 }
 
 /// Reads a tar file. It is read twice, first for the names of keywords.

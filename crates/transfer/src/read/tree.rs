@@ -140,6 +140,9 @@ impl<'a, 's> Tree<'a, 's> {
             if self.expanded > EXPANDED_BYTES_MAX {
                 return Err(SourceError::TooMuch { what: "bytes in the archive" });
             }
+            if is_full(&error) {
+                return Err(SourceError::Io { what: "temporary file".to_owned(), source: error });
+            }
             return self.problem(format!("{}: {error}", shortened(path)));
         }
         writer.flush().map_err(SourceError::io(path))?;
@@ -182,9 +185,17 @@ impl<'a, 's> Tree<'a, 's> {
             Err(_) if self.expanded > EXPANDED_BYTES_MAX => {
                 Err(SourceError::TooMuch { what: "bytes in the archive" })
             }
+            Err(SourceError::Io { what, source }) if is_full(&source) => {
+                Err(SourceError::Io { what, source })
+            }
             Err(error) => self.problem(format!("{}: {error}", shortened(path))),
         }
     }
+}
+
+/// Whether there is no room for temporary files: then all that follows would be lost too.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// As much of a path as is told.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mox_backup::{BackupError, Manifest, Options, Target, backup, verify_backup};
+use mox_backup::{BackupError, Manifest, Options, Target, backup, restore, verify_backup};
 use mox_base::{MailboxName, NumSet, Uid};
 use mox_store::{Expunge, ReadOnly};
 
@@ -105,6 +105,23 @@ fn a_server_that_delivers_and_removes_is_copied_as_of_one_moment() {
     let inbox = reader.mailbox(&MailboxName::inbox()).unwrap();
     let messages = reader.uids(inbox.id).unwrap().len();
     assert!((301..=302).contains(&messages), "{messages}");
+    drop((reader, copy));
+
+    // What is put back is what was delivered, byte by byte.
+    restore(&fixture.path("b"), &fixture.path("r"), None, &mut |_| {}).unwrap();
+    let back = ReadOnly::open_still(&fixture.path("r/accounts/ann")).unwrap().read().unwrap();
+    let uids = back.uids(inbox.id).unwrap();
+    assert_eq!(uids.len(), messages);
+    for uid in uids {
+        let number = (uid as usize).saturating_sub(2);
+        let delivered = match uid {
+            2 => large(3),
+            _ if number >= 300 && number % 10 == 0 => large(number as u64),
+            _ => small(number),
+        };
+        let found = back.content(inbox.id, Uid::new(uid).unwrap()).unwrap().to_vec().unwrap();
+        assert!(found == delivered, "UID {uid}");
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn a_server_that_delivers_and_removes_is_copied_as_of_one_moment() {
         let number = (uid as usize).saturating_sub(2);
         let delivered = match uid {
             2 => large(3),
-            _ if number >= 300 && number % 10 == 0 => large(number as u64),
+            _ if number >= 300 && number.is_multiple_of(10) => large(number as u64),
             _ => small(number),
         };
         let found = back.content(inbox.id, Uid::new(uid).unwrap()).unwrap().to_vec().unwrap();

@@ -89,7 +89,7 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("admin", &["config", "queue", "signing", "store"]),
     ("transfer", &["store"]),
     ("takeover", &["policy", "store"]),
-    ("backup", &["config", "queue", "reportdb", "sqlite", "store"]),
+    ("backup", &["queue", "reportdb", "sqlite", "store"]),
     ("acme", &["net"]),
     ("checks", &["net"]),
     ("imapclient", &["net"]),

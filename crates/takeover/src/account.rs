@@ -83,7 +83,7 @@ impl Account {
         let mut summary = Summary::default();
         if self.index.database.may_be_older() {
             let path = self.index.path.display().to_string();
-            summary.note("databases of which the last commit may be missing", path);
+            summary.differs("databases of which the last commit may be missing", path);
         }
         let kept = self.kept(&mut summary)?;
         let mailboxes = kept.mailboxes.clone();
@@ -123,7 +123,7 @@ impl Account {
             match record {
                 Ok(record) if record.bool("Expunged") => {}
                 Ok(record) => mailboxes.extend(mailbox(&record, summary)),
-                Err(fault) => summary.note("damaged mailboxes", fault.to_string()),
+                Err(fault) => summary.damage("mailboxes", fault.to_string()),
             }
         }
         summary.took("mailboxes", mailboxes.len() as u64);
@@ -160,7 +160,7 @@ impl Account {
             match into.set_annotations(of, vec![(key.clone(), Some(value))]).wait() {
                 Ok(()) => summary.took("annotations", 1),
                 Err(StoreError::TooManyAnnotations | StoreError::AnnotationsTooLarge) => {
-                    summary.note("annotations beyond our limits", key);
+                    summary.skip("annotations beyond our limits", key);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -170,7 +170,7 @@ impl Account {
 
     fn copy_password(&self, into: &Ours, summary: &mut Summary) -> Result<(), TakeoverError> {
         let Some(record) = self.single("Password")? else {
-            summary.note("accounts without a password", into.name().to_owned());
+            summary.differs("accounts without a password", into.name().to_owned());
             return Ok(());
         };
         match password::verifiers(&record) {
@@ -178,7 +178,7 @@ impl Account {
                 into.set_secret("password", Some(verifiers)).wait()?;
                 summary.took("passwords", 1);
             }
-            Err(error) => summary.note("passwords that must be set anew", error.to_string()),
+            Err(error) => summary.skip("passwords that must be set anew", error.to_string()),
         }
         Ok(())
     }
@@ -192,7 +192,7 @@ impl Account {
                     into.pass_key(address, key).wait()?;
                     summary.took("keys of codes for refused senders", 1);
                 }
-                _ => summary.note("keys of codes that cannot be used", record.text("Email").into()),
+                _ => summary.skip("keys of codes that cannot be used", record.text("Email")),
             }
         }
         Ok(())
@@ -204,16 +204,16 @@ fn mailbox(record: &Record, summary: &mut Summary) -> Option<KeptMailbox> {
     let Some(uidvalidity) =
         u32::try_from(record.u64("UIDValidity")).ok().and_then(UidValidity::new)
     else {
-        summary.note("damaged mailboxes", format!("{name:?} without UIDVALIDITY"));
+        summary.damage("mailboxes", format!("{name:?} without UIDVALIDITY"));
         return None;
     };
     let parsed = MailboxName::parse(name).or_else(|_| {
-        summary.note("mailboxes with another name", format!("{name:?} is now Mailbox-{id}"));
+        summary.differs("mailboxes with another name", format!("{name:?} is now Mailbox-{id}"));
         MailboxName::parse(&format!("Mailbox-{id}"))
     });
     let (keywords, bad): (Vec<Keyword>, _) = message::keywords(record.get("Keywords"));
     for keyword in bad {
-        summary.note("keywords that cannot be used", format!("{keyword:?} of {name:?}"));
+        summary.skip("keywords that cannot be used", format!("{keyword:?} of {name:?}"));
     }
     let roles = [
         ("Archive", SpecialUse::ARCHIVE),
@@ -264,7 +264,7 @@ impl Copying<'_> {
             let record = match record {
                 Ok(record) => record,
                 Err(fault) => {
-                    self.summary.note("damaged records of messages", fault.to_string());
+                    self.summary.damage("records of messages", fault.to_string());
                     continue;
                 }
             };
@@ -324,7 +324,7 @@ impl Copying<'_> {
             match self.into.keep_messages(vec![message]).wait() {
                 Ok(()) => self.summary.took("messages", 1),
                 Err(error) if is_of_one_message(&error) => {
-                    self.summary.note(LOST, format!("{}: {error}", shown(record)));
+                    self.summary.damage(LOST, format!("{}: {error}", shown(record)));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -350,7 +350,12 @@ impl Copying<'_> {
             for found in part {
                 let found = found?;
                 messages.extend(found.message);
-                found.notes.into_iter().for_each(|(kind, text)| self.summary.note(kind, text));
+                for (kind, text) in found.notes {
+                    match kind {
+                        LOST => self.summary.damage(kind, text),
+                        _ => self.summary.differs(kind, text),
+                    }
+                }
             }
         }
         Ok(messages)

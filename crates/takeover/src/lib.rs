@@ -13,4 +13,4 @@ mod summary;
 
 pub use account::{Account, BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, Watch};
 pub use file::{FileSource, TakeoverError};
-pub use summary::{NOTES_MAX, Summary};
+pub use summary::{NOTES_MAX, Notes, Summary};

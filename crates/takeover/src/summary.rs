@@ -2,23 +2,40 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 /// How many notes of one kind are kept; the rest are counted.
 pub const NOTES_MAX: usize = 20;
 
-/// What became of an account.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Some of what is told, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Notes {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, up to [`NOTES_MAX`].
+    pub some: Vec<String>,
+}
+
+/// What became of an account or of another part of the data, or what would.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// What was taken, by kind.
     pub taken: BTreeMap<&'static str, u64>,
     /// What ours has no place for, by kind: it stays in the original's files.
     pub left: BTreeMap<&'static str, u64>,
-    /// What is not as it was, or damaged, by kind: how many, and some of them.
-    pub notes: BTreeMap<&'static str, (u64, Vec<String>)>,
+    /// What was taken but is not as it was, by kind.
+    pub differs: BTreeMap<&'static str, Notes>,
+    /// What was not taken because of what it is, by kind: it is out of date, say.
+    pub skipped: BTreeMap<&'static str, Notes>,
+    /// What could not be taken because it is damaged or missing: file, page and record.
+    pub damaged: BTreeMap<&'static str, Notes>,
 }
 
 impl Summary {
     pub(crate) fn took(&mut self, what: &'static str, count: u64) {
-        *self.taken.entry(what).or_default() += count;
+        if count > 0 {
+            *self.taken.entry(what).or_default() += count;
+        }
     }
 
     pub(crate) fn leave(&mut self, what: &'static str, count: u64) {
@@ -27,20 +44,32 @@ impl Summary {
         }
     }
 
-    pub(crate) fn note(&mut self, what: &'static str, which: String) {
-        let (count, some) = self.notes.entry(what).or_default();
-        *count += 1;
-        if some.len() < NOTES_MAX {
-            some.push(which);
-        }
+    pub(crate) fn differs(&mut self, what: &'static str, which: impl Into<String>) {
+        note(&mut self.differs, what, which.into());
     }
 
-    /// Whether mail is missing from what was taken.
+    pub(crate) fn skip(&mut self, what: &'static str, which: impl Into<String>) {
+        note(&mut self.skipped, what, which.into());
+    }
+
+    pub(crate) fn damage(&mut self, what: &'static str, which: impl Into<String>) {
+        note(&mut self.damaged, what, which.into());
+    }
+
+    /// Whether all that is there was readable.
     #[must_use]
-    pub fn has_lost_messages(&self) -> bool {
-        self.notes.contains_key(LOST)
+    pub fn is_whole(&self) -> bool {
+        self.damaged.is_empty()
     }
 }
 
-/// The kind of notes about messages that could not be taken.
-pub(crate) const LOST: &str = "messages that could not be taken";
+fn note(notes: &mut BTreeMap<&'static str, Notes>, what: &'static str, which: String) {
+    let notes = notes.entry(what).or_default();
+    notes.count += 1;
+    if notes.some.len() < NOTES_MAX {
+        notes.some.push(which);
+    }
+}
+
+/// The kind of damage that costs messages.
+pub(crate) const LOST: &str = "messages";

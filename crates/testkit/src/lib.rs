@@ -18,6 +18,7 @@ mod clock;
 mod counting;
 pub mod junk;
 pub mod mail;
+pub mod original;
 mod rng;
 pub mod transcript;
 

@@ -1,25 +1,20 @@
 //! The data directories of the fixtures, unpacked, and an account of ours to fill.
 
-use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use flate2::read::GzDecoder;
 use mox_base::UnixSeconds;
 use mox_store::{Policy, Store};
 use mox_takeover::{Account, Summary, Watch};
 use mox_testkit::ManualClock;
+use mox_testkit::original::{self, Host};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-fn read(name: &str) -> GzDecoder<Cursor<Vec<u8>>> {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bstore/tests/fixtures");
-    GzDecoder::new(Cursor::new(std::fs::read(fixtures.join(name)).unwrap()))
-}
-
 /// An unpacked fixture, and a directory for ours.
 pub(crate) struct Fixture {
-    dir: TempDir,
+    _dir: TempDir,
+    pub(crate) host: Host,
     pub(crate) expected: Json,
     pub(crate) store: Store,
 }
@@ -27,23 +22,17 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        tar::Archive::new(read(&format!("moxdata-{name}.tgz")))
-            .unpack(dir.path().join("theirs"))
-            .unwrap();
-        let expected = serde_json::from_reader(read(&format!("expected-{name}.json.gz"))).unwrap();
+        let host = original::unpack(name, &dir.path().join("theirs"));
+        let expected = original::expected(name);
         let clock = Arc::new(ManualClock::at(UnixSeconds(1_795_164_932)));
         let policy = Policy { initial_mailboxes: Policy::default_mailboxes(), ..Policy::default() };
         let store = Store::new(&dir.path().join("ours"), clock, Arc::new(policy));
-        Self { dir, expected, store }
+        Self { _dir: dir, host, expected, store }
     }
 
     /// The original's directory of an account.
     pub(crate) fn theirs(&self, account: &str) -> PathBuf {
-        let mut data = self.dir.path().join("theirs/data");
-        if !data.exists() {
-            data = self.dir.path().join("theirs/mox-localserve");
-        }
-        data.join("accounts").join(account)
+        self.host.data.join("accounts").join(account)
     }
 
     pub(crate) fn copy(&self, account: &str) -> Summary {

@@ -10,3 +10,5 @@ mod fixtures;
 mod json;
 #[cfg(test)]
 mod whole;
+#[cfg(test)]
+mod written;

@@ -1,10 +1,21 @@
-//! Hosts of the original mox, to take over: those that its own program made, kept as fixtures.
+//! Hosts of the original mox, to take over: those that its own program made, kept as fixtures, and
+//! databases in its format with what a test wants to have in them ([`Writer`], [`write_database`]).
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod page;
+mod schema;
+mod value;
+mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use serde_json::Value;
+use serde_json::Value as Json;
+
+pub use schema::{Field, Kind, Schema, Type};
+pub use value::{Row, Value, fields, list, map, row, time, time_at};
+pub use writer::{Writer, write_database};
 
 fn open(name: &str) -> GzDecoder<File> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bstore/tests/fixtures");
@@ -42,7 +53,7 @@ pub fn unpack(name: &str, dir: &Path) -> Host {
 ///
 /// If there is none of that name.
 #[must_use]
-pub fn expected(name: &str) -> Value {
+pub fn expected(name: &str) -> Json {
     serde_json::from_reader(open(&format!("expected-{name}.json.gz")))
         .expect("a fixture of that name")
 }

@@ -56,6 +56,15 @@ pub enum TakeoverError {
     /// What was read cannot be written to our account.
     #[error("write to the account")]
     Store(#[from] StoreError),
+    /// A file of ours cannot be written.
+    #[error("write {}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// A file that is read at random places.

@@ -6,11 +6,16 @@
 //! in silence ([`Summary`]).
 
 mod account;
+mod auth;
 mod file;
+pub mod files;
+mod known;
 mod message;
 mod password;
+mod stray;
 mod summary;
 
 pub use account::{Account, BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, Watch};
+pub use auth::{Auth, CERTIFICATE_BYTES_MAX};
 pub use file::{FileSource, TakeoverError};
 pub use summary::{NOTES_MAX, Notes, Summary};

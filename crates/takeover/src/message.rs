@@ -48,18 +48,26 @@ pub(crate) fn keywords(list: &Value) -> (Vec<Keyword>, Vec<String>) {
     (good, bad)
 }
 
-/// Where a message file lies below `msg` or the queue: 8192 to a directory.
-pub(crate) fn file_name(id: i64) -> String {
+/// How many files lie in one directory, as a power of two.
+pub(crate) const FILES_PER_DIR_BITS: u32 = 13;
+
+/// The directory of a message file below `msg` or the queue.
+pub(crate) fn dir_name(id: i64) -> String {
     const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-    let mut rest = u64::try_from(id).unwrap_or(0) >> 13;
+    let mut rest = u64::try_from(id).unwrap_or(0) >> FILES_PER_DIR_BITS;
     let mut name = String::new();
     loop {
         name.push(LETTERS.get((rest & 63) as usize).copied().map_or('a', char::from));
         rest >>= 6;
         if rest == 0 {
-            return format!("{name}/{id}");
+            return name;
         }
     }
+}
+
+/// Where a message file lies below `msg` or the queue.
+pub(crate) fn file_name(id: i64) -> String {
+    format!("{}/{id}", dir_name(id))
 }
 
 /// What the account says about where messages are put aside.

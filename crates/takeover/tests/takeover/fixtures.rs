@@ -50,6 +50,13 @@ impl Watch for Patient {
     }
 }
 
+/// Bytes of the expected files, such as `b64:AAAA`.
+pub(crate) fn bytes(value: &Json) -> Vec<u8> {
+    use base64::Engine as _;
+    let text = value.as_str().unwrap().strip_prefix("b64:").unwrap();
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+}
+
 /// A time of the expected files, such as `2026-11-20T10:06:54.63Z`, in seconds since 1970.
 pub(crate) fn unix_secs(time: &Json) -> i64 {
     let text = time.as_str().unwrap();

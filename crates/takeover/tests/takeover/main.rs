@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod auth;
+#[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod files;
 #[cfg(test)]
 mod fixtures;

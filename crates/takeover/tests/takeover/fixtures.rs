@@ -7,7 +7,7 @@ use mox_base::UnixSeconds;
 use mox_store::{Policy, Store};
 use mox_takeover::{Account, Summary, Watch};
 use mox_testkit::ManualClock;
-use mox_testkit::original::{self, Host};
+use mox_testkit::original::{self, Host, Plan};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -24,6 +24,17 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         let host = original::unpack(name, &dir.path().join("theirs"));
         let expected = original::expected(name);
+        Self::of(dir, host, expected)
+    }
+
+    /// A made-up host.
+    pub(crate) fn generated(plan: &Plan) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let host = original::generate(&dir.path().join("theirs"), plan);
+        Self::of(dir, host, Json::Null)
+    }
+
+    fn of(dir: TempDir, host: Host, expected: Json) -> Self {
         let clock = Arc::new(ManualClock::at(UnixSeconds(1_795_164_932)));
         let policy = Policy { initial_mailboxes: Policy::default_mailboxes(), ..Policy::default() };
         let store = Store::new(&dir.path().join("ours"), clock, Arc::new(policy));

@@ -10,3 +10,5 @@ mod damage;
 mod files;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod generated;

@@ -1,7 +1,10 @@
 //! Hosts of the original mox, to take over: those that its own program made, kept as fixtures, and
-//! databases in its format with what a test wants to have in them ([`Writer`], [`write_database`]).
+//! made-up ones of any size ([`generate`]), and databases in its format with what a test wants to have in
+//! them ([`Writer`], [`write_database`]).
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod account;
+mod host;
 mod page;
 mod schema;
 mod value;
@@ -13,6 +16,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use serde_json::Value as Json;
 
+pub use host::{Plan, generate};
 pub use schema::{Field, Kind, Schema, Type};
 pub use value::{Row, Value, fields, list, map, row, time, time_at};
 pub use writer::{Writer, write_database};

@@ -235,7 +235,7 @@ fn take_out(config: &Config, dynamic: &mut Dynamic, account: &str) -> Result<()>
     let removed = dynamic.accounts.remove(account);
     let removed = removed.ok_or_else(|| AdminError::UnknownAccount(account.to_owned()))?;
     for key in removed.destinations.keys() {
-        let domain = &removed.domain.0;
+        let domain = &removed.domain;
         if let DestinationKey::Address(address) = crate::admin::canonical(config, &key.0, domain) {
             leave_aliases(config, dynamic, &address)?;
         }

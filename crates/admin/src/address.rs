@@ -38,7 +38,7 @@ impl Admin {
     pub fn address_remove(&self, key: &DestinationKey) -> Result<()> {
         let config = self.snapshot();
         let (account, configured) = holder(&config, key)?;
-        let domain = &config.account(&account).ok_or_else(|| unknown(key))?.domain.0;
+        let domain = &config.account(&account).ok_or_else(|| unknown(key))?.domain;
         let canonical = canonical(&config, &configured, domain);
         let mut by = self.logins_with(&config, &canonical)?;
         let queued = self.queued_from(&config, &account, &canonical)?;

@@ -72,14 +72,14 @@ pub(crate) fn is_for(config: &Config, address: &Address, key: &DestinationKey) -
 pub(crate) fn canonical(
     config: &Config,
     key: &DestinationKey,
-    default: &mox_base::Domain,
+    default: &mox_config::DefaultDomain,
 ) -> DestinationKey {
-    let address = match key {
-        DestinationKey::Catchall(_) => return key.clone(),
-        DestinationKey::Address(address) => address.clone(),
-        DestinationKey::Localpart(localpart) => {
-            Address { localpart: localpart.clone(), domain: default.clone() }
+    let address = match (key, &default.0) {
+        (DestinationKey::Address(address), _) => address.clone(),
+        (DestinationKey::Localpart(localpart), Some(domain)) => {
+            Address { localpart: localpart.clone(), domain: domain.clone() }
         }
+        (DestinationKey::Catchall(_) | DestinationKey::Localpart(_), _) => return key.clone(),
     };
     DestinationKey::Address(config.canonical_address(&address).unwrap_or(address))
 }

@@ -174,7 +174,7 @@ fn insert(
 fn uses(config: &Config, domain: &Domain) -> Vec<String> {
     let mut by = Vec::new();
     for (name, account) in &config.dynamic.accounts {
-        if account.domain.0 == *domain {
+        if account.domain.0.0.as_ref() == Some(domain) {
             by.push(format!("account {name}, as its default domain"));
         }
         for key in account.destinations.keys() {

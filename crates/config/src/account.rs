@@ -6,7 +6,7 @@ use mox_base::{Address, Domain, MailboxName};
 use mox_sconf::{Duration, settings};
 
 use crate::dynamic::Route;
-use crate::text::{DestinationKey, Pattern, Text, words};
+use crate::text::{DefaultDomain, DestinationKey, Pattern, Text, words};
 
 words! {
     /// What an outgoing webhook can be called for.
@@ -54,8 +54,8 @@ settings! {
         /// If there is a text, nobody can log in; it is what the user gets to read. At most 256
         /// ASCII characters.
         "LoginDisabled" optional => login_disabled: String,
-        /// Default domain of the account.
-        "Domain" => domain: Text<Domain>,
+        /// Default domain of the account. May be empty.
+        "Domain" => domain: Text<DefaultDomain>,
         /// Free text.
         "Description" optional => description: String,
         /// Name of the user for messages written in webmail.
@@ -172,6 +172,26 @@ settings! {
     pub struct JunkFilter {
         /// Probability, from 0 to 1, from which a message is unwanted, such as 0.95.
         "Threshold" => threshold: f64,
+        /// How it learns. The keys below may also stand right in JunkFilter instead.
+        "Params" optional => params: Option<JunkParams>,
+        /// Instead of Params.
+        "Onegrams" optional => onegrams: bool,
+        /// Instead of Params.
+        "Twograms" optional => twograms: bool,
+        /// Instead of Params.
+        "Threegrams" optional => threegrams: bool,
+        /// Instead of Params, where it must be.
+        "MaxPower" optional => max_power: Option<f64>,
+        /// Instead of Params, where it must be.
+        "TopWords" optional => top_words: Option<i32>,
+        /// Instead of Params.
+        "IgnoreWords" optional => ignore_words: f64,
+        /// Instead of Params.
+        "RareWords" optional => rare_words: i32,
+    }
+
+    /// How the filter learns.
+    pub struct JunkParams {
         /// Learn single words.
         "Onegrams" optional => onegrams: bool,
         /// Learn pairs of words.
@@ -186,6 +206,37 @@ settings! {
         "IgnoreWords" optional => ignore_words: f64,
         /// Words seen this often or less are taken as rare and count less, such as 1 or 2.
         "RareWords" optional => rare_words: i32,
+    }
+}
+
+impl JunkFilter {
+    /// How it learns: as in Params, which the original writes, or as its keys say where they stand
+    /// without it.
+    #[must_use]
+    pub fn params(&self) -> JunkParams {
+        self.params.clone().unwrap_or_else(|| JunkParams {
+            onegrams: self.onegrams,
+            twograms: self.twograms,
+            threegrams: self.threegrams,
+            max_power: self.max_power.unwrap_or_default(),
+            top_words: self.top_words.unwrap_or_default(),
+            ignore_words: self.ignore_words,
+            rare_words: self.rare_words,
+        })
+    }
+
+    /// A key that stands beside Params, if there is one.
+    pub(crate) fn beside_params(&self) -> Option<&'static str> {
+        let keys = [
+            ("Onegrams", self.onegrams),
+            ("Twograms", self.twograms),
+            ("Threegrams", self.threegrams),
+            ("MaxPower", self.max_power.is_some()),
+            ("TopWords", self.top_words.is_some()),
+            ("IgnoreWords", self.ignore_words != 0.0),
+            ("RareWords", self.rare_words != 0),
+        ];
+        keys.into_iter().find(|(_, is_set)| *is_set).map(|(key, _)| key)
     }
 }
 

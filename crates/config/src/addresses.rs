@@ -374,7 +374,13 @@ impl AddressBook {
                         self.add_address(address, target, &place, checker);
                     }
                     DestinationKey::Localpart(localpart) => {
-                        let domain = account.domain.0.clone();
+                        let Some(domain) = account.domain.0.0.clone() else {
+                            checker.fault(
+                                &place,
+                                "is a localpart alone, and Domain is empty: write a whole address",
+                            );
+                            continue;
+                        };
                         let address = Address { localpart: localpart.clone(), domain };
                         checker.notice(
                             &place,

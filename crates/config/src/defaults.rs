@@ -4,8 +4,9 @@ use mox_base::{Address, Domain, Localpart, MailboxName};
 
 use crate::text::Syntax;
 use crate::{
-    Account, AutomaticJunkFlags, Destination, DestinationKey, DomainSettings, Duration, Dynamic,
-    JunkFilter, LogLevel, Pattern, Postmaster, ReportAddress, Static, SubjectPass, Text,
+    Account, AutomaticJunkFlags, DefaultDomain, Destination, DestinationKey, DomainSettings,
+    Duration, Dynamic, JunkFilter, JunkParams, LogLevel, Pattern, Postmaster, ReportAddress,
+    Static, SubjectPass, Text,
 };
 
 /// Mailboxes whose messages are junk.
@@ -78,7 +79,7 @@ impl Account {
     pub fn with_defaults(address: &Address) -> Self {
         let key = Text(DestinationKey::Address(address.clone()));
         Self {
-            domain: Text(address.domain.clone()),
+            domain: Text(DefaultDomain(Some(address.domain.clone()))),
             destinations: [(key, Destination::default())].into(),
             rejects_mailbox: mailbox("Rejects"),
             no_custom_password: true,
@@ -91,11 +92,14 @@ impl Account {
             },
             junk_filter: Some(JunkFilter {
                 threshold: 0.95,
-                onegrams: true,
-                max_power: 0.01,
-                top_words: 10,
-                ignore_words: 0.1,
-                rare_words: 2,
+                params: Some(JunkParams {
+                    onegrams: true,
+                    max_power: 0.01,
+                    top_words: 10,
+                    ignore_words: 0.1,
+                    rare_words: 2,
+                    ..JunkParams::default()
+                }),
                 ..JunkFilter::default()
             }),
             ..Self::default()

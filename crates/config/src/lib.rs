@@ -65,8 +65,8 @@ mod tests;
 
 pub use account::{
     Account, AutomaticJunkFlags, Destination, FIRST_TIME_RECIPIENTS_PER_DAY_DEFAULT,
-    IncomingWebhook, JunkFilter, OUTGOING_MESSAGES_PER_DAY_DEFAULT, OutgoingWebhook, Ruleset,
-    SmtpError, SubjectPass, WebhookEvent,
+    IncomingWebhook, JunkFilter, JunkParams, OUTGOING_MESSAGES_PER_DAY_DEFAULT, OutgoingWebhook,
+    Ruleset, SmtpError, SubjectPass, WebhookEvent,
 };
 pub use addresses::{
     ALIAS_MEMBERS_MAX, AccountTarget, AliasMember, AliasTarget, LookupError, Reports, Target,
@@ -90,7 +90,7 @@ pub use statics::{
     AccountBinding, Acme, CaCerts, HostTlsRpt, InitialMailboxes, LogLevel, OutgoingTls, Postmaster,
     SpecialUse, Static,
 };
-pub use text::{DestinationKey, Pattern, Syntax, Text, UnicodeDomain};
+pub use text::{DefaultDomain, DestinationKey, Pattern, Syntax, Text, UnicodeDomain};
 pub use transport::{Direct, Fail, Mechanism, Smarthost, SmarthostAuth, Socks, Transport};
 pub use web::{WebForward, WebHandler, WebInternal, WebRedirect, WebServiceName, WebStatic};
 

@@ -299,7 +299,7 @@ impl Live {
 /// Replaces the deprecated localparts alone by whole addresses.
 fn complete_destinations(dynamic: &mut Dynamic) {
     for account in dynamic.accounts.values_mut() {
-        let domain = account.domain.0.clone();
+        let Some(domain) = account.domain.0.0.clone() else { continue };
         account.destinations = std::mem::take(&mut account.destinations)
             .into_iter()
             .map(|(key, destination)| match key.0 {

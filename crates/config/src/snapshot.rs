@@ -276,11 +276,11 @@ impl Config {
     pub fn account_addresses(&self, account: &str) -> impl Iterator<Item = String> {
         let account = self.account(account);
         account.into_iter().flat_map(|account| {
-            account.destinations.keys().map(|key| match &key.0 {
-                crate::DestinationKey::Localpart(localpart) => {
-                    format!("{localpart}@{}", account.domain)
+            account.destinations.keys().map(|key| match (&key.0, &account.domain.0.0) {
+                (crate::DestinationKey::Localpart(localpart), Some(domain)) => {
+                    format!("{localpart}@{domain}")
                 }
-                key => key.to_string(),
+                (key, _) => key.to_string(),
             })
         })
     }

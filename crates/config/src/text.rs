@@ -100,6 +100,33 @@ impl Syntax for Domain {
     }
 }
 
+/// The domain that is added to addresses of an account that are a localpart alone, if it has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefaultDomain(pub Option<Domain>);
+
+impl fmt::Display for DefaultDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |domain| domain.fmt(f))
+    }
+}
+
+/// The original's localserve leaves it empty.
+impl Syntax for DefaultDomain {
+    const NOUN: &'static str = "domain";
+
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Ok(Self(None))
+        } else {
+            Domain::read(text).map(|name| Self(Some(name)))
+        }
+    }
+
+    fn placeholder() -> Self {
+        Self(None)
+    }
+}
+
 impl Syntax for Localpart {
     const NOUN: &'static str = "localpart";
 

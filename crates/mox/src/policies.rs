@@ -77,17 +77,18 @@ fn junk_flags(settings: &Account) -> JunkFlags {
 pub(crate) fn junk_filter(settings: &mox_config::JunkFilter) -> JunkFilter {
     // Numbers below 0 were refused when the configuration was checked.
     let count = |number: i32| u32::try_from(number).unwrap_or_default();
+    let params = settings.params();
     JunkFilter {
         kinds: Kinds {
-            onegrams: settings.onegrams,
-            twograms: settings.twograms,
-            threegrams: settings.threegrams,
+            onegrams: params.onegrams,
+            twograms: params.twograms,
+            threegrams: params.threegrams,
         },
         params: Params {
-            max_power: settings.max_power,
-            top_words: count(settings.top_words) as usize,
-            ignore_words: settings.ignore_words,
-            rare_words: count(settings.rare_words),
+            max_power: params.max_power,
+            top_words: count(params.top_words) as usize,
+            ignore_words: params.ignore_words,
+            rare_words: count(params.rare_words),
         },
         threshold: settings.threshold,
     }

@@ -16,8 +16,9 @@ pub(super) fn accounts(config: &Config, checker: &mut Checker<'_>) {
     for (name, account) in &config.dynamic.accounts {
         let key = Key::root().key("Accounts").key(name);
         account_name(name, &key, checker);
-        let domain = &account.domain;
-        if !config.is_configured_domain(domain) {
+        if let Some(domain) = &account.domain.0.0
+            && !config.is_configured_domain(domain)
+        {
             checker.fault(
                 &key.key("Domain"),
                 format_args!("{domain} is not a configured domain: add it to Domains"),
@@ -112,20 +113,28 @@ fn mailboxes(account: &Account, key: &Key, checker: &mut Checker<'_>) {
 }
 
 fn junk_filter(filter: &JunkFilter, key: &Key, checker: &mut Checker<'_>) {
-    let bounds = [
-        ("Threshold", filter.threshold, 1.0),
-        ("MaxPower", filter.max_power, 0.5),
-        ("IgnoreWords", filter.ignore_words, 0.5),
-    ];
-    for (name, value, most) in bounds {
+    let mut within = |key: Key, value: f64, most: f64| {
         if !(0.0..=most).contains(&value) {
-            checker.fault(&key.key(name), format_args!("must be from 0 to {most}"));
+            checker.fault(&key, format_args!("must be from 0 to {most}"));
+        }
+    };
+    let params = filter.params();
+    let of_params = if filter.params.is_some() { key.key("Params") } else { key.clone() };
+    within(key.key("Threshold"), filter.threshold, 1.0);
+    within(of_params.key("MaxPower"), params.max_power, 0.5);
+    within(of_params.key("IgnoreWords"), params.ignore_words, 0.5);
+    for (name, count) in [("TopWords", params.top_words), ("RareWords", params.rare_words)] {
+        if count < 0 {
+            checker.fault(&of_params.key(name), "must not be negative");
         }
     }
-    for (name, count) in [("TopWords", filter.top_words), ("RareWords", filter.rare_words)] {
-        if count < 0 {
-            checker.fault(&key.key(name), "must not be negative");
+    if filter.params.is_some() {
+        if let Some(name) = filter.beside_params() {
+            checker.fault(&key.key(name), "stands beside Params: leave it out here");
         }
+    } else if filter.max_power.is_none() || filter.top_words.is_none() {
+        checker
+            .fault(key, "missing required key \"Params\", or MaxPower and TopWords in its place");
     }
 }
 

@@ -583,6 +583,23 @@ fn junk_filters() {
         )
     };
     check_dynamic(&filter("0.95", "0.5", "0"), &[]);
+    // As the original writes it.
+    let params = |more: &str| {
+        format!(
+            "\t\tJunkFilter:\n\t\t\tThreshold: 0.95\n\t\t\tParams:\n\t\t\t\tMaxPower: 0.6\n\
+             \t\t\t\tTopWords: 10\n{more}"
+        )
+    };
+    let power = "domains.conf:12: Accounts.mjl.JunkFilter.Params.MaxPower: must be from 0 to 0.5";
+    check_dynamic(&params(""), &[power]);
+    let beside = "domains.conf:14: Accounts.mjl.JunkFilter.TopWords: stands beside Params: leave it out here";
+    check_dynamic(&params("\t\t\tTopWords: 3\n"), &[power, beside]);
+    check_dynamic(
+        "\t\tJunkFilter:\n\t\t\tThreshold: 0.95\n\t\t\tTopWords: 3\n",
+        &[
+            "domains.conf:9: Accounts.mjl.JunkFilter: missing required key \"Params\", or MaxPower and TopWords in its place",
+        ],
+    );
     check_dynamic(
         &filter("1.000001", "0.500001", "-1"),
         &[

@@ -39,7 +39,8 @@ fn what_quickstart_writes_is_read() {
     assert!(!config.statics.check_updates && config.statics.listeners["internal"].tls.is_none());
     let account = &config.dynamic.accounts["you"];
     let filter = account.junk_filter.as_ref().unwrap();
-    assert_eq!((filter.threshold, filter.max_power, filter.top_words), (0.95, 0.01, 10));
+    let params = filter.params();
+    assert_eq!((filter.threshold, params.max_power, params.top_words), (0.95, 0.01, 10));
     assert_eq!(account.subject_pass.period.0.as_secs(), 12 * 3600);
     let domain = config.dynamic.domains.values().next().unwrap();
     assert_eq!(domain.mtasts.as_ref().unwrap().max_age.0.as_secs(), 24 * 3600);
@@ -102,4 +103,21 @@ fn the_files_named_must_be_there() {
     }
     let faults = mox_config::test(dir.path()).faults;
     assert!(faults.is_empty(), "{faults:?}");
+}
+
+/// The original served with these.
+#[test]
+fn what_hosts_of_the_original_have_is_read() {
+    for name in ["basic", "rich", "live"] {
+        let dir = tempfile::tempdir().unwrap();
+        let host = mox_testkit::original::unpack(name, dir.path());
+        let report = mox_config::test_files(&host.config, mox_config::NamedFiles::Check);
+        let faults: Vec<_> = report.faults.iter().map(ToString::to_string).collect();
+        assert_eq!(faults, Vec::<String>::new(), "{name}");
+        assert!(
+            report.notices.iter().all(|notice| notice.to_string().contains("no effect yet")),
+            "{name}: {:#?}",
+            report.notices
+        );
+    }
 }

@@ -95,7 +95,7 @@ fn add(account: &Account, numbers: std::ops::Range<u64>) -> Result<()> {
             content,
             flags: if number % 2 == 0 { Flags::SEEN } else { Flags::NONE },
             keywords: Vec::new(),
-            received: Some(spec.date),
+            received: Some(spec.date.into()),
             envelope: Some(Envelope {
                 mail_from: spec.from,
                 rcpt_to: ADDRESS.to_owned(),

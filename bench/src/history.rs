@@ -158,7 +158,7 @@ fn add(
             content,
             flags,
             keywords: Vec::new(),
-            received: Some(now.plus_secs(-i64::try_from(age)?)),
+            received: Some(now.plus_secs(-i64::try_from(age)?).into()),
             envelope: Some(Envelope { incoming: Some(incoming), ..Envelope::default() }),
         })
     });

@@ -143,7 +143,7 @@ impl User {
             content,
             flags: Flags::NONE,
             keywords: Vec::new(),
-            received: Some(item.date),
+            received: Some(item.date.into()),
             envelope: Some(Envelope { incoming: Some(incoming), ..Envelope::default() }),
         };
         let destination = Destination { mailbox: mailbox.clone(), create: true };

@@ -80,7 +80,7 @@ fn fill(account: &Account, corpus: &Corpus, count: u64) -> Result<()> {
         let messages = batch.iter().map(|number| {
             let sample = corpus.sample(*number);
             let content = account.stage(Vec::new(), &mut Cursor::new(sample.message))?;
-            let (flags, received) = (Flags::NONE, Some(sample.date));
+            let (flags, received) = (Flags::NONE, Some(sample.date.into()));
             Ok(NewMessage { content, flags, keywords: Vec::new(), received, envelope: None })
         });
         let messages = messages.collect::<Result<Vec<_>>>()?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mox_base::{Clock, Flags, Keyword, MailboxName, Uid, UidValidity, UnixSeconds};
+use mox_base::{Clock, Flags, Keyword, MailboxName, Uid, UidValidity, UnixSeconds, ZonedTime};
 use mox_store::{Columns, Content, Policy, ReadOnly, Store};
 
 use crate::error::{At as _, BackupError, Result};
@@ -238,7 +238,7 @@ pub struct Message {
     /// Its keywords.
     pub keywords: Vec<Keyword>,
     /// When it was received.
-    pub received: UnixSeconds,
+    pub received: ZonedTime,
     /// As it is read.
     pub content: Content,
 }

@@ -42,5 +42,5 @@ pub use num_set::NumSet;
 pub use ports::{Clock, Rng};
 pub use secret::Secret;
 pub use special_use::SpecialUse;
-pub use time::{DateTime, DateTimeError, UnixSeconds};
+pub use time::{DateTime, DateTimeError, UnixSeconds, ZonedTime};
 pub use validation::Validation;

@@ -26,6 +26,52 @@ impl UnixSeconds {
     }
 }
 
+/// The zones that there can be are less than a day away from UTC.
+const ZONE_MINUTES_MAX: u16 = 24 * 60 - 1;
+
+/// A point in time and the zone in which it was told, as an internal date has them (RFC 9051 §2.3.3).
+///
+/// Not ordered: by the instant and by the day of the zone are two orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ZonedTime {
+    time: UnixSeconds,
+    zone_minutes: i16,
+}
+
+impl ZonedTime {
+    /// A point in time told at `zone_minutes` east of UTC. `None` if that is a day or more.
+    #[must_use]
+    pub fn new(time: UnixSeconds, zone_minutes: i16) -> Option<Self> {
+        let is_zone = zone_minutes.unsigned_abs() <= ZONE_MINUTES_MAX;
+        is_zone.then_some(Self { time, zone_minutes })
+    }
+
+    /// The point in time.
+    #[must_use]
+    pub fn time(self) -> UnixSeconds {
+        self.time
+    }
+
+    /// Minutes east of UTC, within a day.
+    #[must_use]
+    pub fn zone_minutes(self) -> i16 {
+        self.zone_minutes
+    }
+
+    /// Days since 1970-01-01 of the date in the zone, for comparing calendar dates.
+    #[must_use]
+    pub fn day(self) -> i64 {
+        self.time.plus_secs(i64::from(self.zone_minutes) * 60).day()
+    }
+}
+
+/// In UTC.
+impl From<UnixSeconds> for ZonedTime {
+    fn from(time: UnixSeconds) -> Self {
+        Self { time, zone_minutes: 0 }
+    }
+}
+
 /// A calendar date and time with its zone, in the proleptic Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateTime {
@@ -89,6 +135,17 @@ impl DateTime {
         }
     }
 
+    /// The calendar form of `time` in its zone. Times outside the years 0 to 9999 are clamped.
+    #[must_use]
+    pub fn from_zoned(time: ZonedTime) -> Self {
+        Self::from_unix_in_zone(time.time, time.zone_minutes)
+    }
+
+    /// Like [`DateTime::to_unix`], with the zone.
+    pub fn to_zoned(self) -> Result<ZonedTime, DateTimeError> {
+        ZonedTime::new(self.to_unix()?, self.zone_minutes).ok_or(DateTimeError)
+    }
+
     /// Checks that the fields make a date, and returns it as a point in time.
     pub fn to_unix(self) -> Result<UnixSeconds, DateTimeError> {
         let in_range = self.year <= 9999
@@ -98,7 +155,7 @@ impl DateTime {
             && self.hour <= 23
             && self.minute <= 59
             && self.second <= 60
-            && self.zone_minutes.unsigned_abs() < 24 * 60;
+            && self.zone_minutes.unsigned_abs() <= ZONE_MINUTES_MAX;
         if !in_range {
             return Err(DateTimeError);
         }
@@ -246,6 +303,30 @@ mod tests {
         assert_eq!(east.to_rfc3339(), "1969-12-31T22:30:00-01:30");
     }
 
+    #[track_caller]
+    fn check_zoned(secs: i64, zone_minutes: i16, want: Option<(i64, &str)>) {
+        let zoned = ZonedTime::new(UnixSeconds(secs), zone_minutes);
+        let found = zoned.map(|zoned| (zoned.day(), DateTime::from_zoned(zoned).to_imap()));
+        assert_eq!(found, want.map(|(day, text)| (day, text.to_owned())));
+    }
+
+    /// RFC 9051 §2.3.3.
+    #[test]
+    fn a_zone_may_have_another_day() {
+        // Valid.
+        check_zoned(0, 0, Some((0, " 1-Jan-1970 00:00:00 +0000")));
+        check_zoned(0, -60, Some((-1, "31-Dec-1969 23:00:00 -0100")));
+        check_zoned(86_399, 1, Some((1, " 2-Jan-1970 00:00:59 +0001")));
+        // At the edge of valid.
+        check_zoned(0, 1439, Some((0, " 1-Jan-1970 23:59:00 +2359")));
+        check_zoned(0, -1439, Some((-1, "31-Dec-1969 00:01:00 -2359")));
+        // Just past the edge.
+        check_zoned(0, 1440, None);
+        check_zoned(0, -1440, None);
+        // Never valid.
+        check_zoned(0, i16::MIN, None);
+    }
+
     proptest! {
         #[test]
         fn a_time_survives_its_calendar_form(
@@ -253,6 +334,9 @@ mod tests {
         ) {
             let time = UnixSeconds(secs);
             prop_assert_eq!(DateTime::from_unix_in_zone(time, zone).to_unix(), Ok(time));
+            let zoned = ZonedTime::new(time, zone).unwrap();
+            prop_assert_eq!(DateTime::from_zoned(zoned).to_zoned(), Ok(zoned));
+            prop_assert_eq!(DateTime::from_zoned(zoned).to_day(), Ok(zoned.day()));
         }
     }
 }

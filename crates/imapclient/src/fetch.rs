@@ -1,6 +1,6 @@
 //! Messages of an open folder. RFC 9051 §6.4.5, §7.5.2.
 
-use mox_base::{DateTime, Flags, Keyword, UnixSeconds};
+use mox_base::{DateTime, Flags, Keyword, ZonedTime};
 use mox_imap::client::Value;
 use mox_transfer::{Body, flag_word};
 
@@ -32,7 +32,7 @@ pub struct Fetched {
     /// Its keywords. Words that can be none are left out.
     pub keywords: Vec<Keyword>,
     /// INTERNALDATE, if the server has one.
-    pub received: Option<UnixSeconds>,
+    pub received: Option<ZonedTime>,
     /// Its content; the size of one that is too large, and nothing if the server has none.
     pub content: Result<Body, Option<u64>>,
 }
@@ -149,7 +149,7 @@ fn read(values: &[Value], body: ReplyBody) -> Option<Fetched> {
 const KEYWORDS_MAX: usize = 100;
 
 /// `17-Jul-1996 02:44:25 -0700`, the day also padded with a blank. RFC 9051 §9 (`date-time`).
-fn internal_date(text: &[u8]) -> Option<UnixSeconds> {
+fn internal_date(text: &[u8]) -> Option<ZonedTime> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let mut words = text.split_ascii_whitespace();
     let (date, time, zone) = (words.next()?, words.next()?, words.next().unwrap_or("+0000"));
@@ -161,9 +161,9 @@ fn internal_date(text: &[u8]) -> Option<UnixSeconds> {
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
     let number: i16 = zone.parse().ok()?;
     let zone_minutes = number / 100 * 60 + number % 100;
-    let date = DateTime { year, month, day, hour, minute, second, zone_minutes }.to_unix().ok()?;
+    let date = DateTime { year, month, day, hour, minute, second, zone_minutes }.to_zoned().ok()?;
     // Servers without a date give that of the beginning of time.
-    Some(date).filter(|date| date.0 > 0)
+    Some(date).filter(|date| date.time().0 > 0)
 }
 
 /// Ascending UIDs as a sequence set, runs of neighbours as ranges.
@@ -182,17 +182,19 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_date(text: &str, want: Option<i64>) {
-        assert_eq!(internal_date(text.as_bytes()).map(|time| time.0), want, "{text}");
+    fn check_date(text: &str, want: Option<(i64, i16)>) {
+        let found = internal_date(text.as_bytes());
+        assert_eq!(found.map(|date| (date.time().0, date.zone_minutes())), want, "{text}");
     }
 
     /// RFC 9051 §9.
     #[test]
     fn dates_are_read() {
-        check_date("17-Jul-1996 02:44:25 -0700", Some(837_596_665));
-        check_date(" 1-Jan-1970 00:00:01 +0000", Some(1));
-        // At the edge: no zone.
-        check_date("17-Jul-1996 09:44:25", Some(837_596_665));
+        check_date("17-Jul-1996 02:44:25 -0700", Some((837_596_665, -420)));
+        check_date(" 1-Jan-1970 00:00:01 +0000", Some((1, 0)));
+        // At the edge: less than an hour west; no zone.
+        check_date("17-Jul-1996 09:14:25 -0030", Some((837_596_665, -30)));
+        check_date("17-Jul-1996 09:44:25", Some((837_596_665, 0)));
         // No date.
         check_date("01-Jan-1970 00:00:00 +0000", None);
         check_date("17-Jul-1996", None);

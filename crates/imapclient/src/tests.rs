@@ -145,7 +145,7 @@ fn told(fetched: Fetched) -> String {
     };
     let mut words: Vec<&str> = fetched.flags.names().collect();
     words.extend(fetched.keywords.iter().map(mox_base::Keyword::as_str));
-    let time = fetched.received.map(|time| time.0);
+    let time = fetched.received.map(|time| time.time().0);
     format!("{} {time:?} [{}] {content:?}", fetched.uid, words.join(" "))
 }
 

@@ -3,7 +3,7 @@
 
 use std::io::{Seek, Write};
 
-use mox_base::UnixSeconds;
+use mox_base::ZonedTime;
 use mox_imap::session::{AppendOp, Appended, Op, Outcome, Refusal};
 use mox_imap::types::FlagList;
 use mox_mime::LineEndings;
@@ -145,7 +145,7 @@ pub(crate) async fn stage(
     connection: &mut Connection,
     spool: Spool,
     flags: FlagList,
-    date: Option<UnixSeconds>,
+    date: Option<ZonedTime>,
 ) -> Outcome {
     let cid = connection.cid;
     let Some(account) = connection.account() else { return no_account() };

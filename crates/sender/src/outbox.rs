@@ -102,7 +102,7 @@ fn deliver(store: &Store, postmaster: &Postmaster, mut notice: Notice) -> Result
         MailboxName::parse(&notice.notice.mailbox).unwrap_or_else(|_| MailboxName::inbox());
     let content = account.stage(Vec::new(), &mut Cursor::new(notice.notice.body))?;
     let flags = if notice.notice.is_seen { Flags::SEEN } else { Flags::NONE };
-    let (keywords, received) = (Vec::new(), Some(notice.created));
+    let (keywords, received) = (Vec::new(), Some(notice.created.into()));
     let message = NewMessage { content, flags, keywords, received, envelope: None };
     account.add(Destination { mailbox, create: true }, vec![message]).wait()?;
     Ok(())

@@ -194,7 +194,7 @@ impl Refused {
         }
         let content = account.stage(parcel.prefix.into_bytes(), spool.reader()?)?;
         let envelope = Some(parcel.envelope);
-        let (flags, keywords, received) = (Flags::NONE, Vec::new(), Some(now));
+        let (flags, keywords, received) = (Flags::NONE, Vec::new(), Some(now.into()));
         let message = NewMessage { content, flags, keywords, received, envelope };
         Ok(Kept::Copy(account.keep_reject(mailbox, keeps_all, message)))
     }
@@ -245,7 +245,7 @@ fn queue(
         match content {
             Ok((account, content)) => {
                 let envelope = Some(parcel.envelope);
-                let (flags, keywords, received) = (Flags::NONE, Vec::new(), Some(now));
+                let (flags, keywords, received) = (Flags::NONE, Vec::new(), Some(now.into()));
                 let message = NewMessage { content, flags, keywords, received, envelope };
                 staged.push(Ok((account, parcel.mailbox, message)));
             }

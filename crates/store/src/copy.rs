@@ -58,7 +58,7 @@ pub(crate) fn copy(
         let flags = history::arrived(tx.db(), &policy, &passage, &mut judging)?;
         let mut insert = tx.db().prepare_cached(
             "INSERT INTO msg VALUES \
-             (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?;
         insert.execute(params![
             id.0,
@@ -68,12 +68,13 @@ pub(crate) fn copy(
             flags.bits(),
             keywords_column(&row.keywords),
             row.size,
-            row.received.0,
+            row.received.time().0,
             tx.now.0,
             row.thread.0,
             row.body,
             row.sent.map(|sent| sent.0),
             row.sent_day,
+            row.received.zone_minutes(),
         ])?;
         let mut share = tx.db().prepare_cached("UPDATE body SET refs = refs + 1 WHERE id = ?1")?;
         share.execute([row.body])?;

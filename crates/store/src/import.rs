@@ -1,6 +1,6 @@
 //! Taking over many messages: what cannot be added is left out and told, and the rest stays.
 
-use mox_base::MailboxName;
+use mox_base::{MailboxName, ZonedTime};
 
 use crate::feed::ChangeKind;
 use crate::hash;
@@ -60,7 +60,7 @@ pub(crate) fn import(
         // A date that cannot be is none.
         let sent = message.content.facts.sent;
         let sent = sent.filter(|sent| sent.0 > 0 && *sent <= tx.now.plus_secs(CLOCK_SLACK_SECS));
-        message.received = message.received.or(sent);
+        message.received = message.received.or_else(|| sent.map(ZonedTime::from));
         let size = message.content.size();
         match add_one(tx, &mut mailbox, &policy, message) {
             Ok((_, state)) => states.push(state),

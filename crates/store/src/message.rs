@@ -1,7 +1,7 @@
 //! Adding messages: SMTP delivery and IMAP APPEND.
 
 use mox_base::{
-    Flags, Keyword, MailboxName, ModSeq, MsgId, SpecialUse, Uid, UidValidity, UnixSeconds,
+    Flags, Keyword, MailboxName, ModSeq, MsgId, SpecialUse, Uid, UidValidity, ZonedTime,
 };
 use rusqlite::params;
 
@@ -54,7 +54,7 @@ pub struct NewMessage {
     /// Its keywords, in any order.
     pub keywords: Vec<Keyword>,
     /// When it was received; now if absent.
-    pub received: Option<UnixSeconds>,
+    pub received: Option<ZonedTime>,
     /// What SMTP told; absent for APPEND.
     pub envelope: Option<Envelope>,
 }
@@ -151,7 +151,8 @@ pub(crate) fn add_one(
     tx.use_bytes(size, policy.quota_bytes)?;
     mailbox.learn_keywords(&keywords)?;
     let (id, uid, modseq) = (tx.new_message_id(), next_uid(mailbox)?, tx.modseq()?);
-    let received = received.unwrap_or(tx.now);
+    let zoned = received.unwrap_or_else(|| tx.now.into());
+    let received = zoned.time();
     let place = thread::find_place(tx, id, mailbox.id, received, &content.facts)?;
     let mut flags = policy.junk_flags.apply(flags, &mailbox.name, mailbox.special_use);
     if place.is_muted() || incoming.as_ref().is_some_and(|incoming| incoming.marks.is_seen) {
@@ -159,7 +160,7 @@ pub(crate) fn add_one(
     }
     mailbox.counts.add(flags, size);
     let mut insert = tx.db().prepare_cached(
-        "INSERT INTO msg VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?1, ?11, ?12)",
+        "INSERT INTO msg VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?1, ?11, ?12, ?13)",
     )?;
     insert.execute(params![
         id.0,
@@ -174,9 +175,9 @@ pub(crate) fn add_one(
         place.thread.0,
         content.facts.sent.map(|sent| sent.0),
         content.facts.sent_day,
+        zoned.zone_minutes(),
     ])?;
-    let facts = &content.facts;
-    let envelope = envelope.as_ref();
+    let (facts, envelope) = (&content.facts, envelope.as_ref());
     let mut insert = tx.db().prepare_cached(
         "INSERT INTO meta VALUES \
          (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
@@ -199,8 +200,7 @@ pub(crate) fn add_one(
         facts.preview,
     ])?;
     if mailbox.special_use.contains(SpecialUse::SENT) {
-        let sent = facts.sent.unwrap_or(received);
-        history::record_sent(tx.db(), id, &facts.structure, sent)?;
+        history::record_sent(tx.db(), id, &facts.structure, facts.sent.unwrap_or(received))?;
     }
     content.insert_body(tx, id.0)?;
     junk::flags_change(tx, id, Flags::NONE, flags)?;

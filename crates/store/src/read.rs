@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mox_base::{
     EmailId, Flags, Keyword, MailboxId, MailboxName, ModSeq, MsgId, ThreadId, Uid, UnixSeconds,
+    ZonedTime,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -13,7 +14,7 @@ use crate::account::Shared;
 use crate::content::{Content, Text};
 use crate::index::Candidates;
 use crate::mailbox::{Mailbox, parse_keywords};
-use crate::row::MessageRow;
+use crate::row::{MessageRow, received};
 use crate::tx::State;
 use crate::{Result, StoreError};
 use mox_base::NumSet;
@@ -58,7 +59,7 @@ pub struct Fetched<'a> {
     /// Its size in bytes.
     pub size: u64,
     /// INTERNALDATE.
-    pub received: UnixSeconds,
+    pub received: ZonedTime,
     /// SAVEDATE.
     pub saved: UnixSeconds,
     /// The day of the Date header as written; days since 1970-01-01.
@@ -446,7 +447,7 @@ impl Columns {
         let join_body = if self.head { "JOIN body b ON b.id = m.body" } else { "" };
         format!(
             "SELECT m.id, m.uid, m.modseq, m.flags, m.keywords, m.size, m.received, m.saved, \
-             m.sent_day, {}, {}, {}, {}, {}, {}, m.body, m.thread FROM {table} m {join_meta} {join_body} \
+             m.sent_day, {}, {}, {}, {}, {}, {}, m.body, m.thread, m.zone FROM {table} m {join_meta} {join_body} \
              WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid",
             column(self.structure, "t.structure"),
             column(self.preview, "t.preview"),
@@ -480,7 +481,7 @@ impl Columns {
             flags: Flags::from_bits(row.get(3)?),
             keywords: text(4)?,
             size: row.get(5)?,
-            received: UnixSeconds(row.get(6)?),
+            received: received(row, 6, 17)?,
             saved: UnixSeconds(row.get(7)?),
             sent_day: row.get(8)?,
             email_id: EmailId(row.get(15)?),

@@ -86,7 +86,7 @@ pub(crate) fn bury(
     gone.execute(params![mailbox.id.0, modseq.get(), row.uid.get()])?;
     let mut tomb = tx.db().prepare_cached(
         "INSERT INTO tomb VALUES \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?;
     tomb.execute(params![
         mailbox.id.0,
@@ -98,12 +98,13 @@ pub(crate) fn bury(
         row.flags.bits(),
         keywords_column(&row.keywords),
         row.size,
-        row.received.0,
+        row.received.time().0,
         row.saved.0,
         row.thread.0,
         row.body,
         row.sent.map(|sent| sent.0),
         row.sent_day,
+        row.received.zone_minutes(),
     ])?;
     mailbox.counts.remove(row.flags, row.size);
     if content == Content::Erase {

@@ -1,6 +1,6 @@
 //! Rows of the hot table: what every listing of messages needs.
 
-use mox_base::{Flags, Keyword, ModSeq, MsgId, ThreadId, Uid, UnixSeconds};
+use mox_base::{Flags, Keyword, ModSeq, MsgId, ThreadId, Uid, UnixSeconds, ZonedTime};
 use rusqlite::Row;
 
 use crate::feed::MessageState;
@@ -23,7 +23,7 @@ pub struct MessageRow {
     /// Its size in bytes, with the headers added at delivery.
     pub size: u64,
     /// When it was received: INTERNALDATE.
-    pub received: UnixSeconds,
+    pub received: ZonedTime,
     /// When it came to this mailbox: SAVEDATE (RFC 8514).
     pub saved: UnixSeconds,
     /// Its thread.
@@ -38,8 +38,7 @@ pub struct MessageRow {
 
 impl MessageRow {
     /// The columns that [`MessageRow::from_row`] reads, of `msg` and of `tomb`.
-    pub(crate) const COLUMNS: &'static str =
-        "id, uid, modseq, flags, size, received, saved, thread, body, keywords, sent, sent_day";
+    pub(crate) const COLUMNS: &'static str = "id, uid, modseq, flags, size, received, saved, thread, body, keywords, sent, sent_day, zone";
 
     pub(crate) fn from_row(row: &Row<'_>) -> Result<Self> {
         let damaged = |what| StoreError::Damaged { what };
@@ -50,7 +49,7 @@ impl MessageRow {
             modseq: ModSeq::new(row.get(2)?).ok_or_else(|| damaged("modseq"))?,
             flags: Flags::from_bits(row.get(3)?),
             size: row.get(4)?,
-            received: UnixSeconds(row.get(5)?),
+            received: received(row, 5, 12)?,
             saved: UnixSeconds(row.get(6)?),
             thread: ThreadId(row.get(7)?),
             body: row.get(8)?,
@@ -63,6 +62,15 @@ impl MessageRow {
     pub(crate) fn state(&self) -> MessageState {
         MessageState { uid: self.uid, flags: self.flags, keywords: self.keywords.clone() }
     }
+}
+
+/// INTERNALDATE, of the columns with its seconds and its zone.
+///
+/// A zone that cannot be is UTC: no message is withheld for it.
+pub(crate) fn received(row: &Row<'_>, seconds: usize, zone: usize) -> Result<ZonedTime> {
+    let (time, zone) = (UnixSeconds(row.get(seconds)?), row.get::<_, i64>(zone)?);
+    let zoned = i16::try_from(zone).ok().and_then(|zone| ZonedTime::new(time, zone));
+    Ok(zoned.unwrap_or_else(|| time.into()))
 }
 
 /// The stored form of a message's keywords: nothing where there are none.

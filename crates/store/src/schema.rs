@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use crate::{Result, StoreError};
 
 /// The version that this program writes; `user_version` in the file.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// Every commit syncs the log: acknowledged mail must outlive a power failure. The memory for pages
 /// was measured equal to 8 MB for scans of 100,000 messages.
@@ -136,10 +136,17 @@ CREATE TABLE annotation(
 CREATE TABLE url_key(mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);
 ";
 
+/// What version 5 adds: the zone of INTERNALDATE. That of older messages is UTC, as it was shown.
+const TABLES_5: &str = "
+ALTER TABLE msg ADD COLUMN zone INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tomb ADD COLUMN zone INTEGER NOT NULL DEFAULT 0;
+";
+
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.
 ///
 /// A released step is never changed: `tests/fixtures` keeps a database of every released version.
-const STEPS: &[Step<StoreError>] = &[create_tables, to_version_2, to_version_3, to_version_4];
+const STEPS: &[Step<StoreError>] =
+    &[create_tables, to_version_2, to_version_3, to_version_4, to_version_5];
 
 fn create_tables(db: &Connection) -> Result<()> {
     Ok(db.execute_batch(TABLES)?)
@@ -160,6 +167,10 @@ fn to_version_3(db: &Connection) -> Result<()> {
 
 fn to_version_4(db: &Connection) -> Result<()> {
     Ok(db.execute_batch(crate::hash::TABLES)?)
+}
+
+fn to_version_5(db: &Connection) -> Result<()> {
+    Ok(db.execute_batch(TABLES_5)?)
 }
 
 /// Opens the connection that writes, creating and upgrading the tables as needed.

@@ -10,7 +10,7 @@ use std::collections::btree_map::Entry;
 
 use mox_base::{
     Flags, Keyword, MailboxId, MailboxName, ModSeq, MsgId, SpecialUse, ThreadId, Uid, UidValidity,
-    UnixSeconds,
+    UnixSeconds, ZonedTime,
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -84,6 +84,8 @@ pub struct KeptMessage {
     pub keywords: Vec<Keyword>,
     /// INTERNALDATE.
     pub received: UnixSeconds,
+    /// The zone of INTERNALDATE, in minutes east of UTC. One that cannot be (a day or more) is UTC.
+    pub received_zone: i16,
     /// When it came into the mailbox.
     pub saved: UnixSeconds,
     /// Where it belongs among others.
@@ -270,7 +272,7 @@ fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) ->
     tx.state.next_message = tx.state.next_message.max(id.0.saturating_add(1));
     let place = Place::kept(&message.thread);
     let mut insert = tx.db().prepare_cached(
-        "INSERT INTO msg VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?12, ?13)",
+        "INSERT INTO msg VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?12, ?13, ?14)",
     )?;
     insert.execute(params![
         id.0,
@@ -286,6 +288,7 @@ fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) ->
         place.thread.0,
         content.facts.sent.map(|sent| sent.0),
         content.facts.sent_day,
+        ZonedTime::new(received, message.received_zone).map_or(0, ZonedTime::zone_minutes),
     ])?;
     let envelope = message.envelope;
     let facts = &content.facts;

@@ -100,6 +100,7 @@ pub(crate) fn message(record: &Record, content: Staged, aside: &Aside<'_>) -> Op
         flags: flags.fold(Flags::NONE, |all, (_, flag)| all | *flag),
         keywords: keywords(record.get("Keywords")).0,
         received: UnixSeconds(received),
+        received_zone: record.time("Received").map_or(0, |time| zone_minutes(time.offset_secs)),
         saved: UnixSeconds(record.time("SaveDate").map_or(received, |time| time.unix_secs)),
         thread: KeptThread {
             id: ThreadId(if thread > 0 { thread } else { id.0 }),
@@ -112,6 +113,11 @@ pub(crate) fn message(record: &Record, content: Staged, aside: &Aside<'_>) -> Op
         destined: Some(destined).filter(|_| is_put_aside && is_elsewhere),
         envelope: envelope(record),
     })
+}
+
+/// Seconds of a zone are not for INTERNALDATE; one of a day or more is none of this world.
+fn zone_minutes(offset_secs: i32) -> i16 {
+    i16::try_from(offset_secs / 60).unwrap_or_default()
 }
 
 /// What SMTP told; nothing for messages that came otherwise.

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use mox_base::{Flags, Keyword, MailboxName, SpecialUse, UnixSeconds};
+use mox_base::{Flags, Keyword, MailboxName, SpecialUse, ZonedTime};
 
 use crate::body::Body;
 
@@ -13,7 +13,7 @@ pub struct Item {
     /// Where it belongs.
     pub mailbox: MailboxName,
     /// When it was received, if the source tells; else the Date field is used, or now.
-    pub received: Option<UnixSeconds>,
+    pub received: Option<ZonedTime>,
     /// Its flags.
     pub flags: Flags,
     /// Its keywords, in any order.

@@ -8,7 +8,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use mox_base::{
-    Flags, KEYWORD_BYTES_MAX, Keyword, MAILBOX_NAME_BYTES_MAX, MailboxName, SpecialUse, UnixSeconds,
+    Flags, KEYWORD_BYTES_MAX, Keyword, MAILBOX_NAME_BYTES_MAX, MailboxName, SpecialUse,
+    UnixSeconds, ZonedTime,
 };
 use mox_store::MESSAGE_KEYWORDS_MAX;
 
@@ -60,8 +61,9 @@ impl<W: Write> FrameWriter<W> {
     fn message(&mut self, item: &mut Item) -> io::Result<()> {
         self.writer.write_all(&[MESSAGE])?;
         self.text(item.mailbox.as_str())?;
-        let received = item.received.map_or(NO_TIME, |time| time.0);
-        self.writer.write_all(&received.to_be_bytes())?;
+        let received = item.received.unwrap_or(UnixSeconds(NO_TIME).into());
+        self.writer.write_all(&received.time().0.to_be_bytes())?;
+        self.writer.write_all(&received.zone_minutes().to_be_bytes())?;
         self.writer.write_all(&item.flags.bits().to_be_bytes())?;
         let keywords = item.keywords.get(..MESSAGE_KEYWORDS_MAX).unwrap_or(&item.keywords);
         let count = u16::try_from(keywords.len()).unwrap_or_default();
@@ -173,7 +175,11 @@ impl<R: Read> Frames<'_, R> {
     fn message(&mut self) -> Result<Event, SourceError> {
         let mailbox = self.mailbox()?;
         let received = i64::from_be_bytes(self.array()?);
-        let received = (received != NO_TIME).then_some(UnixSeconds(received));
+        let zone_minutes = i16::from_be_bytes(self.array()?);
+        let received = match received {
+            NO_TIME => None,
+            time => Some(ZonedTime::new(UnixSeconds(time), zone_minutes).ok_or(BAD)?),
+        };
         let flags = Flags::from_bits(u16::from_be_bytes(self.array()?));
         let count = usize::from(u16::from_be_bytes(self.array()?));
         if count > MESSAGE_KEYWORDS_MAX {
@@ -233,7 +239,7 @@ mod tests {
         writer.event(&mut Event::Mailbox { name: name.clone(), special_use, subscribed }).unwrap();
         writer.nothing().unwrap();
         let keywords = vec![Keyword::parse("work").unwrap()];
-        let (received, flags) = (Some(UnixSeconds(-5)), Flags::SEEN | Flags::JUNK);
+        let (received, flags) = (ZonedTime::new(UnixSeconds(-5), -420), Flags::SEEN | Flags::JUNK);
         let content = Body::from_vec(vec![b'x'; size]);
         let item = Item { mailbox: name, received, flags, keywords, content };
         writer.event(&mut Event::Message(Box::new(item))).unwrap();
@@ -246,7 +252,8 @@ mod tests {
         let (mut events, end) = read(&written(1_000));
         end.unwrap();
         let Some(Event::Message(item)) = events.pop() else { panic!("no message") };
-        assert_eq!((item.received, item.flags), (Some(UnixSeconds(-5)), Flags::SEEN | Flags::JUNK));
+        let received = ZonedTime::new(UnixSeconds(-5), -420);
+        assert_eq!((item.received, item.flags), (received, Flags::SEEN | Flags::JUNK));
         assert_eq!((item.mailbox.as_str(), item.keywords[0].as_str()), ("a/b", "work"));
         assert_eq!(content(*item), vec![b'x'; 1_000]);
         let special_use = SpecialUse::SENT;

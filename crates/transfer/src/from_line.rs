@@ -3,7 +3,7 @@
 //! RFC 4155 appendix A has the date as `asctime` prints it, in UTC. Programs also write a zone, by name
 //! or as an offset, before or after the year, and leave the seconds out.
 
-use mox_base::{DateTime, UnixSeconds};
+use mox_base::{DateTime, UnixSeconds, ZonedTime};
 
 /// What the line begins with.
 pub(crate) const FROM: &[u8] = b"From ";
@@ -17,7 +17,7 @@ const DATE_WORDS: usize = 7;
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// Whether a line, without its end, could begin a message, and the time in it.
-pub(crate) fn parse(line: &[u8]) -> Option<Option<UnixSeconds>> {
+pub(crate) fn parse(line: &[u8]) -> Option<Option<ZonedTime>> {
     let rest = line.strip_prefix(FROM).filter(|_| line.len() <= FROM_LINE_BYTES_MAX)?;
     let text = String::from_utf8_lossy(rest);
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -27,7 +27,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<Option<UnixSeconds>> {
 }
 
 /// A date at the start of some words: `Mon Jan 2 15:04:05 [zone] 2006 [zone]`.
-fn date(words: &[&str]) -> Option<UnixSeconds> {
+fn date(words: &[&str]) -> Option<ZonedTime> {
     let [weekday, month, day, rest @ ..] = words else { return None };
     let weekday = weekday.get(..3).filter(|_| weekday.len() <= 4)?;
     WEEKDAYS.iter().find(|known| known.eq_ignore_ascii_case(weekday))?;
@@ -49,7 +49,7 @@ fn date(words: &[&str]) -> Option<UnixSeconds> {
     }
     let ((hour, minute, second), year) = (time?, year?);
     let date = DateTime { year, month, day, hour, minute, second, zone_minutes };
-    date.to_unix().ok()
+    date.to_zoned().ok()
 }
 
 fn clock(word: &str) -> Option<(u8, u8, u8)> {
@@ -108,7 +108,8 @@ mod tests {
 
     #[track_caller]
     fn check(line: &str, want: Option<Option<i64>>) {
-        assert_eq!(parse(line.as_bytes()).map(|time| time.map(|time| time.0)), want, "{line:?}");
+        let time = parse(line.as_bytes()).map(|time| time.map(|time| time.time().0));
+        assert_eq!(time, want, "{line:?}");
     }
 
     /// RFC 4155 appendix A, and what programs write.
@@ -135,6 +136,20 @@ mod tests {
         check("From: a@b.example", None);
         check(">From a", None);
         check(&format!("From {}", "x".repeat(FROM_LINE_BYTES_MAX)), None);
+    }
+
+    /// The zone is kept for INTERNALDATE.
+    #[test]
+    fn a_zone_is_read() {
+        for (line, want) in [
+            ("From a Mon Jan 2 15:04:05 2006", 0),
+            ("From a Mon Jan 2 10:04:05 -0530 2006", -330),
+            ("From a Mon Jan 2 10:04:05 CEST 2006", 120),
+            ("From a Mon Jan 2 10:04:05 2006 +2359", 1439),
+        ] {
+            let date = parse(line.as_bytes()).flatten().unwrap();
+            assert_eq!(date.zone_minutes(), want, "{line}");
+        }
     }
 
     #[test]

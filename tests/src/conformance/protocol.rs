@@ -321,12 +321,12 @@ fn rfc9051_2_3_2_unknown_system_flags_are_refused(s: &Subject<'_>) {
     assert!(!flags_of(answer.one(" FETCH ")).iter().any(|flag| flag.contains("Mine")));
 }
 
-/// The internal date given to APPEND is the message's, as an instant. RFC 9051 §2.3.3.
+/// The internal date given to APPEND is the message's, with its zone. RFC 9051 §2.3.3.
 fn rfc9051_2_3_3_internal_date_is_kept(s: &Subject<'_>) {
     let mut peer = s.inbox();
-    peer.put("INBOX \"17-Jul-1996 02:44:25 +0000\"", &plain(1));
+    peer.put("INBOX \"17-Jul-1996 02:44:25 -0700\"", &plain(1));
     let date = peer.text("1", "INTERNALDATE");
-    assert_eq!(date, "17-Jul-1996 02:44:25 +0000");
+    assert_eq!(date, "17-Jul-1996 02:44:25 -0700");
 }
 
 /// Without a date APPEND takes the current time. RFC 9051 §2.3.3.
@@ -339,11 +339,11 @@ fn rfc9051_2_3_3_internal_date_without_one_is_now(s: &Subject<'_>) {
 /// COPY keeps the internal date. RFC 9051 §2.3.3.
 fn rfc9051_2_3_3_copy_keeps_the_internal_date(s: &Subject<'_>) {
     let mut peer = s.inbox();
-    peer.put("INBOX \" 7-Feb-1994 21:52:25 +0000\"", &plain(1));
+    peer.put("INBOX \" 7-Feb-1994 21:52:25 -0800\"", &plain(1));
     peer.ok("CREATE copies");
     peer.ok("COPY 1 copies");
     peer.ok("SELECT copies");
-    assert_eq!(peer.text("1", "INTERNALDATE").trim_start(), "7-Feb-1994 21:52:25 +0000");
+    assert_eq!(peer.text("1", "INTERNALDATE").trim_start(), "7-Feb-1994 21:52:25 -0800");
 }
 
 /// RFC822.SIZE is the number of octets that the whole message has when it is fetched.

@@ -138,6 +138,20 @@ fn rfc9051_6_4_4_dates_without_time_or_zone(s: &Subject<'_>) {
     check(&mut peer, "BEFORE 2-Jan-2020", "1");
     check(&mut peer, "SINCE \"2-Jan-2020\"", "2");
     check(&mut peer, "BEFORE 1-Jan-2020", "");
+    // In UTC it was the first already, or still: the day that is shown counts.
+    for (date, day) in [
+        ("\"31-Dec-2019 23:30:00 -0800\"", "31-Dec-2019"),
+        ("\"02-Jan-2020 00:30:00 +0900\"", "2-Jan-2020"),
+    ] {
+        let mut peer = s.inbox_rev2();
+        peer.ok("CREATE zones");
+        peer.put(&format!("zones {date}"), &plain(1));
+        peer.ok("SELECT zones");
+        check(&mut peer, &format!("ON {day} SINCE {day}"), "1");
+        check(&mut peer, &format!("BEFORE {day}"), "");
+        peer.ok("UNSELECT");
+        peer.ok("DELETE zones");
+    }
     // Mon, 7 Feb 1994 21:52:25 -0800
     check(&mut peer, "SENTON 7-Feb-1994", "1:2");
     check(&mut peer, "SENTBEFORE 8-Feb-1994 SENTSINCE 7-Feb-1994", "1:2");

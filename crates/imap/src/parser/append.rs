@@ -252,7 +252,7 @@ mod tests {
 
     fn message(flags: Flags, date: Option<i64>, utf8: bool) -> AppendMessage {
         let flags = crate::types::FlagList::system(flags);
-        AppendMessage { flags, date: date.map(UnixSeconds), utf8 }
+        AppendMessage { flags, date: date.map(|date| UnixSeconds(date).into()), utf8 }
     }
 
     fn plain() -> AppendMessage {

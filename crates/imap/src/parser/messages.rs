@@ -1,6 +1,6 @@
 //! STORE, COPY and MOVE, and the flags and dates of messages.
 
-use mox_base::{DateTime, ModSeq, UnixSeconds};
+use mox_base::{DateTime, ModSeq, ZonedTime};
 
 use super::Expected;
 use super::lexer::{Lexer, Parsed};
@@ -111,7 +111,7 @@ pub(super) fn copy(lexer: &mut Lexer<'_>) -> Parsed<Command> {
 }
 
 /// `date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE`
-pub(super) fn date_time(lexer: &mut Lexer<'_>) -> Parsed<UnixSeconds> {
+pub(super) fn date_time(lexer: &mut Lexer<'_>) -> Parsed<ZonedTime> {
     let start = lexer.at();
     lexer.byte(b'"', Expected::DateTime)?;
     let text = lexer.run(|byte| byte != b'"');
@@ -120,7 +120,7 @@ pub(super) fn date_time(lexer: &mut Lexer<'_>) -> Parsed<UnixSeconds> {
     time.ok_or(super::ParseError { at: start, expected: Expected::DateTime })
 }
 
-fn date_time_text(text: &str) -> Option<UnixSeconds> {
+fn date_time_text(text: &str) -> Option<ZonedTime> {
     // `17-Jul-1996 02:44:25 -0700`, always 26 bytes; a day below 10 may start with a space.
     let digits = |from: usize, to: usize| -> Option<u16> {
         let text = text.get(from..to)?;
@@ -148,7 +148,7 @@ fn date_time_text(text: &str) -> Option<UnixSeconds> {
         second: small(18, 20)?,
         zone_minutes,
     };
-    date.to_unix().ok()
+    date.to_zoned().ok()
 }
 
 #[cfg(test)]
@@ -218,21 +218,30 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_date(text: &str, want: Option<i64>) {
+    fn check_date(text: &str, want: Option<(i64, i16)>) {
         let input = format!("\"{text}\"");
         let mut lexer = Lexer::new(input.as_bytes(), 0, Options::default());
-        assert_eq!(date_time(&mut lexer).ok(), want.map(UnixSeconds), "{text}");
+        let found = date_time(&mut lexer).ok();
+        let found = found.map(|date| (date.time().0, date.zone_minutes()));
+        assert_eq!(found, want, "{text}");
     }
 
     /// RFC 9051 §9 (`date-time`).
     #[test]
     fn dates_have_one_form() {
         // Valid.
-        check_date("20-Nov-2026 08:55:32 +0000", Some(1_795_164_932));
-        check_date("20-nov-2026 09:55:32 +0100", Some(1_795_164_932));
-        check_date(" 1-Jan-1970 00:00:00 +0000", Some(0));
-        check_date("01-Jan-1970 00:00:00 -0030", Some(1_800));
+        check_date("20-Nov-2026 08:55:32 +0000", Some((1_795_164_932, 0)));
+        check_date("20-nov-2026 09:55:32 +0100", Some((1_795_164_932, 60)));
+        check_date(" 1-Jan-1970 00:00:00 +0000", Some((0, 0)));
+        check_date("01-Jan-1970 00:00:00 -0030", Some((1_800, -30)));
+        // At the edge of valid.
+        check_date("20-Nov-2026 08:55:32 +2359", Some((1_795_078_592, 1439)));
+        check_date("20-Nov-2026 08:55:32 -2359", Some((1_795_251_272, -1439)));
+        check_date("20-Nov-2026 08:55:32 -0000", Some((1_795_164_932, 0)));
         // Just past the edge.
+        check_date("20-Nov-2026 08:55:32 +2400", None);
+        check_date("20-Nov-2026 08:55:32 -2400", None);
+        check_date("20-Nov-2026 08:55:32 +9999", None);
         check_date("31-Nov-2026 08:55:32 +0000", None);
         check_date("20-Nov-2026 24:00:00 +0000", None);
         // Never valid.

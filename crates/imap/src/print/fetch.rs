@@ -2,7 +2,7 @@
 //!
 //! Source: RFC 9051 §7.5.2, RFC 7162 §3.2.10.
 
-use mox_base::{DateTime, Flags, ModSeq, UnixSeconds};
+use mox_base::{DateTime, Flags, ModSeq, UnixSeconds, ZonedTime};
 
 use super::mailbox::shown_modseq;
 use super::text::{astring, flags, literal_start, number};
@@ -108,13 +108,17 @@ impl<'a> FetchLine<'a> {
     }
 
     /// `INTERNALDATE "20-Nov-2026 08:55:32 +0000"`
-    pub fn internal_date(&mut self, time: UnixSeconds) {
-        self.date("INTERNALDATE", time);
+    pub fn internal_date(&mut self, time: ZonedTime) {
+        self.date_time("INTERNALDATE", DateTime::from_zoned(time));
     }
 
     /// `SAVEDATE "20-Nov-2026 08:55:32 +0000"` and the like. RFC 8514 §4.2.
     pub fn date(&mut self, name: &str, time: UnixSeconds) {
-        let text = DateTime::from_unix(time).to_imap();
+        self.date_time(name, DateTime::from_unix(time));
+    }
+
+    fn date_time(&mut self, name: &str, date: DateTime) {
+        let text = date.to_imap();
         let out = self.item(name);
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
@@ -321,7 +325,7 @@ mod tests {
         let mut out = Vec::new();
         let mut line = FetchLine::start(&mut out, 2);
         line.uid(7);
-        line.internal_date(UnixSeconds(1_795_164_932));
+        line.internal_date(UnixSeconds(1_795_164_932).into());
         line.size(44);
         let fields = SectionText::HeaderFields(vec![b"Subject".to_vec(), b"a b".to_vec()]);
         line.body_section(&Section { part: vec![1, 2], text: Some(fields) }, Some(100), 3);

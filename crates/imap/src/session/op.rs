@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mox_base::{
     Keyword, MailboxId, MailboxName, ModSeq, Secret, SpecialUse, Uid, UidValidity, UnixSeconds,
+    ZonedTime,
 };
 
 use super::context::{UpdateOp, Updated};
@@ -119,7 +120,7 @@ pub enum Op {
         /// Its flags.
         flags: FlagList,
         /// Its INTERNALDATE; now if absent.
-        date: Option<UnixSeconds>,
+        date: Option<ZonedTime>,
     },
     /// Add the staged message and remove another, in one go: both or none. Answered by `Appended` or
     /// `Refused`; [`Refusal::MessageGone`] if there is nothing to remove.
@@ -447,7 +448,7 @@ pub struct AppendOp {
     /// Its flags.
     pub flags: FlagList,
     /// Its INTERNALDATE; now if absent.
-    pub date: Option<UnixSeconds>,
+    pub date: Option<ZonedTime>,
     /// How many bytes to read.
     pub size: u64,
     /// The command has failed already: read the bytes and forget them.

@@ -2,7 +2,7 @@
 //!
 //! Source: RFC 9051 §6, RFC 3501 §6.
 
-use mox_base::{ModSeq, Secret, UidValidity, UnixSeconds};
+use mox_base::{ModSeq, Secret, UidValidity, ZonedTime};
 
 use super::{
     FetchItem, FetchModifiers, FlagList, MetadataDepth, MetadataValue, MultiSearch, Notify, NumSet,
@@ -436,7 +436,7 @@ pub struct AppendMessage {
     /// Flags of the message.
     pub flags: FlagList,
     /// Its INTERNALDATE.
-    pub date: Option<UnixSeconds>,
+    pub date: Option<ZonedTime>,
     /// The data is inside `UTF8 (…)`, so that a `)` follows it. RFC 6855 §4.
     pub utf8: bool,
 }

@@ -28,7 +28,7 @@
 )]
 
 use mox_base::{
-    Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity, UnixSeconds,
+    Keyword, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity, UnixSeconds, ZonedTime,
 };
 use mox_imap::print::{MailboxStatus, Naming};
 use mox_imap::session::{
@@ -278,7 +278,7 @@ fn question(op: &Op) -> String {
             message.size,
             if message.discard { " discard" } else { "" },
             flags(&message.flags),
-            message.date.map_or(String::new(), |date| format!(" at {}", date.0)),
+            message.date.map_or(String::new(), at),
         ),
         Op::AppendFinish { mailbox } => format!("append finish {mailbox}"),
         Op::AppendCancel => "append cancel".to_owned(),
@@ -290,11 +290,9 @@ fn question(op: &Op) -> String {
             let selected = selected.map(|id| format!(" in {}", id.0)).unwrap_or_default();
             format!("url {}{selected}", part.url)
         }
-        Op::CatenateEnd { flags: list, date } => format!(
-            "catenated {}{}",
-            flags(list),
-            date.map_or(String::new(), |date| format!(" at {}", date.0)),
-        ),
+        Op::CatenateEnd { flags: list, date } => {
+            format!("catenated {}{}", flags(list), date.map_or(String::new(), at),)
+        }
         Op::GenUrlAuth { urls, .. } => {
             let urls: Vec<_> = urls.iter().map(|rump| rump.text.as_str()).collect();
             format!("sign {}", urls.join(" "))
@@ -381,6 +379,14 @@ fn question(op: &Op) -> String {
         }
         Op::Thread(thread) => format!("thread {:?} {:?}", thread.algorithm, thread.key),
         Op::Resync { since, .. } => format!("resync since {since}"),
+    }
+}
+
+/// Seconds, and the minutes of a zone that is not UTC.
+fn at(date: ZonedTime) -> String {
+    match date.zone_minutes() {
+        0 => format!(" at {}", date.time().0),
+        minutes => format!(" at {}{minutes:+}", date.time().0),
     }
 }
 

@@ -1,6 +1,6 @@
 //! APPEND: what is added whole, what not at all.
 
-use crate::support::{Setup, server, server_with};
+use crate::support::{Client, Setup, server, server_with};
 
 const MAIL: &str = "Subject: x\r\n\r\nhi\r\n";
 
@@ -142,5 +142,42 @@ async fn forms_of_append() {
     // To another mailbox than the selected one nobody here is told.
     assert_eq!(client.append("Archive", MAIL).await.0, Vec::<String>::new());
     assert_eq!(other.ok("NOOP").await, Vec::<String>::new());
+    server.check();
+}
+
+/// The date and zone that FETCH shows of a message.
+async fn date(client: &mut Client, uid: u32) -> String {
+    let lines = client.ok(&format!("UID FETCH {uid} (INTERNALDATE)")).await;
+    let date = lines[0].split('"').nth(1).map(str::to_owned);
+    date.unwrap_or_else(|| panic!("{lines:?}"))
+}
+
+/// RFC 9051 §2.3.3, §6.3.12; RFC 4469 §3 and RFC 8508 §3.1 for the other ways to add a message.
+#[tokio::test]
+async fn a_date_keeps_its_zone() {
+    const EAST: &str = "20-Nov-2026 00:30:00 +0530";
+    const WEST: &str = " 1-Nov-2026 23:59:59 -0930";
+    let server = server();
+    let mut client = server.inbox().await;
+    client.ok(&format!("APPEND Inbox \"{EAST}\" {{4+}}\r\nA: b")).await;
+    assert_eq!(date(&mut client, 1).await, EAST);
+    client.ok(&format!("APPEND Inbox \"{WEST}\" CATENATE (TEXT {{4+}}\r\nA: b)")).await;
+    assert_eq!(date(&mut client, 2).await, WEST);
+    client.ok(&format!("UID REPLACE 1 Inbox \"{WEST}\" {{4+}}\r\nA: c")).await;
+    assert_eq!(date(&mut client, 3).await, WEST);
+    // Several at once, each with its own.
+    let two = format!("\"{EAST}\" {{4+}}\r\nA: d \"{WEST}\" {{4+}}\r\nA: e");
+    client.ok(&format!("APPEND Inbox {two}")).await;
+    assert_eq!(date(&mut client, 4).await, EAST);
+    assert_eq!(date(&mut client, 5).await, WEST);
+    client.ok("UID MOVE 4 Archive").await;
+    client.ok("UID COPY 5 Archive").await;
+    // The day is that of the zone, as a search sees it. RFC 9051 §6.4.4.
+    assert_eq!(client.ok("UID SEARCH ON 1-Nov-2026").await, ["* SEARCH 2 3 5"]);
+    assert_eq!(client.ok("UID SEARCH SINCE 2-Nov-2026").await, ["* SEARCH"]);
+    client.ok("SELECT Archive").await;
+    assert_eq!(date(&mut client, 1).await, EAST);
+    assert_eq!(date(&mut client, 2).await, WEST);
+    client.fails("APPEND Inbox \"20-Nov-2026 00:30:00 +2400\" {4}", "BAD").await;
     server.check();
 }

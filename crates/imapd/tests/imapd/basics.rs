@@ -46,7 +46,7 @@ async fn an_appended_message_is_there_with_its_flags_and_date() {
     assert!(reply.starts_with("OK [APPENDUID "), "{reply}");
     let lines = client.ok("FETCH 1 (FLAGS INTERNALDATE BODY.PEEK[])").await;
     // Bare line feeds are repaired.
-    let want = "* 1 FETCH (UID 1 INTERNALDATE \"20-Nov-2020 09:00:00 +0000\" BODY[] {18}\r\n\
+    let want = "* 1 FETCH (UID 1 INTERNALDATE \"20-Nov-2020 10:00:00 +0100\" BODY[] {18}\r\n\
         Subject: x\r\n\r\nhi\r\n FLAGS (\\Seen label))";
     assert_eq!(lines, [want]);
     client.fails("APPEND nothere {5}", "NO [TRYCREATE]").await;

@@ -450,7 +450,7 @@ mod tests {
                 let content = reader.content(mailbox.id, Uid::new(row.uid.get()).unwrap());
                 let content = String::from_utf8(content.unwrap().to_vec().unwrap()).unwrap();
                 let flags = format!("{:?} {}", row.flags, row.keywords);
-                messages.push((content, flags, row.received.0));
+                messages.push((content, flags, row.received.time().0));
                 std::ops::ControlFlow::Continue(())
             });
             all.push((mailbox.name.to_string(), messages));
@@ -471,7 +471,7 @@ mod tests {
                         Flags::NONE
                     },
                     keywords: vec![mox_base::Keyword::parse("work").unwrap()],
-                    received: Some(mox_base::UnixSeconds(1_000_000_000 + number)),
+                    received: Some(mox_base::UnixSeconds(1_000_000_000 + number).into()),
                     envelope: None,
                 }
             });

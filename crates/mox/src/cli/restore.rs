@@ -178,7 +178,8 @@ async fn append(
     let known = Appended {
         flags: message.flags.bits(),
         keywords: message.keywords.iter().map(ToString::to_string).collect(),
-        received: message.received.0,
+        received: message.received.time().0,
+        zone_minutes: message.received.zone_minutes(),
     };
     let known = serde_json::to_string(&known).context("flags as json")?;
     let mut content = tempfile::tempfile().context("make a temporary file")?;

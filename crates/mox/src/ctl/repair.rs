@@ -1,6 +1,6 @@
 //! The commands that mend what the store derives from messages.
 
-use mox_base::{Flags, Keyword, MailboxName, UnixSeconds};
+use mox_base::{Flags, Keyword, MailboxName, UnixSeconds, ZonedTime};
 use mox_net::blocking;
 use mox_store::{Destination, NewMessage, Repair, StoreError};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,9 @@ pub struct Appended {
     pub keywords: Vec<String>,
     /// When it was received, in Unix seconds.
     pub received: i64,
+    /// In which zone it was told, in minutes east of UTC; a client of before may leave it out.
+    #[serde(default)]
+    pub zone_minutes: i16,
 }
 
 impl Handler {
@@ -181,6 +184,8 @@ impl Handler {
         let mailbox = mailbox(&wire.parameter().await?)?.ok_or_else(|| refused("no mailbox"))?;
         let known: Appended = serde_json::from_str(&wire.parameter().await?)
             .map_err(|error| CommandError::refused(&error))?;
+        let received = ZonedTime::new(UnixSeconds(known.received), known.zone_minutes)
+            .ok_or_else(|| refused("no such zone"))?;
         let store = self.services.store.clone();
         let account = blocking(move || store.account(&name)).await?;
         wire.write_ok().await?;
@@ -204,7 +209,7 @@ impl Handler {
                 content,
                 flags: Flags::from_bits(known.flags),
                 keywords: keywords.collect(),
-                received: Some(UnixSeconds(known.received)),
+                received: Some(received),
                 envelope: None,
             };
             account.add(Destination { mailbox, create: true }, vec![message]).wait()?;
@@ -245,8 +250,8 @@ mod tests {
     async fn an_account_is_mended_over_the_socket() {
         let (server, _dir) = server().await;
         let mut control = client(&server).await;
-        let known =
-            Appended { flags: Flags::SEEN.bits(), keywords: vec!["a".to_owned()], received: 7 };
+        let (flags, keywords) = (Flags::SEEN.bits(), vec!["a".to_owned()]);
+        let known = Appended { flags, keywords, received: 7, zone_minutes: 90 };
         let known = serde_json::to_string(&known).unwrap();
         for answer in ["added\n", "there\n"] {
             control.run("append", &["mox", "Restored", &known]).await.unwrap();
@@ -257,6 +262,9 @@ mod tests {
         let reader = account.read().unwrap();
         let mailbox = reader.mailbox(&MailboxName::parse("Restored").unwrap()).unwrap();
         assert_eq!((mailbox.counts.total, mailbox.counts.unseen), (1, 0));
+        let since = mox_base::ModSeq::default();
+        let found = reader.changed_since(mailbox.id, since, &mox_base::NumSet::all()).unwrap();
+        assert_eq!(Some(found.rows[0].received), ZonedTime::new(UnixSeconds(7), 90));
         for (command, _) in STEPS {
             let mut messages = 0;
             let (mut name, mut after) = (String::new(), "0".to_owned());

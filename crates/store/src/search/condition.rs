@@ -11,6 +11,12 @@ const CONDITIONS_MAX: usize = 32;
 /// Seconds of a day.
 const DAY_SECS: i64 = 86_400;
 
+/// Seconds on the clock that showed INTERNALDATE.
+const LOCAL: &str = "(received + zone * 60)";
+
+/// The day of that clock.
+const LOCAL_DAY: &str = "((received + zone * 60) / 86400 - ((received + zone * 60) % 86400 < 0))";
+
 /// A condition on a row of `msg` or `tomb`: never NULL, its values apart from its text.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
@@ -108,9 +114,10 @@ fn comparison(query: &Query) -> Option<(&'static str, &'static str, i64)> {
     Some(match query {
         Query::Larger(bytes) => ("size", ">", size(*bytes)),
         Query::Smaller(bytes) => ("size", "<", size(*bytes)),
-        Query::ReceivedBefore(day) => ("received", "<", start(*day)),
-        Query::ReceivedOn(day) => ("received / 86400 - (received % 86400 < 0)", "=", *day),
-        Query::ReceivedSince(day) => ("received", ">=", start(*day)),
+        // By the day that INTERNALDATE shows, whatever its zone. RFC 9051 §6.4.4.
+        Query::ReceivedBefore(day) => (LOCAL, "<", start(*day)),
+        Query::ReceivedOn(day) => (LOCAL_DAY, "=", *day),
+        Query::ReceivedSince(day) => (LOCAL, ">=", start(*day)),
         Query::Older(time) => ("received", "<=", time.0),
         Query::Younger(time) => ("received", ">=", time.0),
         Query::SavedBefore(day) => ("saved", "<", start(*day)),

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use mox_base::{EmailId, Flags, ModSeq, ThreadId, Uid, UnixSeconds};
+use mox_base::{EmailId, Flags, ModSeq, ThreadId, Uid, UnixSeconds, ZonedTime};
 use rusqlite::Row;
 
 use super::text::{Scope, TextTest};
 use super::{Pace, Query};
 use crate::content::Content;
 use crate::read::Reader;
+use crate::row::received;
 use crate::{Result, StoreError};
 
 /// The score of a message that matches exactly. RFC 6203 §4.
@@ -33,7 +34,7 @@ pub(super) struct TestRow<'r> {
     flags: Flags,
     keywords: &'r str,
     size: u64,
-    received: UnixSeconds,
+    received: ZonedTime,
     saved: UnixSeconds,
     sent_day: Option<i64>,
     thread: ThreadId,
@@ -41,7 +42,7 @@ pub(super) struct TestRow<'r> {
 
 impl<'r> TestRow<'r> {
     pub(super) const COLUMNS: &'static str =
-        "uid, modseq, id, body, flags, keywords, size, received, saved, sent_day, thread";
+        "uid, modseq, id, body, flags, keywords, size, received, saved, sent_day, thread, zone";
 
     pub(super) fn from_row(row: &'r Row<'_>) -> Result<Self> {
         let damaged = |what| StoreError::Damaged { what };
@@ -54,7 +55,7 @@ impl<'r> TestRow<'r> {
             flags: Flags::from_bits(row.get(4)?),
             keywords: keywords.unwrap_or_default(),
             size: row.get(6)?,
-            received: UnixSeconds(row.get(7)?),
+            received: received(row, 7, 11)?,
             saved: UnixSeconds(row.get(8)?),
             sent_day: row.get(9)?,
             thread: ThreadId(row.get(10)?),
@@ -72,8 +73,8 @@ impl<'r> TestRow<'r> {
             Query::ReceivedBefore(day) => self.received.day() < *day,
             Query::ReceivedOn(day) => self.received.day() == *day,
             Query::ReceivedSince(day) => self.received.day() >= *day,
-            Query::Older(time) => self.received <= *time,
-            Query::Younger(time) => self.received >= *time,
+            Query::Older(time) => self.received.time() <= *time,
+            Query::Younger(time) => self.received.time() >= *time,
             Query::SavedBefore(day) => self.saved.day() < *day,
             Query::SavedOn(day) => self.saved.day() == *day,
             Query::SavedSince(day) => self.saved.day() >= *day,

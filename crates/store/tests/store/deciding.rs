@@ -53,7 +53,7 @@ fn account(history: &[&str]) -> Fixture {
         for _ in 0..times.parse().unwrap() {
             age += DAY;
             let message = message_of(&fixture, incoming(origin(sender)), flags);
-            messages.push(NewMessage { received: Some(START.plus_secs(-age)), ..message });
+            messages.push(NewMessage { received: Some(START.plus_secs(-age).into()), ..message });
         }
     }
     fixture.add("Inbox", messages).unwrap();

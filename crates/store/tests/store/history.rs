@@ -107,7 +107,7 @@ fn the_newest_come_first_within_time_and_number() {
     let ann = address("ann@example.org");
     for (days, flags) in [(9, Flags::JUNK), (3, Flags::NOT_JUNK), (5, Flags::JUNK)] {
         let from = origin("ann@example.org", Validation::Pass, "192.0.2.1");
-        let received = Some(START.plus_secs(-days * DAY));
+        let received = Some(START.plus_secs(-days * DAY).into());
         let message = message_of(&fixture, incoming(from), flags);
         fixture.add("Inbox", vec![NewMessage { received, ..message }]).unwrap();
     }
@@ -368,7 +368,9 @@ fn traffic_counts_what_came_for_a_day() {
     for received in ages {
         let from = incoming(origin("ann@example.org", Validation::None, "192.0.2.1"));
         let message = message_of(&fixture, from, Flags::NONE);
-        fixture.add("Inbox", vec![NewMessage { received: Some(received), ..message }]).unwrap();
+        fixture
+            .add("Inbox", vec![NewMessage { received: Some(received.into()), ..message }])
+            .unwrap();
     }
     for age in 0..1_000 {
         let want = 3 + more.iter().filter(|secs| **secs <= age).count() as u64;

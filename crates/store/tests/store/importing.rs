@@ -51,8 +51,10 @@ fn the_quota_ends_it_with_what_fits() {
 fn the_time_is_that_of_the_source_or_of_the_date_field() {
     let fixture = Fixture::new();
     let dated = |date: &str| fixture.message(format!("Date: {date}\r\n\r\n{date}").as_bytes());
-    let known =
-        NewMessage { received: Some(UnixSeconds(5)), ..dated("Fri, 2 Jan 1970 00:00:00 +0000") };
+    let known = NewMessage {
+        received: Some(UnixSeconds(5).into()),
+        ..dated("Fri, 2 Jan 1970 00:00:00 +0000")
+    };
     let messages = vec![
         known,
         dated("Fri, 2 Jan 1970 00:00:00 +0000"),
@@ -71,7 +73,7 @@ fn the_time_is_that_of_the_source_or_of_the_date_field() {
         &[1, 2, 3, 4],
         mox_store::Columns::default(),
         &mut |row| {
-            times.push(row.received.0);
+            times.push(row.received.time().0);
             std::ops::ControlFlow::Continue(())
         },
     );

@@ -44,3 +44,5 @@ mod threads;
 mod url_keys;
 #[cfg(test)]
 mod versions;
+#[cfg(test)]
+mod zones;

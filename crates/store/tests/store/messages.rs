@@ -258,7 +258,7 @@ fn copies_keep_date_flags_and_keywords() {
         ControlFlow::Continue(())
     });
     assert!(visited.unwrap().is_continue());
-    assert_eq!(dates, [(START, START.plus_secs(100))]);
+    assert_eq!(dates, [(START.into(), START.plus_secs(100))]);
     let missing = fixture.account.copy(id, set(&[1]), name("nothere")).wait();
     assert!(matches!(missing, Err(StoreError::NoMailbox)));
 }

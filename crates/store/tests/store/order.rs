@@ -9,7 +9,7 @@ fn fixture(headers: &[&str]) -> Fixture {
     let fixture = Fixture::new();
     for (place, header) in (0_i64..).zip(headers) {
         let content = format!("{header}\r\n\r\n{}\r\n", "x".repeat(headers.len() - place as usize));
-        let received = Some(START.plus_secs(place * 60));
+        let received = Some(START.plus_secs(place * 60).into());
         let message = NewMessage { received, ..fixture.message(content.as_bytes()) };
         fixture.add("Inbox", vec![message]).unwrap();
     }

@@ -29,7 +29,7 @@ fn fixture() -> Fixture {
         Q2Fm6SBub2ly\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n\
         Subject: inner gold\r\n\r\ninner text\r\n--b--\r\n";
     let add = |content: &[u8], later_secs| {
-        let received = Some(START.plus_secs(later_secs));
+        let received = Some(START.plus_secs(later_secs).into());
         fixture.add("Inbox", vec![NewMessage { received, ..fixture.message(content) }]).unwrap();
     };
     add(one, 0);

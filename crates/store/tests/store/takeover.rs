@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use mox_base::{
     Flags, Keyword, MailboxId, ModSeq, MsgId, NumSet, SpecialUse, ThreadId, UidValidity,
-    UnixSeconds, Validation,
+    UnixSeconds, Validation, ZonedTime,
 };
 use mox_store::{Envelope, KeptAccount, KeptMailbox, KeptMessage, KeptThread, StoreError};
 
@@ -52,6 +52,7 @@ fn message(fixture: &Fixture, id: i64, in_mailbox: i64, at: u32) -> KeptMessage 
         flags: Flags::SEEN | Flags::NOT_JUNK,
         keywords: vec![Keyword::parse("work").unwrap()],
         received: UnixSeconds(1_700_000_000),
+        received_zone: 90,
         saved: UnixSeconds(1_700_000_005),
         thread: KeptThread {
             id: ThreadId(3),
@@ -93,8 +94,8 @@ fn mailboxes_and_messages_keep_their_numbers() {
     let row = &changed.rows[0];
     assert_eq!((row.uid, row.modseq, row.thread), (uid(42), modseq(44), ThreadId(3)));
     assert_eq!(
-        (row.flags, row.received),
-        (Flags::SEEN | Flags::NOT_JUNK, UnixSeconds(1_700_000_000))
+        (row.flags, Some(row.received)),
+        (Flags::SEEN | Flags::NOT_JUNK, ZonedTime::new(UnixSeconds(1_700_000_000), 90))
     );
     assert_eq!(reader.gone_at(inbox.id, uid(43)).unwrap(), Some(modseq(48)));
     drop(reader);

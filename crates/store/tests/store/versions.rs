@@ -17,7 +17,7 @@ use crate::rejects::decision;
 use crate::support::{Fixture, name, set};
 
 /// The last version that was released: the next one may still change.
-const RELEASED_VERSION: u32 = 3;
+const RELEASED_VERSION: u32 = 4;
 
 fn fixture_file(version: u32) -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -115,6 +115,16 @@ fn check_extras(fixture: &Fixture, version: u32) {
     }
 }
 
+/// INTERNALDATE was told in UTC before there were zones.
+#[track_caller]
+fn check_zones(fixture: &Fixture) {
+    let reader = fixture.account.read().unwrap();
+    let since = mox_base::ModSeq::default();
+    let changed = reader.changed_since(fixture.id("Inbox"), since, &set(&[1, 2])).unwrap();
+    let zones: Vec<_> = changed.rows.iter().map(|row| row.received.zone_minutes()).collect();
+    assert_eq!(zones, [0, 0]);
+}
+
 #[test]
 fn databases_of_every_version_are_opened() {
     if std::env::var_os("UPDATE").is_some() {
@@ -138,6 +148,7 @@ fn databases_of_every_version_are_opened() {
         let secret = fixture.account.read().unwrap().secret("password").unwrap();
         assert_eq!(secret.as_deref(), Some(&b"verifiers"[..]));
         check_extras(&fixture, version);
+        check_zones(&fixture);
         assert_eq!(fixture.deliver(b"Subject: new\r\n\r\n5\r\n").get(), 5);
         // What is made of the messages is the same, whether it is in the index or not yet.
         for _ in 0..2 {

@@ -117,7 +117,7 @@ fn check_messages(reader: &Reader, expected: &Json) -> usize {
         assert_eq!(want["size"], row.size, "{what}");
         let keywords: Vec<_> = row.keywords.iter().map(|one| one.as_str()).collect();
         assert_eq!(keywords, list(&want["keywords"]), "{what}");
-        assert_eq!(unix_secs(&want["received"]), row.received.0, "{what}");
+        assert_eq!(unix_secs(&want["received"]), row.received.time().0, "{what}");
         assert_eq!(unix_secs(&want["savedate"]), row.saved.0, "{what}");
         let content = reader.content(mailbox, uid).unwrap().to_vec().unwrap();
         assert_eq!(want["full_len"], content.len(), "{what}");

@@ -205,7 +205,7 @@ impl<W: Write> Export<'_, '_, W> {
         let uids = reader.uids(mailbox.id)?;
         let _all = reader.fetch(mailbox.id, &uids, Columns::default(), &mut |row| {
             if !row.is_expunged {
-                places.push((row.received, row.id, row.uid));
+                places.push((row.received.time(), row.id, row.uid));
             }
             ControlFlow::Continue(())
         })?;
@@ -328,7 +328,7 @@ fn read(reader: &Reader, mailbox: &Mailbox, uid: Uid) -> Result<Option<Message>,
     let mut row = None;
     let _all = reader.fetch(mailbox.id, &[uid.get()], Columns::default(), &mut |found| {
         if !found.is_expunged {
-            row = Some((found.id, found.received, found.flags, found.keyword_list()));
+            row = Some((found.id, found.received.time(), found.flags, found.keyword_list()));
         }
         ControlFlow::Continue(())
     })?;

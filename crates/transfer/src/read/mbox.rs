@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write as _};
 
-use mox_base::{Keyword, MailboxName, UnixSeconds};
+use mox_base::{Keyword, MailboxName, ZonedTime};
 use mox_store::MESSAGE_KEYWORDS_MAX;
 
 use super::ReadOptions;
@@ -62,7 +62,7 @@ struct Mbox<'a, R> {
     mailbox: &'a MailboxName,
     options: &'a ReadOptions,
     /// The line before the next message was read, with this time.
-    next: Option<Option<UnixSeconds>>,
+    next: Option<Option<ZonedTime>>,
     count: u64,
 }
 
@@ -167,7 +167,7 @@ impl<R: Read> Mbox<'_, R> {
     }
 
     /// Takes the line before the next message, if it comes here, behind an empty line.
-    fn separator(&mut self) -> io::Result<Option<Option<UnixSeconds>>> {
+    fn separator(&mut self) -> io::Result<Option<Option<ZonedTime>>> {
         let ahead = self.lines.peek()?;
         if !ahead.starts_with(FROM) {
             return Ok(None);
@@ -229,7 +229,7 @@ mod tests {
         let mut sink = |event: Event| {
             seen.push(match event {
                 Event::Message(item) => {
-                    let time = item.received.map_or(-1, |time| time.0);
+                    let time = item.received.map_or(-1, |time| time.time().0);
                     let keywords = item.keywords.iter().map(ToString::to_string);
                     let names = item.flags.names().map(str::to_owned);
                     let words: Vec<String> = names.chain(keywords).collect();

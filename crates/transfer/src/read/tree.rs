@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write as _};
 
-use mox_base::{MailboxName, SpecialUse, UnixSeconds};
+use mox_base::{MailboxName, SpecialUse, UnixSeconds, ZonedTime};
 use mox_mime::LineEndings;
 use mox_store::{MAILBOXES_MAX, MESSAGE_KEYWORDS_MAX};
 
@@ -152,7 +152,7 @@ impl<'a, 's> Tree<'a, 's> {
         };
         let FileName { received, flags, mut keywords } = parsed;
         keywords.truncate(MESSAGE_KEYWORDS_MAX);
-        let received = received.or(modified);
+        let received = received.or(modified).map(ZonedTime::from);
         tell(
             self.sink,
             Event::Message(Box::new(Item { mailbox, received, flags, keywords, content })),

@@ -67,7 +67,7 @@ fn there_and_back(
 fn item(mailbox: &str, received: i64, marks: (Flags, &[&str]), content: &str) -> Event {
     Event::Message(Box::new(Item {
         mailbox: MailboxName::parse(mailbox).unwrap(),
-        received: Some(UnixSeconds(received)),
+        received: Some(UnixSeconds(received).into()),
         flags: marks.0,
         keywords: marks.1.iter().map(|word| Keyword::parse(word).unwrap()).collect(),
         content: Body::from_vec(content.as_bytes().to_vec()),

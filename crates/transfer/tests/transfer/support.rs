@@ -92,7 +92,7 @@ impl Fixture {
                 let content = reader.content(mailbox.id, Uid::new(row.uid.get()).unwrap());
                 let names = row.flags.names().map(str::to_owned);
                 messages.push(Message {
-                    received: row.received.0,
+                    received: row.received.time().0,
                     flags: names
                         .chain(row.keyword_list().iter().map(ToString::to_string))
                         .collect(),

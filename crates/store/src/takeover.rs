@@ -290,8 +290,7 @@ fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) ->
         content.facts.sent_day,
         ZonedTime::new(received, message.received_zone).map_or(0, ZonedTime::zone_minutes),
     ])?;
-    let envelope = message.envelope;
-    let facts = &content.facts;
+    let (facts, envelope) = (&content.facts, message.envelope);
     let mut insert = tx.db().prepare_cached(
         "INSERT INTO meta VALUES \
          (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",

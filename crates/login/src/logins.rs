@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mox_base::{Address, Clock, Rng};
+use mox_base::{Clock, Rng};
 use mox_config::Live;
 use mox_net::{AuthFailures, blocking};
-use mox_sasl::{
-    ChannelBindings, Decoy, Failure, Password, PasswordCache, ScramHash, ScramVerifier,
-};
+use mox_sasl::{ChannelBindings, Failure, PasswordCache};
 use mox_store::{Account, ClientKeys, Store, StoreError};
+use tokio::sync::Semaphore;
 
-use crate::secrets::read_verifiers;
+use crate::check::checks_at_once;
+use crate::decoys::Decoys;
 
 /// Why a login failed. What a client may be told of it is fixed by its protocol.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -83,17 +83,19 @@ pub struct Peer {
 
 /// Logging in for all protocols. Cheap to clone.
 #[derive(Clone)]
-pub struct Logins(Arc<Inner>);
+pub struct Logins(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    config: Arc<Live>,
-    store: Store,
+    pub(crate) config: Arc<Live>,
+    pub(crate) store: Store,
     client_keys: Arc<ClientKeys>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     failures: AuthFailures,
-    decoy: Decoy,
-    cache: PasswordCache,
+    pub(crate) decoys: Decoys,
+    pub(crate) cache: PasswordCache,
+    /// Held by those who check a password in full.
+    pub(crate) checks: Semaphore,
 }
 
 impl Logins {
@@ -111,10 +113,17 @@ impl Logins {
     ) -> Self {
         let mut cache_key = [0; 32];
         rng.fill(&mut cache_key);
-        let decoy = Decoy::new(decoy_secret);
-        let cache = PasswordCache::new(cache_key);
-        let inner = Inner { config, store, client_keys, clock, rng, failures, decoy, cache };
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner {
+            config,
+            store,
+            client_keys,
+            clock,
+            rng,
+            failures,
+            decoys: Decoys::new(decoy_secret),
+            cache: PasswordCache::new(cache_key),
+            checks: Semaphore::new(checks_at_once()),
+        }))
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -254,7 +263,7 @@ impl Logins {
 
 impl Inner {
     /// The account of a user name, `None` if there is none. Blocks.
-    fn account_of(&self, username: &str) -> Result<Option<Account>, LoginError> {
+    pub(crate) fn account_of(&self, username: &str) -> Result<Option<Account>, LoginError> {
         let Ok(target) = self.config.snapshot().account_for_login(username) else {
             return Ok(None);
         };
@@ -263,40 +272,6 @@ impl Inner {
             Err(StoreError::NoAccount) => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// The verifier of a user; the decoy's for one who does not exist or has no password. Blocks.
-    pub(crate) fn verifier(
-        &self,
-        username: &str,
-        hash: ScramHash,
-    ) -> Result<ScramVerifier, LoginError> {
-        let stored = match self.account_of(username)? {
-            Some(account) => read_verifiers(&account.read()?)?,
-            None => None,
-        };
-        let verifiers = stored.unwrap_or_else(|| self.decoy.verifiers(&self.decoy_name(username)));
-        Ok(verifiers.for_hash(hash).clone())
-    }
-
-    /// The name for which a salt is made up: the canonical address, as spellings of the address
-    /// of an account have one salt too.
-    fn decoy_name(&self, username: &str) -> String {
-        let address = Address::parse(username).ok();
-        let canonical =
-            address.and_then(|address| self.config.snapshot().canonical_address(&address));
-        canonical.map_or_else(|| username.to_lowercase(), |address| address.to_string())
-    }
-
-    /// Whether this is the password of that user. Blocks, and costs milliseconds unless the
-    /// password was right a moment ago.
-    pub(crate) fn is_password(
-        &self,
-        username: &str,
-        password: &Password,
-    ) -> Result<bool, LoginError> {
-        let verifier = self.verifier(username, ScramHash::Sha256)?;
-        Ok(self.cache.verify(&verifier, password, self.clock.monotonic()))
     }
 
     /// As whom a client key may log in: as the asked user if that is of the account of the key,

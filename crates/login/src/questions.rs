@@ -16,23 +16,19 @@ impl Logins {
     /// If the account cannot be read.
     pub async fn answer(&self, peer: &Peer, question: Question) -> Result<Answer, LoginError> {
         let logins = self.clone();
-        let client_key = peer.client_key.clone();
-        blocking(move || {
-            let inner = logins.inner();
-            Ok(match question {
-                Question::Password { username, password } => {
-                    Answer::Password(inner.is_password(&username, &password)?)
-                }
-                Question::Verifier { username, hash } => {
-                    Answer::Verifier(inner.verifier(&username, hash)?)
-                }
-                Question::Certificate { username } => {
-                    let fingerprint = client_key.as_deref();
-                    Answer::Certificate(inner.key_owner(fingerprint, username.as_deref())?)
-                }
-            })
-        })
-        .await
+        match question {
+            Question::Password { username, password } => self.check(username, password).await,
+            Question::Verifier { username, hash } => {
+                let verifier = move || logins.inner().verifier(&username, hash);
+                blocking(verifier).await.map(Answer::Verifier)
+            }
+            Question::Certificate { username } => {
+                let fingerprint = peer.client_key.clone();
+                let owner =
+                    move || logins.inner().key_owner(fingerprint.as_deref(), username.as_deref());
+                blocking(owner).await.map(Answer::Certificate)
+            }
+        }
     }
 
     /// Opens the account of a user who has proved who they are.

@@ -1,36 +1,63 @@
 //! What is stored of a password, and how it is set.
 
 use mox_base::Rng;
-use mox_sasl::{Password, ScramHash, ScramVerifier, Verifiers};
-use mox_store::{Account, Pending, Reader};
+use mox_sasl::{Password, StoredPassword, Verifiers};
+use mox_store::{Account, Pending, StoreError};
 
-use crate::LoginError;
+use crate::{LoginError, Logins};
 
-/// The name under which an account keeps its verifiers.
-const SECRET: &str = "password";
+/// The name under which an account keeps what is stored of its password.
+pub(crate) const SECRET: &str = "password";
 
 /// Sets the password of an account: stores new verifiers, with new salts, in place of the old.
+/// For a server that does not serve yet; else see [`Logins::set_password`].
 ///
 /// Costs some milliseconds for deriving them.
 pub fn set_password(account: &Account, password: &Password, rng: &dyn Rng) -> Pending<()> {
-    let verifiers = Verifiers::derive_salted(password, rng);
-    let stored = format!("{}\n{}", verifiers.sha1.to_stored(), verifiers.sha256.to_stored());
-    account.set_secret(SECRET, Some(stored.into_bytes()))
+    let fresh = StoredPassword::Verifiers(Verifiers::derive_salted(password, rng));
+    account.set_secret(SECRET, Some(fresh.to_stored().into_bytes()))
 }
 
-/// Reads the verifiers of an account; `None` if no password was ever set.
+impl Logins {
+    /// Sets the password of an account, and has names without account take its new shape. Sessions
+    /// that are logged in go on. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be stored.
+    pub fn set_password(&self, account: &Account, password: &Password) -> Result<(), StoreError> {
+        let inner = self.inner();
+        set_password(account, password, &*inner.rng).wait()?;
+        inner.decoys.note(account.name(), Some(mox_sasl::Shape::OURS));
+        Ok(())
+    }
+
+    /// Looks at the stored passwords of all accounts, without opening these, so that names without
+    /// account take their shapes. To be called before the first login: names would show other shapes
+    /// before than after it. An account that cannot be read is left out, which is logged. Blocks,
+    /// for some 100 microseconds an account.
+    pub fn learn_shapes(&self) {
+        let inner = self.inner();
+        for name in inner.config.snapshot().dynamic.accounts.keys() {
+            match inner.store.peek_secret(name, SECRET) {
+                Ok(text) => {
+                    let stored = text.and_then(|text| parse(&text).ok());
+                    inner.decoys.note(name, stored.as_ref().map(StoredPassword::shape));
+                }
+                Err(error) => {
+                    tracing::warn!(account = name, %error, "looking at the stored password");
+                }
+            }
+        }
+    }
+}
+
+/// Reads what an account has stored.
 ///
 /// # Errors
 ///
-/// If the account cannot be read, or what it holds is not verifiers.
-pub fn read_verifiers(reader: &Reader) -> Result<Option<Verifiers>, LoginError> {
-    let Some(stored) = reader.secret(SECRET)? else {
-        return Ok(None);
-    };
-    let mut lines = str::from_utf8(&stored).unwrap_or_default().lines();
-    let mut next = |hash: ScramHash| {
-        let verifier = lines.next().and_then(|line| ScramVerifier::parse(line).ok());
-        verifier.filter(|verifier| verifier.hash() == hash).ok_or(LoginError::BadSecret)
-    };
-    Ok(Some(Verifiers { sha1: next(ScramHash::Sha1)?, sha256: next(ScramHash::Sha256)? }))
+/// If it is nothing of ours.
+pub(crate) fn parse(text: &[u8]) -> Result<StoredPassword, LoginError> {
+    let text = str::from_utf8(text).unwrap_or_default();
+    StoredPassword::parse(text).map_err(|_| LoginError::BadSecret)
 }

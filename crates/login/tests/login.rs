@@ -3,13 +3,18 @@
 #[cfg(test)]
 mod login {
     use std::net::IpAddr;
+    use std::num::NonZeroU32;
     use std::sync::Arc;
 
+    use aws_lc_rs::pbkdf2;
     use mox_base::{Address, Clock, Rng, Secret, UnixSeconds};
     use mox_config::{Live, NamedFiles};
     use mox_login::{Login, LoginError, Logins, Outcome, Peer, set_password};
     use mox_net::{AuthFailures, Window};
-    use mox_sasl::{ChannelBindings, Failure, Mechanism, Password};
+    use mox_sasl::{
+        ChannelBindings, Failure, Mechanism, Password, ScramHash, ScramVerifier, Shape,
+        StoredPassword,
+    };
     use mox_store::{ClientKey, ClientKeys, Policy, Store};
     use mox_testkit::{ManualClock, TestRng};
     use tempfile::TempDir;
@@ -28,9 +33,11 @@ mod login {
     struct Fixture {
         logins: Logins,
         keys: Arc<ClientKeys>,
+        store: Store,
         _dir: TempDir,
     }
 
+    /// A server whose accounts have the password [`PASSWORD`].
     fn fixture() -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("mox.conf"), MOX_CONF).unwrap();
@@ -47,9 +54,52 @@ mod login {
         }
         let keys = Arc::new(ClientKeys::open(dir.path()).unwrap());
         let limits = AuthFailures::with(&[Window { secs: 60, limits: [5, 15, 45] }]);
-        let logins =
-            Logins::new(Arc::new(live), store, Arc::clone(&keys), clock, rng, [9; 32], limits);
-        Fixture { logins, keys, _dir: dir }
+        let logins = Logins::new(
+            Arc::new(live),
+            store.clone(),
+            Arc::clone(&keys),
+            clock,
+            rng,
+            [9; 32],
+            limits,
+        );
+        Fixture { logins, keys, store, _dir: dir }
+    }
+
+    /// The same, but of its accounts other servers have stored the passwords.
+    fn taken_over(secrets: &[(&str, &str)]) -> Fixture {
+        let fixture = fixture();
+        for (name, secret) in secrets {
+            let account = fixture.store.account(name).unwrap();
+            account.set_secret("password", Some(secret.as_bytes().to_vec())).wait().unwrap();
+        }
+        fixture.logins.learn_shapes();
+        fixture
+    }
+
+    fn stored(fixture: &Fixture, name: &str) -> StoredPassword {
+        let reader = fixture.store.account(name).unwrap().read().unwrap();
+        let text = String::from_utf8(reader.secret("password").unwrap().unwrap()).unwrap();
+        StoredPassword::parse(&text).unwrap()
+    }
+
+    /// [`PASSWORD`], as bcrypt with the smallest cost.
+    const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e";
+
+    /// [`PASSWORD`], as SCRAM verifiers with few iterations.
+    fn few_iterations() -> String {
+        let verifier = |hash: ScramHash, iterations: u32| {
+            let algorithm = match hash {
+                ScramHash::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
+                ScramHash::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
+            };
+            let mut salted = vec![0; hash.bytes()];
+            let count = NonZeroU32::new(iterations).unwrap();
+            pbkdf2::derive(algorithm, count, &[7; 16], PASSWORD.as_bytes(), &mut salted);
+            ScramVerifier::from_salted_password(hash, &salted, &[7; 16], iterations).unwrap()
+        };
+        let sha1 = verifier(ScramHash::Sha1, 8_192).to_stored();
+        format!("{sha1}\n{}", verifier(ScramHash::Sha256, 4_096).to_stored())
     }
 
     fn peer() -> Peer {
@@ -152,11 +202,109 @@ mod login {
         assert!(matches!(outcome, Outcome::Failed(_)));
         assert_eq!(known.len(), unknown.len());
         let (again, _) = scram(&fixture, "NOBODY+x@example.org", "wrong horse").await;
-        let salt = |message: &[u8]| {
-            let text = String::from_utf8(message.to_vec()).unwrap();
-            text.split(',').find(|field| field.starts_with("s=")).map(ToOwned::to_owned)
+        assert_eq!(field(&unknown, "s="), field(&again, "s="), "a made-up salt does not change");
+    }
+
+    /// A field of SCRAM's first message from the server.
+    fn field(message: &[u8], name: &str) -> Option<String> {
+        let text = String::from_utf8(message.to_vec()).unwrap();
+        text.split(',').find(|field| field.starts_with(name)).map(ToOwned::to_owned)
+    }
+
+    #[tokio::test]
+    async fn a_bcrypt_hash_proves_a_password_and_is_replaced_at_the_first_login() {
+        let fixture = taken_over(&[("mjl", BCRYPT)]);
+        let user = "mjl@example.org";
+        for wrong in ["wrong horse", "correct horsf", &"correct horse".repeat(6)] {
+            let error = failure(login(&fixture, user, wrong).await);
+            assert!(matches!(error, LoginError::Refused(Failure::BadCredentials)), "{wrong}");
+        }
+        // RFC 5802 §9: until then it looks to SCRAM as if it did not exist.
+        let (before, outcome) = scram(&fixture, user, PASSWORD).await;
+        let Outcome::Failed(error) = outcome else { panic!("SCRAM without verifiers") };
+        assert!(matches!(error, LoginError::Refused(Failure::BadCredentials)));
+        assert_eq!(stored(&fixture, "mjl").to_stored(), BCRYPT);
+
+        assert!(login(&fixture, user, PASSWORD).await.is_ok());
+        assert_eq!(stored(&fixture, "mjl").shape(), Shape::OURS);
+        let (after, outcome) = scram(&fixture, user, PASSWORD).await;
+        assert!(matches!(outcome, Outcome::Done(_)));
+        assert_eq!(field(&before, "s="), field(&after, "s="), "it has appeared to have no account");
+        assert!(login(&fixture, user, PASSWORD).await.is_ok());
+        failure(login(&fixture, user, "wrong horse").await);
+    }
+
+    #[tokio::test]
+    async fn verifiers_with_few_iterations_work_and_get_more_once_the_password_is_seen() {
+        let few = few_iterations();
+        let fixture = taken_over(&[("mjl", &few)]);
+        let user = "mjl@example.org";
+        failure(login(&fixture, user, "wrong horse").await);
+        // SCRAM shows nothing of the password that could be stored.
+        let (before, outcome) = scram(&fixture, user, PASSWORD).await;
+        assert!(matches!(outcome, Outcome::Done(_)));
+        assert_eq!(stored(&fixture, "mjl").to_stored(), few);
+        assert_eq!(field(&before, "i=").as_deref(), Some("i=4096"));
+
+        assert!(login(&fixture, user, PASSWORD).await.is_ok());
+        assert_eq!(stored(&fixture, "mjl").shape(), Shape::OURS);
+        let (after, outcome) = scram(&fixture, user, PASSWORD).await;
+        assert!(matches!(outcome, Outcome::Done(_)));
+        assert_eq!(field(&after, "i=").as_deref(), Some("i=15000"));
+        assert_eq!(field(&before, "s="), field(&after, "s="));
+        let kept = stored(&fixture, "mjl");
+        assert!(login(&fixture, user, PASSWORD).await.is_ok());
+        assert_eq!(stored(&fixture, "mjl"), kept, "there is nothing more to do");
+    }
+
+    /// An iteration count of its own would tell who has been taken over: RFC 5802 §9.
+    #[tokio::test]
+    async fn names_without_account_show_what_accounts_show() {
+        const NAMES: u32 = 400;
+        let fixture = taken_over(&[("mjl", &few_iterations()), ("other", BCRYPT)]);
+        let few = async || {
+            let mut few = 0;
+            for number in 0..NAMES {
+                let user = format!("nobody{number}@example.org");
+                let first = client(Mechanism::ScramSha256, &user, PASSWORD).initial();
+                let mut exchange = fixture.logins.start(Mechanism::ScramSha256, &peer());
+                let Outcome::Challenge(shown) = exchange.first(first.as_deref()).await else {
+                    panic!("no challenge");
+                };
+                few += u32::from(field(&shown, "i=").as_deref() == Some("i=4096"));
+            }
+            few
         };
-        assert_eq!(salt(&unknown), salt(&again), "a made-up salt does not change");
+        // Of two accounts with verifiers one has few iterations: half, up to four standard deviations.
+        let half = few().await;
+        assert!((160..=240).contains(&half), "{half}");
+        assert!(login(&fixture, "other@example.org", PASSWORD).await.is_ok());
+        let third = few().await;
+        assert!((95..=172).contains(&third) && third < half, "{third}");
+        // A password set anew by the operator shows in the same way.
+        let account = fixture.store.account("mjl").unwrap();
+        let logins = fixture.logins.clone();
+        let set = move || {
+            logins.set_password(&account, &Password::for_storing(PASSWORD).unwrap()).unwrap();
+        };
+        tokio::task::spawn_blocking(set).await.unwrap();
+        assert_eq!(few().await, 0);
+    }
+
+    #[tokio::test]
+    async fn many_guesses_at_once_are_all_answered() {
+        let fixture = taken_over(&[("mjl", BCRYPT)]);
+        let mut guesses = tokio::task::JoinSet::new();
+        for number in 0..40 {
+            let logins = fixture.logins.clone();
+            let peer = Peer { ip: IpAddr::from([192, 0, number, 1]), ..peer() };
+            let password = if number == 39 { PASSWORD } else { "wrong horse" };
+            guesses.spawn(async move {
+                logins.password(&peer, "mjl@example.org", password).await.is_ok()
+            });
+        }
+        let right = guesses.join_all().await.into_iter().filter(|is_right| *is_right).count();
+        assert_eq!(right, 1);
     }
 
     fn key(fixture: &Fixture, fingerprint: &str, no_imap_preauth: bool) -> Peer {

@@ -212,6 +212,7 @@ impl Server {
             for account in services.admin().resume_removals().context("remove accounts")? {
                 tracing::info!(account, "account removed, as was begun before the last end");
             }
+            services.logins.learn_shapes();
             let temporary = data.temporary()?;
             remove_old_temporary(&temporary, SystemTime::now());
             let drivers = Drivers::new(&services, temporary);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 
-use crate::{Password, ScramVerifier};
+use crate::{Password, StoredPassword, Verifiers};
 
 /// The largest number of passwords remembered; at 100 bytes each or so.
 pub const CACHE_ENTRIES_MAX: usize = 10_000;
@@ -18,8 +18,8 @@ pub const CACHE_AGE_MAX: Duration = Duration::from_secs(15 * 60);
 /// A cache of successful password checks, so that clients that log in for every look at a mailbox
 /// cost microseconds and not milliseconds.
 ///
-/// It holds no password: an entry is an HMAC, by a random key of this process, over the verifier
-/// and the password. A changed password has another verifier, so its old entries are never found
+/// It holds no password: an entry is an HMAC, by a random key of this process, over what is
+/// stored and the password. A changed password has another verifier, so its old entries are never found
 /// again. Only successes are kept; wrong passwords and unknown users always cost a full check, the
 /// same for both.
 pub struct PasswordCache {
@@ -49,8 +49,8 @@ impl PasswordCache {
     ///
     /// `now` is a monotonic time.
     #[must_use]
-    pub fn contains(&self, verifier: &ScramVerifier, password: &Password, now: Duration) -> bool {
-        let tag = self.tag(verifier, password);
+    pub fn contains(&self, stored: &StoredPassword, password: &Password, now: Duration) -> bool {
+        let tag = self.tag(stored, password);
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.drop_expired(now);
         // Looked up by a keyed hash: how long that takes tells nothing about the password.
@@ -62,28 +62,44 @@ impl PasswordCache {
     ///
     /// `now` is a monotonic time.
     #[must_use]
-    pub fn verify(&self, verifier: &ScramVerifier, password: &Password, now: Duration) -> bool {
-        if self.contains(verifier, password, now) {
+    pub fn verify(&self, stored: &StoredPassword, password: &Password, now: Duration) -> bool {
+        if self.contains(stored, password, now) {
             return true;
         }
-        let is_right = verifier.is_password(password);
+        let is_right = stored.is_password(password);
         if is_right {
-            let tag = self.tag(verifier, password);
-            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            entries.insert(tag, now);
+            self.remember(stored, password, now);
         }
         is_right
     }
 
-    fn tag(&self, verifier: &ScramVerifier, password: &Password) -> Tag {
+    /// Remembers a password that is known to be right.
+    pub fn remember(&self, stored: &StoredPassword, password: &Password, now: Duration) {
+        let tag = self.tag(stored, password);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.insert(tag, now);
+    }
+
+    fn tag(&self, stored: &StoredPassword, password: &Password) -> Tag {
         let mut context = hmac::Context::with_key(&self.key);
-        // All before the password is of fixed length for a hash function, so no two pairs of
-        // verifier and password give one text.
-        context.update(&[u8::from(verifier.hash == crate::ScramHash::Sha256)]);
-        context.update(&verifier.salt);
-        context.update(&verifier.iterations.get().to_be_bytes());
-        context.update(&verifier.stored_key);
-        context.update(&verifier.server_key);
+        // All before the password is of a length that the first bytes tell, so no two pairs of
+        // stored and typed password give one text.
+        match stored {
+            StoredPassword::Verifiers(Verifiers { sha256: verifier, .. }) => {
+                context.update(&[1, verifier.shape().salt_bytes]);
+                context.update(&verifier.salt);
+                context.update(&verifier.iterations.get().to_be_bytes());
+                context.update(&verifier.stored_key);
+                context.update(&verifier.server_key);
+            }
+            StoredPassword::Bcrypt(hash) => {
+                let (cost, salt, hash) = hash.parts();
+                context.update(&[2]);
+                context.update(&cost.to_be_bytes());
+                context.update(salt);
+                context.update(hash);
+            }
+        }
         context.update(password.bytes());
         let mut tag = Tag::default();
         tag.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
@@ -127,13 +143,12 @@ impl fmt::Debug for PasswordCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ScramHash;
-
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn verifier(text: &str, salt: u8) -> (ScramVerifier, Password) {
+    fn verifier(text: &str, salt: u8) -> (StoredPassword, Password) {
         let password = Password::prepare(text).unwrap();
-        (ScramVerifier::derive(ScramHash::Sha256, &password, [salt; 16]), password)
+        let verifiers = Verifiers::derive(&password, [1; 16], [salt; 16]);
+        (StoredPassword::Verifiers(verifiers), password)
     }
 
     #[test]
@@ -150,6 +165,20 @@ mod tests {
         // The same password set again, with a new salt: the old entry must not count.
         assert!(!cache.contains(&verifier2, &password, SECOND));
         assert!(format!("{cache:?}").contains("entries: 1"));
+    }
+
+    #[test]
+    fn a_bcrypt_hash_is_remembered_apart_from_others() {
+        let cache = PasswordCache::new([1; 32]);
+        let hash = |tail: &str| {
+            let text = format!("$2a$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVf{tail}");
+            StoredPassword::parse(&text).unwrap()
+        };
+        let password = Password::prepare("a").unwrap();
+        assert!(cache.verify(&hash("xe"), &password, SECOND));
+        assert!(cache.contains(&hash("xe"), &password, SECOND));
+        assert!(!cache.contains(&hash("xy"), &password, SECOND));
+        assert!(!cache.verify(&hash("xy"), &password, SECOND));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! PLAIN (RFC 4616), LOGIN, SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677), both with -PLUS
 //! (RFC 5929, RFC 9266), and EXTERNAL (RFC 4422 appendix A); how passwords are prepared (RFC 8265)
-//! and what is stored of them ([`Verifiers`]). Bytes go in, bytes or a [`Question`] come out.
+//! and what is stored of them ([`StoredPassword`]). Bytes go in, bytes or a [`Question`] come out.
 //!
 //! Not here: base64 of the exchange, the `*` that ends it, response codes and limits on attempts
 //! belong to the protocol around it (IMAP, SMTP); finding the account belongs to the driver.
@@ -37,6 +37,7 @@
     clippy::cast_sign_loss
 )]
 
+mod bcrypt;
 mod cache;
 mod channel;
 mod client;
@@ -47,8 +48,13 @@ mod scram;
 mod scram_client;
 mod scram_server;
 mod server;
+mod shapes;
+mod stored;
 mod verifier;
 
+pub use bcrypt::{
+    BCRYPT_COST_MAX, BCRYPT_COST_MIN, BCRYPT_PASSWORD_BYTES_MAX, BcryptError, BcryptHash,
+};
 pub use cache::{CACHE_AGE_MAX, CACHE_ENTRIES_MAX, PasswordCache};
 pub use channel::{ChannelBinding, ChannelBindings};
 pub use client::{Client, ClientError};
@@ -57,6 +63,8 @@ pub use mechanism::{Mechanism, MechanismError, ScramHash};
 pub use password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, Password, PasswordError};
 pub use scram::{NONCE_BYTES, ScramError};
 pub use server::{Answer, Failure, MESSAGE_BYTES_MAX, Question, Server, Step, USERNAME_BYTES_MAX};
+pub use shapes::{SHAPES_MAX, Shapes};
+pub use stored::{ScramShape, Shape, StoredPassword};
 pub use verifier::{
     ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, SALT_BYTES_MAX, ScramVerifier,
     VerifierError, Verifiers,

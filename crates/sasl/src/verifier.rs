@@ -7,7 +7,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::{Password, ScramHash};
+use crate::{Password, ScramHash, ScramShape};
 
 /// The length of a salt, in bytes. RFC 5802 sets none; 16 is what NIST SP 800-132 asks for.
 pub const SALT_BYTES: usize = 16;
@@ -168,6 +168,19 @@ impl ScramVerifier {
     pub fn hash(&self) -> ScramHash {
         self.hash
     }
+
+    /// What shows of it.
+    #[must_use]
+    pub fn shape(&self) -> ScramShape {
+        // Every way in holds to `SALT_BYTES_MAX`.
+        let salt_bytes = u8::try_from(self.salt.len()).unwrap_or(u8::MAX);
+        ScramShape { iterations: self.iterations, salt_bytes }
+    }
+
+    /// Its salt if that is of the length of ours.
+    fn salt(&self) -> Option<[u8; SALT_BYTES]> {
+        self.salt.as_ref().try_into().ok()
+    }
 }
 
 /// Shows no secret.
@@ -223,6 +236,24 @@ impl Verifiers {
         salts.iter_mut().for_each(|salt| rng.fill(salt));
         let [sha1_salt, sha256_salt] = salts;
         Self::derive(password, sha1_salt, sha256_salt)
+    }
+
+    /// Makes the verifiers of a password with the salts of these, or fresh ones where these have salts
+    /// of another length than ours.
+    ///
+    /// For a password that stays and is to be stored better: with other salts everybody who asks
+    /// for them before and after would see that there is an account, since a [`Decoy`](crate::Decoy)
+    /// keeps its salts.
+    #[must_use]
+    pub fn derive_again(&self, password: &Password, rng: &dyn mox_base::Rng) -> Self {
+        let salt = |verifier: &ScramVerifier| {
+            verifier.salt().unwrap_or_else(|| {
+                let mut salt = [0; SALT_BYTES];
+                rng.fill(&mut salt);
+                salt
+            })
+        };
+        Self::derive(password, salt(&self.sha1), salt(&self.sha256))
     }
 
     /// The verifier for a hash function.
@@ -287,6 +318,25 @@ mod tests {
             assert_eq!(made(&salted, &salt, 4_095), Err(VerifierError::BadIterations));
             assert_eq!(made(&salted, &salt, 0), Err(VerifierError::BadIterations));
         }
+    }
+
+    #[test]
+    fn verifiers_made_again_keep_their_salts() {
+        struct Nines;
+        impl mox_base::Rng for Nines {
+            fn fill(&self, bytes: &mut [u8]) {
+                bytes.fill(9);
+            }
+        }
+        let kept = |hash, salt: &[u8]| {
+            ScramVerifier::from_salted_password(hash, &vec![1; hash.bytes()], salt, 4_096).unwrap()
+        };
+        let old = Verifiers {
+            sha1: kept(ScramHash::Sha1, &[1; SALT_BYTES]),
+            sha256: kept(ScramHash::Sha256, &[2; 12]),
+        };
+        let again = old.derive_again(&password("pencil 1"), &Nines);
+        assert_eq!(again, Verifiers::derive(&password("pencil 1"), [1; 16], [9; 16]));
     }
 
     #[track_caller]

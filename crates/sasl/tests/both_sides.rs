@@ -10,7 +10,7 @@ use std::time::Duration;
 use mox_base::Secret;
 use mox_sasl::{
     Answer, ChannelBindings, Client, ClientError, Decoy, Failure, Mechanism, Password,
-    PasswordCache, Question, ScramError, Server, Step, Verifiers,
+    PasswordCache, Question, ScramError, Server, Step, StoredPassword, Verifiers,
 };
 use proptest::prelude::*;
 
@@ -30,8 +30,8 @@ fn answer(question: Question) -> Answer {
     };
     match question {
         Question::Password { username, password } => {
-            let verifier = verifiers(&username).sha256;
-            Answer::Password(CACHE.verify(&verifier, &password, Duration::ZERO))
+            let stored = StoredPassword::Verifiers(verifiers(&username));
+            Answer::Password(CACHE.verify(&stored, &password, Duration::ZERO))
         }
         Question::Verifier { username, hash } => {
             Answer::Verifier(verifiers(&username).for_hash(hash).clone())

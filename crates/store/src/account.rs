@@ -510,6 +510,12 @@ impl Account {
         self.write(move |tx| secret::set(tx, kind, value.as_deref()))
     }
 
+    /// Stores a secret in place of another of the same name. `false`, and nothing is changed, if it is
+    /// another by now: somebody has set it anew.
+    pub fn replace_secret(&self, kind: &'static str, old: Vec<u8>, new: Vec<u8>) -> Pending<bool> {
+        self.write(move |tx| secret::replace(tx, kind, &old, &new))
+    }
+
     /// The key that signs URLs of messages of a mailbox. It becomes `fresh`, which must be random, if
     /// there is none.
     pub fn url_key(&self, mailbox: MailboxName, fresh: UrlKey) -> Pending<UrlKey> {

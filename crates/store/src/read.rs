@@ -423,9 +423,7 @@ impl Reader {
     ///
     /// If the database cannot be read.
     pub fn secret(&self, kind: &str) -> Result<Option<Vec<u8>>> {
-        let mut statement =
-            self.db()?.prepare_cached("SELECT value FROM secret WHERE kind = ?1")?;
-        Ok(statement.query_row([kind], |row| row.get(0)).optional()?)
+        crate::secret::find(self.db()?, kind)
     }
 }
 

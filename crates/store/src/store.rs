@@ -13,7 +13,7 @@ use crate::hold::Holds;
 use crate::policy::Policies;
 use crate::pool::Pool;
 use crate::removal::Removals;
-use crate::{Result, StoreError};
+use crate::{ACCOUNT_DATABASE, Result, StoreError, schema};
 
 /// The most accounts kept open without anybody using them.
 pub const IDLE_ACCOUNTS_MAX: usize = 256;
@@ -128,6 +128,27 @@ impl Store {
             shared.touch();
             Account::new(shared)
         }))
+    }
+
+    /// A secret of an account, as [`crate::Account::set_secret`] stored it, without opening the account:
+    /// to look at many, before there is work for them. `None` also if there is no such account, or
+    /// nothing in it yet. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn peek_secret(&self, name: &str, kind: &str) -> Result<Option<Vec<u8>>> {
+        if let Ok(Some(account)) = self.opened(name) {
+            return account.read()?.secret(kind);
+        }
+        let path = self.0.dir.join(name).join(ACCOUNT_DATABASE);
+        if !is_account_name(name) || !path.is_file() {
+            return Ok(None);
+        }
+        // One that was closed in order has no log, and then this leaves none behind either.
+        let has_log = path.with_extension("db-wal").is_file();
+        let db = if has_log { schema::open_reader(&path)? } else { schema::open_still(&path)? };
+        crate::secret::find(&db, kind)
     }
 
     /// Closes accounts that nobody has used for a while, and tidies up in the others. To be

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mox_config::{LogLevel, Text};
-use mox_login::{Login, set_password};
+use mox_login::Login;
 use mox_net::blocking;
 use mox_sasl::Password;
 use mox_sender::Sender;
@@ -190,7 +190,7 @@ impl Handler {
         let services = self.services.clone();
         let set = move || {
             let account = services.store.account(&account)?;
-            set_password(&account, &password, &*services.rng).wait()
+            services.logins.set_password(&account, &password)
         };
         blocking(set).await?;
         Ok(wire.write_ok().await?)

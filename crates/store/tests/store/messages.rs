@@ -2,14 +2,15 @@
 
 use std::io::{Cursor, Read};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::support::{Fixture, START, kinds, name, set, uid};
 use mox_base::{Flags, Keyword, NumSet};
 use mox_store::{
     ChangeKind, Columns, Expunge, FlagChange, FlagOp, INLINE_BYTES_MAX, NewMessage, Policy,
-    RealDisk, StoreError,
+    RealDisk, Store, StoreError,
 };
-use mox_testkit::TestRng;
+use mox_testkit::{ManualClock, TestRng};
 
 const SMALL: &[u8] = b"From: <a@example.org>\r\nSubject: small\r\n\r\nhello\r\n";
 
@@ -396,6 +397,44 @@ fn secrets_are_kept_until_removed() {
     assert_eq!(secret(), Some(vec![1, 2]));
     fixture.account.set_secret("scram", None).wait().unwrap();
     assert_eq!(secret(), None);
+}
+
+/// Who replaces a secret that it has read must not undo what was set in between.
+#[test]
+fn a_secret_is_replaced_only_if_it_is_still_the_old_one() {
+    let fixture = Fixture::new();
+    let replace = |old: &[u8], new: &[u8]| {
+        fixture.account.replace_secret("scram", old.to_vec(), new.to_vec()).wait().unwrap()
+    };
+    assert!(!replace(b"", b"new"));
+    fixture.account.set_secret("scram", Some(b"old".to_vec())).wait().unwrap();
+    assert!(!replace(b"other", b"new"));
+    assert!(replace(b"old", b"new"));
+    assert!(!replace(b"old", b"newer"));
+    let secret = fixture.account.read().unwrap().secret("scram").unwrap();
+    assert_eq!(secret.as_deref(), Some(&b"new"[..]));
+}
+
+#[test]
+fn a_secret_is_peeked_at_whether_the_account_is_open_or_not() {
+    let fixture = Fixture::new();
+    let peek = |name: &str, kind: &str| fixture.store.peek_secret(name, kind).unwrap();
+    fixture.account.set_secret("scram", Some(vec![1, 2])).wait().unwrap();
+    assert_eq!(peek("mjl", "scram"), Some(vec![1, 2]));
+    assert_eq!(peek("mjl", "other"), None);
+    // One that this store has not opened, with a log, as after a crash, and then without.
+    let clock = Arc::<ManualClock>::clone(&fixture.clock);
+    let other = Store::new(fixture.dir.path(), clock, Arc::new(Policy::default()));
+    let account = other.account("ann").unwrap();
+    account.set_secret("scram", Some(vec![3])).wait().unwrap();
+    assert_eq!(peek("ann", "scram"), Some(vec![3]));
+    drop((account, other));
+    assert_eq!(peek("ann", "scram"), Some(vec![3]));
+    assert!(!fixture.dir.path().join("accounts/ann/index.db-wal").exists());
+    assert_eq!(fixture.store.open_accounts(), 1);
+    for none in ["nobody", "../x", ""] {
+        assert_eq!(peek(none, "scram"), None);
+    }
 }
 
 #[test]

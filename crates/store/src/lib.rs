@@ -94,7 +94,7 @@ pub use schema::SCHEMA_VERSION;
 pub use search::{Found, KeepGoing, Needed, Progress, QUERY_DEPTH_MAX, Query};
 pub use stage::{INLINE_BYTES_MAX, Staged};
 pub use store::{ACCOUNT_NAME_BYTES_MAX, IDLE_ACCOUNT_SECS, IDLE_ACCOUNTS_MAX, Store};
-pub use takeover::{KeptAccount, KeptMailbox, KeptMessage, KeptThread};
+pub use takeover::{KeptAccount, KeptAnnotation, KeptMailbox, KeptMessage, KeptThread};
 pub use thread::THREAD_PARENTS_MAX;
 pub use url_key::{URL_KEY_BYTES, UrlKey};
 pub use writer::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, QUEUE_BYTES_MAX, QUEUE_ITEMS_MAX};

@@ -34,12 +34,27 @@ pub struct KeptAccount {
     pub last_message: MsgId,
     /// The last mailbox id that was given out, also to mailboxes that are gone.
     pub last_mailbox: MailboxId,
-    /// The UIDVALIDITY for the next mailbox.
-    pub next_uidvalidity: UidValidity,
+    /// The UIDVALIDITY for the next mailbox. If it is not known, it goes by the time, as in new accounts.
+    pub next_uidvalidity: Option<UidValidity>,
     /// All mailboxes that exist.
     pub mailboxes: Vec<KeptMailbox>,
     /// All subscriptions.
     pub subscriptions: Vec<MailboxName>,
+    /// All annotations, up to [`ANNOTATIONS_MAX`](crate::ANNOTATIONS_MAX).
+    pub annotations: Vec<KeptAnnotation>,
+}
+
+/// An annotation of a [`KeptAccount`]. RFC 5464 §3.
+#[derive(Clone, Debug)]
+pub struct KeptAnnotation {
+    /// The mailbox it is of; none for one of the account.
+    pub mailbox: Option<MailboxId>,
+    /// Its name, in lower case.
+    pub name: String,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// Whether it goes out as binary.
+    pub is_binary: bool,
 }
 
 /// A mailbox of a [`KeptAccount`].
@@ -97,6 +112,8 @@ pub struct KeptMessage {
     /// What SMTP told; absent for APPEND. Of `incoming`, the decision and the name in `destined` are not
     /// looked at.
     pub envelope: Option<Envelope>,
+    /// What clients were shown of it before (RFC 8970 §3); made anew if absent.
+    pub preview: Option<String>,
 }
 
 /// The thread of a [`KeptMessage`].
@@ -122,6 +139,12 @@ impl Account {
     /// other mailboxes with messages.
     pub fn keep(&self, kept: KeptAccount) -> Pending<()> {
         self.shared().write(None, 0, move |tx| keep(tx, kept))
+    }
+
+    /// Makes a mailbox for messages of one that is not known any more, with its id and a new UIDVALIDITY.
+    /// One that is there already stays as it is.
+    pub fn keep_recovered(&self, id: MailboxId, name: MailboxName) -> Pending<()> {
+        self.shared().write(None, 0, move |tx| keep_recovered(tx, id, name))
     }
 
     /// Adds messages, all or none. Those whose id is there already are passed over.
@@ -151,6 +174,20 @@ impl Reader {
             self.db()?.query_row("SELECT max(id) FROM msg", [], |row| row.get(0))?;
         Ok(id.map(MsgId))
     }
+
+    /// Which of these messages are there. One descent into the table each.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn holds(&self, ids: &[MsgId]) -> Result<Vec<bool>> {
+        let mut statement = self.db()?.prepare_cached("SELECT 1 FROM msg WHERE id = ?1")?;
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.push(statement.exists([id.0])?);
+        }
+        Ok(found)
+    }
 }
 
 fn keep(tx: &mut Tx<'_>, kept: KeptAccount) -> Result<()> {
@@ -177,11 +214,12 @@ fn keep(tx: &mut Tx<'_>, kept: KeptAccount) -> Result<()> {
     let last = kept.mailboxes.iter().map(|one| one.id.0).fold(kept.last_mailbox.0, i64::max);
     tx.state.next_mailbox = last.saturating_add(1);
     let validities = kept.mailboxes.iter().map(|one| u64::from(one.uidvalidity.get()) + 1);
-    let next = u64::from(kept.next_uidvalidity.get());
+    let next = kept.next_uidvalidity.map_or_else(|| by_time(tx.now), |next| u64::from(next.get()));
     tx.state.next_uidvalidity = validities.fold(next, u64::max);
     for one in kept.mailboxes {
         insert_mailbox(tx, one)?;
     }
+    mailbox::find_or_create(tx, &MailboxName::inbox())?;
     for one in mailbox::all(tx)? {
         if let Some(parent) = one.name.parent() {
             mailbox::find_or_create(tx, &parent)?;
@@ -192,7 +230,33 @@ fn keep(tx: &mut Tx<'_>, kept: KeptAccount) -> Result<()> {
         let sql = "INSERT OR IGNORE INTO subscription VALUES (?1)";
         tx.db().execute(sql, [name.as_str()])?;
     }
+    let sql = "INSERT OR IGNORE INTO annotation VALUES (?1, ?2, ?3, ?4)";
+    for KeptAnnotation { mailbox, name, value, is_binary } in kept.annotations {
+        let mailbox = mailbox.map_or(0, |id| id.0);
+        tx.db().prepare_cached(sql)?.execute(params![mailbox, name, value, is_binary])?;
+    }
     Ok(())
+}
+
+/// A UIDVALIDITY above all that were given out before, by the time in units of two seconds.
+fn by_time(now: UnixSeconds) -> u64 {
+    u64::try_from(now.0 >> 1).unwrap_or_default().clamp(1, u64::from(u32::MAX >> 1))
+}
+
+fn keep_recovered(tx: &mut Tx<'_>, id: MailboxId, name: MailboxName) -> Result<()> {
+    match mailbox::by_id(tx, id) {
+        Err(StoreError::NoMailbox) => {}
+        found => return found.map(|_| ()),
+    }
+    let (uidvalidity, modseq) = (tx.new_uidvalidity()?, tx.modseq()?);
+    tx.state.next_mailbox = tx.state.next_mailbox.max(id.0.saturating_add(1));
+    tx.db().execute("INSERT OR IGNORE INTO subscription VALUES (?1)", [name.as_str()])?;
+    let special_use = SpecialUse::NONE;
+    let keywords = Vec::new();
+    let (uidnext, createseq) = (1, modseq);
+    let kept =
+        KeptMailbox { id, name, uidvalidity, uidnext, modseq, createseq, special_use, keywords };
+    insert_mailbox(tx, kept)
 }
 
 fn insert_mailbox(tx: &mut Tx<'_>, kept: KeptMailbox) -> Result<()> {
@@ -310,7 +374,7 @@ fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) ->
         envelope.as_ref().map(|e| &e.ehlo),
         content.prefix,
         facts.structure,
-        facts.preview,
+        message.preview.as_ref().unwrap_or(&facts.preview),
     ])?;
     if mailbox.special_use.contains(SpecialUse::SENT) {
         history::record_sent(tx.db(), id, &facts.structure, facts.sent.unwrap_or(received))?;

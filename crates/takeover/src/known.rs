@@ -13,7 +13,7 @@ use crate::file::{DatabaseFile, TakeoverError};
 use crate::summary::Summary;
 
 /// Under which kind it is told that something is not known.
-const UNKNOWN: &str = "fields that are not known, with what they hold";
+pub(crate) const UNKNOWN: &str = "fields that are not known, with what they hold";
 
 /// A field that is known, and the fields within it.
 #[derive(Debug)]

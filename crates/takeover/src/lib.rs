@@ -3,19 +3,25 @@
 //! The original's files are only read, under a shared lock, and must not be in use. What an account has
 //! there goes to an account of ours with the same UIDs, modseqs and threads, so that mail programs
 //! notice nothing ([`Account::open`], [`Account::copy`]). What cannot be taken is told, never passed over
-//! in silence ([`Summary`]).
+//! in silence ([`Summary`]), also before anything is written ([`Account::check`]).
 
 mod account;
 mod auth;
+mod check;
 mod file;
 pub mod files;
 mod known;
+mod mailbox;
 mod message;
+mod messages;
 mod password;
+mod ranges;
+mod records;
 mod stray;
 mod summary;
 
-pub use account::{Account, BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, Watch};
+pub use account::{Account, Watch};
 pub use auth::{Auth, CERTIFICATE_BYTES_MAX};
 pub use file::{FileSource, TakeoverError};
+pub use messages::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX};
 pub use summary::{NOTES_MAX, Notes, Summary};

@@ -8,7 +8,9 @@ use mox_base::{
 };
 use mox_bstore::{Record, Value};
 use mox_policy::{Author, Marks, Network, Origin, Proven};
-use mox_store::{Envelope, Incoming, KeptMessage, KeptThread, Staged};
+use mox_store::{Envelope, Incoming, KeptMessage, KeptThread, Staged, THREAD_PARENTS_MAX};
+
+use crate::check::Sound;
 
 /// How long a content hash of ours is.
 const HASH_BYTES: usize = 32;
@@ -27,7 +29,18 @@ const FLAGS: &[(&str, Flags)] = &[
     ("MDNSent", Flags::MDN_SENT),
 ];
 
+/// The largest id that is believed: every later message gets one above.
+pub(crate) const ID_MAX: i64 = 1 << 62;
+
+/// The largest modseq that is believed, for the same reason.
+pub(crate) const MODSEQ_MAX: u64 = 1 << 62;
+
+/// The most characters of a preview; the original makes none that is longer.
+const PREVIEW_CHARS_MAX: usize = 256;
+
 /// A modseq: those from before there were any are 0, and shown to clients as 1.
+///
+/// - `field`: which; the empty name is of none.
 pub(crate) fn modseq(record: &Record, field: &str) -> ModSeq {
     ModSeq::new(record.u64(field).max(1)).unwrap_or_default()
 }
@@ -76,43 +89,58 @@ pub(crate) struct Aside<'a> {
     pub(crate) mailboxes: &'a [MailboxId],
     /// The one for first messages of strangers.
     pub(crate) introbox: Option<MailboxId>,
+    /// Whether the original knew all threads.
+    pub(crate) has_threads: bool,
 }
 
-/// The message of a record, with its content. `None` if its numbers cannot be any.
-pub(crate) fn message(record: &Record, content: Staged, aside: &Aside<'_>) -> Option<KeptMessage> {
-    let id = MsgId(record.i64("ID"));
-    let mailbox = MailboxId(record.i64("MailboxID"));
+/// A message with its content.
+pub(crate) fn message(sound: &Sound, content: Staged, aside: &Aside<'_>) -> KeptMessage {
+    let Sound { record, mailbox, uid, modseq, createseq, keywords } = sound;
+    let (id, mailbox) = (MsgId(sound.id()), *mailbox);
     let flags = FLAGS.iter().filter(|(name, _)| record.bool(name));
     let received = record.time("Received").map_or(0, |time| time.unix_secs);
-    let thread = record.i64("ThreadID");
-    let parents = record.get("ThreadParentIDs").list().iter().map(|id| MsgId(id.i64()));
     let is_put_aside = record.bool("IsReject") || aside.introbox == Some(mailbox);
     let destined = MailboxId(record.i64("MailboxDestinedID"));
     let is_elsewhere = destined != mailbox && aside.mailboxes.contains(&destined);
     let original = record.i64("MailboxOrigID");
-    Some(KeptMessage {
+    KeptMessage {
         id,
         mailbox,
-        uid: uid(record)?,
-        modseq: modseq(record, "ModSeq"),
-        createseq: modseq(record, "CreateSeq"),
+        uid: *uid,
+        modseq: *modseq,
+        createseq: *createseq,
         content,
         flags: flags.fold(Flags::NONE, |all, (_, flag)| all | *flag),
-        keywords: keywords(record.get("Keywords")).0,
+        keywords: keywords.clone(),
         received: UnixSeconds(received),
         received_zone: record.time("Received").map_or(0, |time| zone_minutes(time.offset_secs)),
         saved: UnixSeconds(record.time("SaveDate").map_or(received, |time| time.unix_secs)),
-        thread: KeptThread {
-            id: ThreadId(if thread > 0 { thread } else { id.0 }),
-            parents: parents.filter(|parent| *parent != id).collect(),
-            is_incomplete: record.bool("ThreadMissingLink"),
-            is_muted: record.bool("ThreadMuted"),
-            is_collapsed: record.bool("ThreadCollapsed"),
-        },
+        thread: thread(record, id, aside.has_threads),
         original_mailbox: if original > 0 { MailboxId(original) } else { mailbox },
         destined: Some(destined).filter(|_| is_put_aside && is_elsewhere),
         envelope: envelope(record),
-    })
+        preview: preview(record),
+    }
+}
+
+/// The thread of a message; itself alone if what the original noted cannot be used.
+fn thread(record: &Record, id: MsgId, is_usable: bool) -> KeptThread {
+    let thread = Some(record.i64("ThreadID")).filter(|thread| is_usable && *thread > 0);
+    let parents = if is_usable { record.get("ThreadParentIDs").list() } else { &[] };
+    let parents = parents.iter().map(|id| MsgId(id.i64()));
+    KeptThread {
+        id: ThreadId(thread.unwrap_or(id.0)),
+        parents: parents.filter(|parent| *parent != id).take(THREAD_PARENTS_MAX).collect(),
+        is_incomplete: is_usable && record.bool("ThreadMissingLink"),
+        is_muted: record.bool("ThreadMuted"),
+        is_collapsed: record.bool("ThreadCollapsed"),
+    }
+}
+
+/// The preview, if one was made. It may be empty.
+fn preview(record: &Record) -> Option<String> {
+    let preview = Some(record.get("Preview")).filter(|preview| !preview.is_absent())?;
+    Some(preview.text().chars().take(PREVIEW_CHARS_MAX).collect())
 }
 
 /// Seconds of a zone are not for INTERNALDATE; one of a day or more is none of this world.

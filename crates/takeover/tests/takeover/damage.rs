@@ -31,10 +31,13 @@ fn a_missing_file_costs_its_message() {
     let file = fs::OpenOptions::new().append(true).open(&names[1]).unwrap();
     let size = file.metadata().unwrap().len();
     file.write_all_at(b"more\r\n", size).unwrap();
+    let checked = fixture.check("mox");
     let summary = fixture.copy("mox");
     assert!(!summary.is_whole());
+    assert_eq!(checked, summary);
+    assert_eq!(summary.damaged["messages"].count, 1);
     assert_eq!(summary.taken["messages"], whole.taken["messages"] - 1);
-    assert_eq!(summary.differs["messages of another size than noted"].count, 1);
+    assert_eq!(summary.differs["messages larger than noted"].count, 1);
 }
 
 #[test]

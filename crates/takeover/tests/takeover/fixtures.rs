@@ -46,6 +46,11 @@ impl Fixture {
         self.host.data.join("accounts").join(account)
     }
 
+    /// What a check says of an account.
+    pub(crate) fn check(&self, account: &str) -> Summary {
+        Account::open(&self.theirs(account)).unwrap().check(&mut Patient).unwrap()
+    }
+
     pub(crate) fn copy(&self, account: &str) -> Summary {
         let theirs = Account::open(&self.theirs(account)).unwrap();
         theirs.copy(&self.store.account(account).unwrap(), None, &mut Patient).unwrap()

@@ -315,7 +315,8 @@ fn keep_messages(tx: &mut Tx<'_>, messages: Vec<KeptMessage>) -> Result<()> {
 }
 
 fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) -> Result<()> {
-    let KeptMessage { id, uid, content, flags, mut keywords, received, .. } = message;
+    let KeptMessage { id, uid, flags, received, .. } = message;
+    let mut keywords = message.keywords.clone();
     keywords.sort();
     keywords.dedup();
     if keywords.len() > MESSAGE_KEYWORDS_MAX {
@@ -327,13 +328,11 @@ fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) ->
     if taken.exists(params![mailbox.id.0, uid.get()])? {
         return Err(StoreError::UidTaken);
     }
-    let size = content.size();
+    let size = message.content.size();
     tx.use_bytes(size, None)?;
     mailbox.counts.add(flags, size);
-    mailbox.uidnext = mailbox.uidnext.max(u64::from(uid.get()) + 1);
-    mailbox.modseq = mailbox.modseq.max(message.modseq);
-    raise_modseq(tx, message.modseq);
-    tx.state.next_message = tx.state.next_message.max(id.0.saturating_add(1));
+    raise_numbers(tx, mailbox, &message);
+    let content = message.content;
     let place = Place::kept(&message.thread);
     let mut insert = tx.db().prepare_cached(
         "INSERT INTO msg VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?1, ?12, ?13, ?14)",
@@ -385,6 +384,14 @@ fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) ->
         Some(incoming) => history::keep(tx.db(), id, flags, &incoming, message.destined),
         None => Ok(()),
     }
+}
+
+/// Counters are above what was given out.
+fn raise_numbers(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: &KeptMessage) {
+    mailbox.uidnext = mailbox.uidnext.max(u64::from(message.uid.get()) + 1);
+    mailbox.modseq = mailbox.modseq.max(message.modseq);
+    raise_modseq(tx, message.modseq);
+    tx.state.next_message = tx.state.next_message.max(message.id.0.saturating_add(1));
 }
 
 fn keep_gone(tx: &mut Tx<'_>, gone: &[(MailboxId, ModSeq, Uid)]) -> Result<()> {

@@ -115,7 +115,7 @@ fn modseqs(index: &DatabaseFile, summary: &mut Summary) -> (ModSeq, Option<ModSe
             let mut unheard = Summary::default();
             [&MAILBOX, &MESSAGE, &ANNOTATION]
                 .into_iter()
-                .map(|kind| last_used(index, kind, &mut unheard))
+                .map(|kind| last_used(index, kind, "ModSeq", MODSEQ_MAX, &mut unheard))
                 .fold(0, u64::max)
         }
     };
@@ -124,12 +124,19 @@ fn modseqs(index: &DatabaseFile, summary: &mut Summary) -> (ModSeq, Option<ModSe
     (ModSeq::new(last.max(1)).unwrap_or_default(), forgotten.and_then(ModSeq::new))
 }
 
-fn last_used(index: &DatabaseFile, kind: &'static Kind, unheard: &mut Summary) -> u64 {
+/// The largest number in a field that can be believed.
+fn last_used(
+    index: &DatabaseFile,
+    kind: &'static Kind,
+    field: &str,
+    most: u64,
+    unheard: &mut Summary,
+) -> u64 {
     let Some(table) = records::open(index, kind, unheard) else { return 0 };
     let mut reading = Reading::new(index, &table, kind);
     let mut last = 0;
     while let Some(record) = reading.next(unheard) {
-        last = last.max(Some(record.u64("ModSeq")).filter(|seq| *seq <= MODSEQ_MAX).unwrap_or(0));
+        last = last.max(Some(record.u64(field)).filter(|one| *one <= most).unwrap_or(0));
     }
     last
 }
@@ -219,7 +226,23 @@ struct Mailboxes {
 
 impl Mailboxes {
     fn read(&mut self, index: &DatabaseFile, summary: &mut Summary) {
-        let Some(table) = records::open(index, &MAILBOX, summary) else { return };
+        if !self.read_sound(index, summary) {
+            // No new mailbox may get the id of one that is lost: its messages still have it.
+            let unheard = &mut Summary::default();
+            let most = message::ID_MAX.cast_unsigned();
+            let last = last_used(index, &MESSAGE, "MailboxID", most, unheard);
+            self.sequence = self.sequence.max(sequence(last));
+        }
+        let above = self.names.iter().filter_map(MailboxName::parent);
+        let missing: BTreeSet<_> = above.filter(|name| !self.names.contains(name)).collect();
+        for name in missing {
+            summary.differs("mailboxes made above others", name.to_string());
+        }
+    }
+
+    /// Reads those that can be read. `false` if any cannot be.
+    fn read_sound(&mut self, index: &DatabaseFile, summary: &mut Summary) -> bool {
+        let Some(table) = records::open(index, &MAILBOX, summary) else { return false };
         self.sequence = sequence(table.sequence());
         let mut reading = Reading::new(index, &table, &MAILBOX);
         // Of those that exist: its name as it was, and the mailbox above.
@@ -239,11 +262,7 @@ impl Mailboxes {
         if self.has_parents {
             check_parents(&tree, summary);
         }
-        let above = self.names.iter().filter_map(MailboxName::parent);
-        let missing: BTreeSet<_> = above.filter(|name| !self.names.contains(name)).collect();
-        for name in missing {
-            summary.differs("mailboxes made above others", name.to_string());
-        }
+        reading.faults == 0
     }
 
     fn add(&mut self, record: &Record, summary: &mut Summary) {

@@ -1,12 +1,16 @@
 //! Accounts that come from another server with all their numbers.
 
 use std::io::Cursor;
+use std::ops::ControlFlow;
 
 use mox_base::{
     Flags, Keyword, MailboxId, ModSeq, MsgId, NumSet, SpecialUse, ThreadId, UidValidity,
     UnixSeconds, Validation, ZonedTime,
 };
-use mox_store::{Envelope, KeptAccount, KeptMailbox, KeptMessage, KeptThread, StoreError};
+use mox_store::{
+    Columns, Envelope, Fetched, KeptAccount, KeptAnnotation, KeptMailbox, KeptMessage, KeptThread,
+    StoreError,
+};
 
 use crate::history::{incoming, origin};
 use crate::support::{Fixture, name, uid};
@@ -28,14 +32,20 @@ fn mailbox(id: i64, of: &str, uidvalidity: u32, uidnext: u32) -> KeptMailbox {
     }
 }
 
+fn annotation(mailbox: Option<MailboxId>, value: &[u8]) -> KeptAnnotation {
+    let (name, value) = ("/private/comment".to_owned(), value.to_vec());
+    KeptAnnotation { mailbox, name, value, is_binary: mailbox.is_some() }
+}
+
 fn account() -> KeptAccount {
     KeptAccount {
         modseq: modseq(50),
         last_message: MsgId(900),
         last_mailbox: MailboxId(30),
-        next_uidvalidity: UidValidity::new(1_000).unwrap(),
+        next_uidvalidity: UidValidity::new(1_000),
         mailboxes: vec![mailbox(1, "Inbox", 997, 100), mailbox(17, "Lists/rust", 998, 5)],
         subscriptions: vec![name("Lists/rust"), name("Gone")],
+        annotations: vec![annotation(None, b"all"), annotation(Some(MailboxId(1)), b"\x00 one")],
     }
 }
 
@@ -67,6 +77,7 @@ fn message(fixture: &Fixture, id: i64, in_mailbox: i64, at: u32) -> KeptMessage 
             incoming: Some(incoming(origin("ann@y.example", Validation::Strict, "192.0.2.7"))),
             ..Envelope::default()
         }),
+        preview: Some("as it was\n".to_owned()),
     }
 }
 
@@ -98,6 +109,21 @@ fn mailboxes_and_messages_keep_their_numbers() {
         (Flags::SEEN | Flags::NOT_JUNK, ZonedTime::new(UnixSeconds(1_700_000_000), 90))
     );
     assert_eq!(reader.gone_at(inbox.id, uid(43)).unwrap(), Some(modseq(48)));
+    let ids = [700, 701, 702].map(MsgId);
+    assert_eq!(reader.holds(&ids).unwrap(), [true, true, false]);
+    // Annotations raise no modseq, and the preview is the one that clients know.
+    for (of, value) in [(None, &b"all"[..]), (Some(inbox.id), b"\x00 one")] {
+        let found = reader.annotations(of).unwrap();
+        assert_eq!((&found[0].value[..], found[0].is_binary), (value, of.is_some()));
+    }
+    let columns = Columns { preview: true, ..Columns::default() };
+    let mut previews = Vec::new();
+    let visit = &mut |fetched: &Fetched<'_>| {
+        previews.push(fetched.preview.to_owned());
+        ControlFlow::Continue(())
+    };
+    assert!(reader.fetch(inbox.id, &[42], columns, visit).unwrap().is_continue());
+    assert_eq!(previews, ["as it was\n"]);
     drop(reader);
     assert!(fixture.body("Inbox", 42).unwrap().starts_with(b"Received: from there\r\nMessage-ID"));
     // What comes next is numbered after all that was.
@@ -130,4 +156,29 @@ fn each_step_can_be_repeated_and_another_account_is_left_alone() {
     let used = Fixture::new();
     used.deliver(b"Subject: own\r\n\r\n");
     assert!(matches!(used.account.keep(account()).wait(), Err(StoreError::InUse)));
+}
+
+#[test]
+fn an_account_that_lost_mailboxes_and_counters_gets_new_ones() {
+    let fixture = Fixture::new();
+    let lost = KeptAccount {
+        next_uidvalidity: None,
+        mailboxes: vec![mailbox(17, "Lists", 998, 5)],
+        annotations: Vec::new(),
+        ..account()
+    };
+    for _ in 0..2 {
+        fixture.account.keep(lost.clone()).wait().unwrap();
+        fixture.account.keep_recovered(MailboxId(29), name("Recovered-29")).wait().unwrap();
+        fixture.account.keep_messages(vec![message(&fixture, 700, 29, 42)]).wait().unwrap();
+    }
+    let (inbox, found) = (fixture.mailbox("Inbox"), fixture.mailbox("Recovered-29"));
+    // By the time of the clock, so above what the other server gave out.
+    assert!(inbox.uidvalidity.get() > 1_000_000 && inbox.uidvalidity != found.uidvalidity);
+    assert_eq!((found.id, found.counts.total, found.uidnext), (MailboxId(29), 1, 43));
+    let subscriptions = fixture.account.read().unwrap().subscriptions().unwrap();
+    assert!(subscriptions.contains(&name("Recovered-29")), "{subscriptions:?}");
+    fixture.account.create_mailbox(name("New"), SpecialUse::NONE).wait().unwrap();
+    assert!(fixture.mailbox("New").id.0 > 31);
+    fixture.settle();
 }

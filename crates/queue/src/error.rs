@@ -24,6 +24,12 @@ pub enum QueueError {
     /// The account writes to more addresses for the first time than it may in a day.
     #[error("too many first-time recipients in a day")]
     FirstTimeRcptsPerDay,
+    /// What is taken over has a number that something else has already.
+    #[error("number {id} is taken by something else")]
+    IdTaken {
+        /// Of a message or a webhook call.
+        id: i64,
+    },
     /// There is no such message.
     #[error("no such message")]
     NoMessage,

@@ -37,6 +37,7 @@ mod row;
 mod schema;
 mod settle;
 mod suppression;
+mod takeover;
 
 pub use body::{BODIES, Body, BodyHold, BodyReader, INLINE_BYTES_MAX, body_files};
 pub use check::{check, check_still};
@@ -65,3 +66,4 @@ pub use retry::{FIRST_WAIT_SECS, wait_secs};
 pub use schema::SCHEMA_VERSION;
 pub use settle::{Failure, How, Outcome, Settled, Settlement, SmtpReply};
 pub use suppression::{SUPPRESSIONS_MAX, Suppression, base_address};
+pub use takeover::{KeptBody, KeptCounts, KeptQueued, KeptRcpt, KeptSequences};

@@ -17,7 +17,7 @@ pub const SENDING_WINDOW_SECS: i64 = 24 * 60 * 60;
 
 /// Messages are counted by the minute: a question adds up 1,440 rows at most. The first minute counts as
 /// a whole, so that up to a minute more than the window is looked at.
-const MINUTE_SECS: i64 = 60;
+pub(crate) const MINUTE_SECS: i64 = 60;
 
 /// How much an account may send within [`SENDING_WINDOW_SECS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,13 +102,17 @@ fn unknown(db: &Connection, account: &str, recipients: &[NewRecipient]) -> Resul
     let mut is_known = db.prepare_cached(sql)?;
     let mut unknown = HashSet::new();
     for rcpt in recipients {
-        // People write addresses in upper and lower case.
-        let address = rcpt.rcpt_to.to_string().to_lowercase();
+        let address = counted_address(&rcpt.rcpt_to.to_string());
         if !is_known.query_row(params![account, address], |row| row.get(0))? {
             unknown.insert(address);
         }
     }
     Ok(unknown)
+}
+
+/// An address as it is looked for: people write them in upper and lower case.
+pub(crate) fn counted_address(address: &str) -> String {
+    address.to_lowercase()
 }
 
 #[cfg(test)]

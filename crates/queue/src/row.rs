@@ -37,11 +37,25 @@ pub(crate) const SELECT_RETIRED: &str = "\
     FROM retired AS q JOIN message AS m ON m.id = q.message ";
 
 pub(crate) fn traits(message: &NewMessage) -> u8 {
-    let when = |is: bool, bit: u8| if is { bit } else { 0 };
-    when(message.has_8bit, HAS_8BIT)
-        | when(message.is_binary, IS_BINARY)
-        | when(message.needs_utf8, NEEDS_UTF8)
-        | when(message.utf8_body.is_some(), HAS_UTF8_BODY)
+    bits(&[
+        (message.has_8bit, HAS_8BIT),
+        (message.is_binary, IS_BINARY),
+        (message.needs_utf8, NEEDS_UTF8),
+        (message.utf8_body.is_some(), HAS_UTF8_BODY),
+    ])
+}
+
+pub(crate) fn traits_of(message: &Queued) -> u8 {
+    bits(&[
+        (message.has_8bit, HAS_8BIT),
+        (message.is_binary, IS_BINARY),
+        (message.needs_utf8, NEEDS_UTF8),
+        (message.has_utf8_body, HAS_UTF8_BODY),
+    ])
+}
+
+fn bits(traits: &[(bool, u8)]) -> u8 {
+    traits.iter().filter(|(is, _)| *is).fold(0, |all, (_, bit)| all | bit)
 }
 
 /// A row of [`SELECT_QUEUED`] or [`SELECT_RETIRED`].

@@ -230,7 +230,7 @@ pub(crate) fn add_automatic(
     insert(db, &new)
 }
 
-fn insert(db: &Connection, new: &Suppression) -> Result<bool> {
+pub(crate) fn insert(db: &Connection, new: &Suppression) -> Result<bool> {
     let inserted = db
         .prepare_cached(
             "INSERT INTO suppression VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",

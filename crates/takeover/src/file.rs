@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mox_bstore::{Database, Fault, OpenError, Source, Table};
+use mox_queue::QueueError;
 use mox_store::StoreError;
 
 /// Why something cannot be taken over.
@@ -53,6 +54,12 @@ pub enum TakeoverError {
         /// What it lacks.
         what: &'static str,
     },
+    /// The queue holds something that was not taken over from here, or that has changed since.
+    #[error("the queue is in use already: what is taken over needs an empty one")]
+    QueueUsed,
+    /// What was read cannot be written to our queue.
+    #[error("write to the queue")]
+    Queue(#[from] QueueError),
     /// What was read cannot be written to our account.
     #[error("write to the account")]
     Store(#[from] StoreError),

@@ -12,3 +12,5 @@ mod files;
 mod fixtures;
 #[cfg(test)]
 mod generated;
+#[cfg(test)]
+mod queue;

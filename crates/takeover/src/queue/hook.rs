@@ -1,0 +1,202 @@
+//! Records of webhook calls as ours, and all of them on their way.
+
+use std::collections::HashMap;
+
+use mox_bstore::{Record, Value};
+use mox_queue::{
+    HOOK_BYTES_PER_ACCOUNT_MAX, HOOKS_PER_ACCOUNT_MAX, Hook, HookAttempt, HookEnd, HookId,
+    MessageId, NewHook, OutgoingEvent,
+};
+
+use super::message::{duration_ms, extra, in_brackets, text_of, time};
+use super::{Batch, HOOKS, HOOKS_RETIRED, Into, NUMBER_MAX, Run};
+use crate::file::TakeoverError;
+use crate::known::{Field, Kind, fields};
+use crate::summary::Summary;
+
+const RESULT: &[Field] =
+    fields!("Start", "Duration", "URL", "Success", "Code", "Error", "Response");
+
+pub(super) const HOOK: Kind = Kind {
+    table: "Hook",
+    what: HOOKS,
+    fields: fields!(
+        "QueueMsgID",
+        "FromID",
+        "MessageID",
+        "Subject",
+        "Extra",
+        "Account",
+        "URL",
+        "Authorization",
+        "IsIncoming",
+        "OutgoingEvent",
+        "Payload",
+        "Submitted",
+        "Attempts",
+        "NextAttempt",
+        "Results": RESULT,
+    ),
+};
+
+pub(super) const HOOK_RETIRED: Kind = Kind {
+    table: "HookRetired",
+    what: HOOKS_RETIRED,
+    fields: fields!(
+        "QueueMsgID",
+        "FromID",
+        "MessageID",
+        "Subject",
+        "Extra",
+        "Account",
+        "URL",
+        "Authorization",
+        "IsIncoming",
+        "OutgoingEvent",
+        "Payload",
+        "Submitted",
+        "SupersededByID",
+        "Attempts",
+        "Results": RESULT,
+        "Success",
+        "LastActivity",
+        "KeepUntil",
+    ),
+};
+
+/// How many calls an account has, and how many bytes of them.
+type Usage = HashMap<String, (i64, i64)>;
+
+impl Run<'_> {
+    /// All calls: those that wait first, for which ours must have room.
+    pub(super) fn hooks(&mut self, summary: &mut Summary) -> Result<(), TakeoverError> {
+        let mut usage = Usage::new();
+        self.hooks_of(&HOOK, &mut usage, summary)?;
+        self.hooks_of(&HOOK_RETIRED, &mut usage, summary)
+    }
+
+    fn hooks_of(
+        &mut self,
+        kind: &Kind,
+        usage: &mut Usage,
+        summary: &mut Summary,
+    ) -> Result<(), TakeoverError> {
+        let mut batch = Batch::default();
+        self.each(kind, summary, |run, record, summary| {
+            match hook(record, kind.table == HOOK_RETIRED.table) {
+                Ok(found) => batch.extend(run.wanted_hook(kind.what, found, usage, summary)),
+                Err(why) => run.damage(kind, record, &why, summary),
+            }
+            if batch.is_full() { run.flush_hooks(&mut batch) } else { Ok(()) }
+        })?;
+        self.flush_hooks(&mut batch)
+    }
+
+    /// A call with its bytes, unless it is not to be taken.
+    fn wanted_hook(
+        &mut self,
+        kind: &'static str,
+        (mut hook, event): (Hook, Option<String>),
+        usage: &mut Usage,
+        summary: &mut Summary,
+    ) -> Option<(Hook, u64)> {
+        let shown = format!("call {} of {:?}", hook.id, hook.call.account);
+        if hook.retired.is_some_and(|end| end.keep_until <= self.context.now) {
+            summary.skip("webhook calls of the history that are due to be forgotten", shown);
+            return None;
+        }
+        let Some(account) = (self.context.accounts)(&hook.call.account) else {
+            summary.skip("webhook calls of accounts that do not exist", shown);
+            return None;
+        };
+        let size = hook.call.payload.len();
+        let (count, bytes) = usage.entry(hook.call.account.clone()).or_default();
+        if *count >= HOOKS_PER_ACCOUNT_MAX || *bytes >= HOOK_BYTES_PER_ACCOUNT_MAX {
+            summary.skip("webhook calls beyond our limits", shown);
+            return None;
+        }
+        *count += 1;
+        *bytes = bytes.saturating_add(i64::try_from(size).unwrap_or(i64::MAX));
+        if let Some(event) = event {
+            summary.differs(
+                "webhook calls about events that are not known",
+                format!("{shown}: {event:?}"),
+            );
+        }
+        if hook.retired.is_none() {
+            hook.call.keep_secs = account.keep_calls_secs;
+        }
+        summary.took(kind, 1);
+        Some((hook, size as u64))
+    }
+
+    fn flush_hooks(&mut self, batch: &mut Batch<Hook>) -> Result<(), TakeoverError> {
+        let hooks = batch.take();
+        if let Some(Into { queue, .. }) = self.into {
+            queue.keep_hooks(hooks).wait()?;
+        }
+        self.step();
+        Ok(())
+    }
+}
+
+/// A record of `Hook` or `HookRetired`, with the word of an event that is not known; or why it cannot be
+/// one.
+pub(super) fn hook(record: &Record, is_retired: bool) -> Result<(Hook, Option<String>), String> {
+    let id = record.i64("ID");
+    if !(1..=NUMBER_MAX).contains(&id) {
+        return Err("its number cannot be one".to_owned());
+    }
+    let text = |field| record.text(field).to_owned();
+    let submitted = time(record, "Submitted").unwrap_or_default();
+    let last_activity = time(record, "LastActivity").unwrap_or(submitted);
+    let keep_until = time(record, "KeepUntil").unwrap_or(last_activity);
+    let superseded = Some(record.i64("SupersededByID")).filter(|id| *id > 0);
+    let end = is_retired.then_some(HookEnd {
+        superseded_by: superseded.map(HookId),
+        is_success: record.bool("Success"),
+        last_activity,
+        keep_until,
+    });
+    let word = record.text("OutgoingEvent");
+    let event = OutgoingEvent::parse(word);
+    let unknown = event.is_none() && !word.is_empty();
+    // Of calls that were made only whether there was one is noted.
+    let authorization = text("Authorization");
+    let has_authorization = !authorization.is_empty() || record.bool("Authorization");
+    let hook = Hook {
+        id: HookId(id),
+        call: NewHook {
+            queued: Some(record.i64("QueueMsgID")).filter(|id| *id > 0).map(MessageId),
+            from_id: text("FromID"),
+            message_id: in_brackets(record.text("MessageID")),
+            subject: text("Subject"),
+            extra: extra(record.get("Extra")),
+            account: text("Account"),
+            url: text("URL"),
+            authorization,
+            event,
+            payload: text_of(record.get("Payload")),
+            keep_secs: if is_retired { keep_until.secs_since(last_activity).max(0) } else { 0 },
+        },
+        has_authorization,
+        submitted,
+        attempts: u32::try_from(record.i64("Attempts")).unwrap_or_default(),
+        next_attempt: time(record, "NextAttempt").unwrap_or(last_activity),
+        results: record.get("Results").list().iter().map(attempt).collect(),
+        retired: end,
+    };
+    Ok((hook, unknown.then(|| word.to_owned())))
+}
+
+fn attempt(result: &Value) -> HookAttempt {
+    HookAttempt {
+        start: result.field("Start").time().map_or(0, |time| time.unix_secs),
+        duration_ms: duration_ms(result.field("Duration")),
+        url: text_of(result.field("URL")),
+        is_success: result.field("Success").bool(),
+        code: u16::try_from(result.field("Code").i64()).unwrap_or_default(),
+        error: text_of(result.field("Error")),
+        response: text_of(result.field("Response")),
+    }
+}

@@ -2,6 +2,8 @@
 
 use mox_sqlite::OpenError;
 
+use crate::query::ReportId;
+
 /// The result of an operation.
 pub type Result<T> = std::result::Result<T, ReportDbError>;
 
@@ -27,6 +29,14 @@ pub enum ReportDbError {
     /// A report has no policy of a domain that is ours.
     #[error("no policy of a known domain")]
     UnknownDomain,
+    /// A row of another server has the number of one of ours that says something else.
+    #[error("row {} of {table} is another already", .id.0)]
+    OtherRow {
+        /// In which table.
+        table: &'static str,
+        /// Its number.
+        id: ReportId,
+    },
     /// A commit failed earlier: nothing is written until the database is opened anew.
     #[error("closed for writing after a failed commit")]
     Poisoned,

@@ -38,6 +38,7 @@ mod mtasts;
 mod query;
 mod schema;
 mod suppression;
+mod takeover;
 mod tls;
 mod tls_result;
 
@@ -53,6 +54,7 @@ pub use query::{
 };
 pub use schema::SCHEMA_VERSION;
 pub use suppression::{FAILED_REPORT_SECS, REPORT_SUPPRESSIONS_MAX, ReportSuppression};
+pub use takeover::{Keeping, KeptRow, Numbered};
 pub use tls::{NewTlsReport, TlsReport};
 pub use tls_result::{
     NewTlsResult, Reported, StoredTlsResult, TLS_RESULT_BYTES_MAX, TLS_RESULT_KEEP_DAYS,

@@ -55,22 +55,7 @@ impl ReportDb {
     ///
     /// If the database fails.
     pub fn sts_put(&self, entry: &StsEntry) -> Result<()> {
-        const SQL: &str = "INSERT INTO mtasts(domain, inserted, valid_end, updated, used, \
-            record_id, policy) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(domain) DO UPDATE \
-            SET valid_end = excluded.valid_end, updated = excluded.updated, used = excluded.used, \
-            record_id = excluded.record_id, policy = excluded.policy";
-        self.write(|db| {
-            db.prepare_cached(SQL)?.execute(params![
-                entry.domain.ascii(),
-                entry.inserted.0,
-                entry.valid_end.0,
-                entry.updated.0,
-                entry.used.0,
-                entry.record_id,
-                entry.policy,
-            ])?;
-            make_room(db, &entry.domain)
-        })
+        self.write(|db| put(db, entry))
     }
 
     /// Notes that the policy of a domain was asked for. Writes only if the last time is
@@ -146,6 +131,30 @@ impl ReportDb {
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+fn put(db: &Connection, entry: &StsEntry) -> Result<()> {
+    const SQL: &str = "INSERT INTO mtasts(domain, inserted, valid_end, updated, used, \
+        record_id, policy) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(domain) DO UPDATE \
+        SET valid_end = excluded.valid_end, updated = excluded.updated, used = excluded.used, \
+        record_id = excluded.record_id, policy = excluded.policy";
+    db.prepare_cached(SQL)?.execute(params![
+        entry.domain.ascii(),
+        entry.inserted.0,
+        entry.valid_end.0,
+        entry.updated.0,
+        entry.used.0,
+        entry.record_id,
+        entry.policy,
+    ])?;
+    make_room(db, &entry.domain)
+}
+
+/// As [`put`], unless what is there was updated at that time or later.
+pub(crate) fn keep(db: &Connection, entry: &StsEntry) -> Result<()> {
+    let later = "SELECT 1 FROM mtasts WHERE domain = ?1 AND updated >= ?2";
+    let bound = params![entry.domain.ascii(), entry.updated.0];
+    if db.prepare_cached(later)?.exists(bound)? { Ok(()) } else { put(db, entry) }
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<StsEntry> {

@@ -52,7 +52,7 @@ impl ReportDb {
             if usage(db, "report_suppression")?.0 >= REPORT_SUPPRESSIONS_MAX {
                 return Err(ReportDbError::Full { what: "suppressed addresses" });
             }
-            let comment = comment.get(..comment.floor_char_boundary(COMMENT_BYTES_MAX));
+            let comment = kept_comment(comment);
             let bound = params![address.to_ascii_lowercase(), now.0, until.0, comment];
             db.prepare_cached(SQL)?.execute(bound)?;
             Ok(())
@@ -127,6 +127,11 @@ impl ReportDb {
         let sql = "DELETE FROM report_suppression WHERE id = ?1";
         self.write(|db| Ok(db.prepare_cached(sql)?.execute([id.0])? > 0))
     }
+}
+
+/// What is kept of a comment.
+pub(crate) fn kept_comment(comment: &str) -> &str {
+    comment.get(..comment.floor_char_boundary(COMMENT_BYTES_MAX)).unwrap_or_default()
 }
 
 #[cfg(test)]

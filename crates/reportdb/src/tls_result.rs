@@ -67,7 +67,7 @@ impl Reported {
         Self { to_domain: bits & 1 != 0, to_host: bits & 2 != 0 }
     }
 
-    fn bits(self) -> u8 {
+    pub(crate) fn bits(self) -> u8 {
         u8::from(self.to_domain) | u8::from(self.to_host) << 1
     }
 }

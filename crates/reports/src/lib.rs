@@ -48,7 +48,7 @@ pub use error::ReportError;
 pub use gzip::gzip;
 pub use message::{MESSAGE_BYTES_MAX, PARTS_TRIED_MAX};
 pub use rfc3339::parse as parse_date_time;
-pub use text::TEXT_BYTES_MAX;
+pub use text::{TEXT_BYTES_MAX, kept_text};
 pub use unpack::REPORT_BYTES_MAX;
 pub use words::WORD_BYTES_MAX;
 pub use xml::{XML_DEPTH_MAX, XML_TOKEN_BYTES_MAX};

@@ -16,6 +16,12 @@ pub(crate) fn clean(text: &str, bytes_max: usize) -> String {
     kept.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// A text of a report as it is kept: of up to [`TEXT_BYTES_MAX`], in one line.
+#[must_use]
+pub fn kept_text(text: &str) -> String {
+    clean(text, TEXT_BYTES_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use mox_bstore::{Database, Fault, OpenError, Source, Table};
 use mox_queue::QueueError;
+use mox_reportdb::ReportDbError;
 use mox_store::StoreError;
 
 /// Why something cannot be taken over.
@@ -63,6 +64,9 @@ pub enum TakeoverError {
     /// What was read cannot be written to our account.
     #[error("write to the account")]
     Store(#[from] StoreError),
+    /// What was read cannot be written to our database of reports.
+    #[error("write to the database of reports")]
+    Reports(#[from] ReportDbError),
     /// A file of ours cannot be written.
     #[error("write {}", .path.display())]
     Write {

@@ -18,6 +18,7 @@ mod password;
 mod queue;
 mod ranges;
 mod records;
+mod reports;
 mod stray;
 mod summary;
 
@@ -26,4 +27,5 @@ pub use auth::{Auth, CERTIFICATE_BYTES_MAX};
 pub use file::{FileSource, TakeoverError};
 pub use messages::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX};
 pub use queue::{QueueAccount, QueueFiles};
+pub use reports::{BATCH_ROW_BYTES_MAX, BATCH_ROWS_MAX, Reports};
 pub use summary::{NOTES_MAX, Notes, Summary};

@@ -56,6 +56,27 @@ impl Summary {
         note(&mut self.damaged, what, which.into());
     }
 
+    /// Adds what is told of another part.
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { taken, left, differs, skipped, damaged } = other;
+        for (into, from) in [(&mut self.taken, taken), (&mut self.left, left)] {
+            from.into_iter().for_each(|(what, count)| *into.entry(what).or_default() += count);
+        }
+        let notes = [
+            (&mut self.differs, differs),
+            (&mut self.skipped, skipped),
+            (&mut self.damaged, damaged),
+        ];
+        for (into, from) in notes {
+            for (what, more) in from {
+                let notes: &mut Notes = into.entry(what).or_default();
+                notes.count += more.count;
+                notes.some.extend(more.some);
+                notes.some.truncate(NOTES_MAX);
+            }
+        }
+    }
+
     /// Whether all that is there was readable.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -118,7 +118,7 @@ fn entry(record: &Record, now: UnixSeconds, summary: &mut Summary) -> Option<Sts
         true => None,
         false => {
             let Some(text) = policy_text(record) else {
-                summary.damage(POLICIES.what, format!("{name}: no policy that can be read"));
+                summary.skip("MTA-STS policies that ours cannot read", name);
                 return None;
             };
             if text != record.text("PolicyText") {

@@ -14,3 +14,4 @@ mod fixtures;
 mod generated;
 #[cfg(test)]
 mod queue;
+mod reports;

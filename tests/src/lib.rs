@@ -28,6 +28,8 @@ mod server;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod taken_over;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod web;

@@ -2,9 +2,12 @@
 
 #[cfg(test)]
 mod login {
+    use std::io;
     use std::net::IpAddr;
     use std::num::NonZeroU32;
+    use std::path::Path;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use aws_lc_rs::pbkdf2;
     use mox_base::{Address, Clock, Rng, Secret, UnixSeconds};
@@ -15,7 +18,7 @@ mod login {
         ChannelBindings, Failure, Mechanism, Password, ScramHash, ScramVerifier, Shape,
         StoredPassword,
     };
-    use mox_store::{ClientKey, ClientKeys, Policy, Store};
+    use mox_store::{ClientKey, ClientKeys, Disk, Policy, RealDisk, Store};
     use mox_testkit::{ManualClock, TestRng};
     use tempfile::TempDir;
 
@@ -39,13 +42,18 @@ mod login {
 
     /// A server whose accounts have the password [`PASSWORD`].
     fn fixture() -> Fixture {
+        fixture_on(RealDisk)
+    }
+
+    fn fixture_on(disk: impl Disk + 'static) -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("mox.conf"), MOX_CONF).unwrap();
         std::fs::write(dir.path().join("domains.conf"), DOMAINS_CONF).unwrap();
         let start = UnixSeconds(1_795_164_932);
         let live = Live::load(dir.path(), NamedFiles::Skip, start).unwrap().0;
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(start));
-        let store = Store::new(dir.path(), Arc::clone(&clock), Arc::new(Policy::default()));
+        let policies = Arc::new(Policy::default());
+        let store = Store::with_disk(dir.path(), Arc::clone(&clock), policies, Arc::new(disk));
         let rng: Arc<dyn Rng> = Arc::new(TestRng::new(1));
         for name in ["mjl", "other", "off"] {
             let password = Password::for_storing(PASSWORD).unwrap();
@@ -68,7 +76,11 @@ mod login {
 
     /// The same, but of its accounts other servers have stored the passwords.
     fn taken_over(secrets: &[(&str, &str)]) -> Fixture {
-        let fixture = fixture();
+        taken_over_on(RealDisk, secrets)
+    }
+
+    fn taken_over_on(disk: impl Disk + 'static, secrets: &[(&str, &str)]) -> Fixture {
+        let fixture = fixture_on(disk);
         for (name, secret) in secrets {
             let account = fixture.store.account(name).unwrap();
             account.set_secret("password", Some(secret.as_bytes().to_vec())).wait().unwrap();
@@ -289,6 +301,41 @@ mod login {
         };
         tokio::task::spawn_blocking(set).await.unwrap();
         assert_eq!(few().await, 0);
+    }
+
+    /// A disk that can be full.
+    #[derive(Clone, Debug, Default)]
+    struct Filling(Arc<AtomicBool>);
+
+    impl Disk for Filling {
+        fn create_synced(&self, path: &Path, content: &mut dyn io::Read) -> io::Result<()> {
+            RealDisk.create_synced(path, content)
+        }
+
+        fn sync_dir(&self, path: &Path) -> io::Result<()> {
+            RealDisk.sync_dir(path)
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            RealDisk.remove(path)
+        }
+
+        fn before_commit(&self) -> io::Result<()> {
+            let is_full = self.0.load(Ordering::SeqCst);
+            if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_that_cannot_be_stored_anew_is_right_all_the_same() {
+        let disk = Filling::default();
+        let fixture = taken_over_on(disk.clone(), &[("mjl", BCRYPT)]);
+        disk.0.store(true, Ordering::SeqCst);
+        for _ in 0..2 {
+            assert!(login(&fixture, "mjl@example.org", PASSWORD).await.is_ok());
+        }
+        assert_eq!(stored(&fixture, "mjl").to_stored(), BCRYPT);
+        failure(login(&fixture, "mjl@example.org", "wrong horse").await);
     }
 
     #[tokio::test]

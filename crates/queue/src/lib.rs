@@ -66,4 +66,4 @@ pub use retry::{FIRST_WAIT_SECS, wait_secs};
 pub use schema::SCHEMA_VERSION;
 pub use settle::{Failure, How, Outcome, Settled, Settlement, SmtpReply};
 pub use suppression::{SUPPRESSIONS_MAX, Suppression, base_address};
-pub use takeover::{KeptBody, KeptCounts, KeptQueued, KeptRcpt, KeptSequences};
+pub use takeover::{KeptBody, KeptCounts, KeptQueued, KeptRcpt, KeptSent, KeptSequences};

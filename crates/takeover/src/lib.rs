@@ -19,6 +19,7 @@ mod queue;
 mod ranges;
 mod records;
 mod reports;
+mod sending;
 mod stray;
 mod summary;
 

@@ -4,6 +4,7 @@ use mox_bstore::{Fault, Record, Records, Table};
 
 use crate::file::{DatabaseFile, FileSource, TakeoverError};
 use crate::known::{Field, Kind, UNKNOWN, fields};
+use crate::sending::{OUTGOING, RECIPIENT_DOMAIN_TLS};
 use crate::summary::{LOST, Summary};
 
 /// What verifiers of passwords consist of.
@@ -212,16 +213,6 @@ pub(crate) const LEFT: &[Kind] = &[
             "LoginAddress",
         ),
     },
-    Kind {
-        table: "Outgoing",
-        what: "entries about messages sent in the last day",
-        fields: fields!("Recipient", "Submitted"),
-    },
-    Kind {
-        table: "RecipientDomainTLS",
-        what: "what servers of recipients offered",
-        fields: fields!("Updated", "STARTTLS", "RequireTLS"),
-    },
 ];
 
 /// Types that are read elsewhere.
@@ -238,6 +229,8 @@ const TAKEN: &[&Kind] = &[
     &UPGRADE,
     &MESSAGE_ERASE,
     &RECIPIENT,
+    &OUTGOING,
+    &RECIPIENT_DOMAIN_TLS,
 ];
 
 /// The kind of damage that says what all the other damage may come from.

@@ -18,7 +18,7 @@ use crate::message::{Attempt, MessageId, Queued, RESULTS_MAX};
 use crate::queue::Queue;
 use crate::{row, settle};
 
-pub use sending::KeptRcpt;
+pub use sending::{KeptRcpt, KeptSent};
 
 /// What a row takes in memory while it waits for the writer, about.
 const ROW_BYTES: usize = 1_024;

@@ -20,6 +20,28 @@ pub struct KeptRcpt {
     pub first: UnixSeconds,
 }
 
+/// How much an account has sent in the last day: by the minute, however much it was.
+#[derive(Clone, Debug)]
+pub struct KeptSent {
+    now: UnixSeconds,
+    minutes: BTreeMap<i64, i64>,
+}
+
+impl KeptSent {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(now: UnixSeconds) -> Self {
+        Self { now, minutes: BTreeMap::new() }
+    }
+
+    /// Counts a recipient of a message, unless it was sent on another day.
+    pub fn add(&mut self, at: UnixSeconds) {
+        if (0..=SENDING_WINDOW_SECS).contains(&self.now.secs_since(at)) {
+            *self.minutes.entry(at.0.div_euclid(MINUTE_SECS)).or_default() += 1;
+        }
+    }
+}
+
 impl Queue {
     /// Takes over whom an account has sent to: it sends to none of them for the first time again.
     ///
@@ -43,31 +65,16 @@ impl Queue {
     /// Takes over how much an account has sent in the last day. Minutes of which as much or more is
     /// counted already stay as they are.
     ///
-    /// - `sent`: for each recipient of each message when it was sent; those of other days are passed
-    ///   over.
-    ///
     /// # Errors
     ///
     /// If the database fails.
-    pub fn keep_sent(
-        &self,
-        account: &str,
-        sent: impl IntoIterator<Item = UnixSeconds>,
-        now: UnixSeconds,
-    ) -> Pending<()> {
+    pub fn keep_sent(&self, account: &str, sent: KeptSent) -> Pending<()> {
         const SQL: &str = "INSERT INTO outgoing_count VALUES(?1, ?2, ?3) \
             ON CONFLICT DO UPDATE SET messages = max(messages, excluded.messages)";
-        // At most as many as a day has minutes, however much was sent.
-        let mut minutes: BTreeMap<i64, i64> = BTreeMap::new();
-        for at in sent {
-            if (0..=SENDING_WINDOW_SECS).contains(&now.secs_since(at)) {
-                *minutes.entry(at.0.div_euclid(MINUTE_SECS)).or_default() += 1;
-            }
-        }
         let account = account.to_owned();
         self.write(0, move |tx, _| {
             let mut insert = tx.db().prepare_cached(SQL)?;
-            for (minute, messages) in minutes {
+            for (minute, messages) in sent.minutes {
                 insert.execute(params![account, minute, messages])?;
             }
             Ok(())

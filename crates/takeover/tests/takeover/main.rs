@@ -15,3 +15,5 @@ mod generated;
 #[cfg(test)]
 mod queue;
 mod reports;
+#[cfg(test)]
+mod sending;

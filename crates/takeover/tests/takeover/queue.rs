@@ -172,18 +172,8 @@ fn check_record(what: &str, ours: &Json, theirs: &Json) {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::from("b64:");
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(*chunk.get(at).unwrap_or(&0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            let index = bits >> (18 - 6 * at) & 63;
-            let letter = LETTERS[usize::try_from(index).unwrap()];
-            text.push(if at as usize > chunk.len() { '=' } else { letter.into() });
-        }
-    }
-    text
+    use base64::Engine as _;
+    format!("b64:{}", base64::engine::general_purpose::STANDARD.encode(bytes))
 }
 
 fn ip(ip: &IpAddr) -> Json {

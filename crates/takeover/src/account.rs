@@ -11,7 +11,7 @@ use crate::file::{DatabaseFile, TakeoverError};
 use crate::mailbox::{self, Base};
 use crate::message::Aside;
 use crate::messages::Passing;
-use crate::password;
+use crate::password::{self, Stored};
 use crate::records::{self, PASSWORD, Reading, SUBJECTPASS};
 use crate::summary::Summary;
 
@@ -111,15 +111,22 @@ impl Account {
             }
             return Ok(());
         };
-        match password::verifiers(&record) {
-            Ok(verifiers) => {
-                if let Some(into) = into {
-                    into.set_secret("password", Some(verifiers)).wait()?;
-                }
-                summary.took("passwords", 1);
+        let secret = match password::stored(&record) {
+            Ok(Stored::Verifiers(verifiers)) => verifiers,
+            Ok(Stored::Bcrypt(hash, why)) => {
+                let what = "passwords that are for PLAIN only until the first login";
+                summary.differs(what, format!("index.db: Password: {why}"));
+                hash
             }
-            Err(error) => summary.skip("passwords that must be set anew", error.to_string()),
+            Err(error) => {
+                summary.skip("passwords that must be set anew", error.to_string());
+                return Ok(());
+            }
+        };
+        if let Some(into) = into {
+            into.set_secret("password", Some(secret)).wait()?;
         }
+        summary.took(PASSWORD.what, 1);
         Ok(())
     }
 

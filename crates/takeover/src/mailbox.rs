@@ -233,8 +233,14 @@ impl Mailboxes {
             let last = last_used(index, &MESSAGE, "MailboxID", most, unheard);
             self.sequence = self.sequence.max(sequence(last));
         }
-        let above = self.names.iter().filter_map(MailboxName::parent);
-        let missing: BTreeSet<_> = above.filter(|name| !self.names.contains(name)).collect();
+        let mut missing = BTreeSet::new();
+        for name in &self.names {
+            let mut above = name.parent();
+            while let Some(name) = above.filter(|name| !self.names.contains(name)) {
+                above = name.parent();
+                missing.insert(name);
+            }
+        }
         for name in missing {
             summary.differs("mailboxes made above others", name.to_string());
         }

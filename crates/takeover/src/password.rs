@@ -1,14 +1,34 @@
-//! Passwords: what the original keeps lets SCRAM and PLAIN go on without anybody setting one anew.
+//! Passwords: what the original keeps lets everybody log in as before, without setting one anew.
 
 use mox_bstore::{Record, Value};
-use mox_sasl::{ScramHash, ScramVerifier, VerifierError};
+use mox_sasl::{BcryptError, BcryptHash, ScramHash, ScramVerifier, VerifierError};
 
-/// The verifiers of a `Password` record, as an account of ours keeps them.
+/// The secret of an account of ours, from a `Password` record.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    /// Verifiers: all mechanisms go on.
+    Verifiers(Vec<u8>),
+    /// Of a password that was set before there were verifiers, or with such as ours refuses: PLAIN goes on,
+    /// and SCRAM after the first login. With why.
+    Bcrypt(Vec<u8>, VerifierError),
+}
+
+/// What of a `Password` record an account of ours keeps.
 ///
 /// # Errors
 ///
-/// If there are none, as of passwords that were set years ago, or ours take them not.
-pub(crate) fn verifiers(record: &Record) -> Result<Vec<u8>, VerifierError> {
+/// If it has neither verifiers nor a hash that ours takes.
+pub(crate) fn stored(record: &Record) -> Result<Stored, BcryptError> {
+    match verifiers(record) {
+        Ok(verifiers) => Ok(Stored::Verifiers(verifiers)),
+        Err(why) => {
+            let hash = BcryptHash::parse(record.text("Hash"))?;
+            Ok(Stored::Bcrypt(hash.to_stored().into_bytes(), why))
+        }
+    }
+}
+
+fn verifiers(record: &Record) -> Result<Vec<u8>, VerifierError> {
     let verifier = |hash, kept: &Value| {
         ScramVerifier::from_salted_password(
             hash,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mox_base::UnixSeconds;
-use mox_store::{Policy, Store};
+use mox_junk::{Kinds, Params};
+use mox_store::{Account as Ours, JunkFilter, JunkProgress, Policy, Store};
 use mox_takeover::{Account, Summary, Watch};
 use mox_testkit::ManualClock;
 use mox_testkit::original::{self, Host, Plan};
@@ -34,9 +35,26 @@ impl Fixture {
         Self::of(dir, host, Json::Null)
     }
 
+    /// A host without anything, for a test to fill.
+    pub(crate) fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let below = |name| dir.path().join("theirs").join(name);
+        let host = Host { config: below("config"), data: below("data") };
+        Self::of(dir, host, Json::Null)
+    }
+
     fn of(dir: TempDir, host: Host, expected: Json) -> Self {
         let clock = Arc::new(ManualClock::at(UnixSeconds(1_795_164_932)));
-        let policy = Policy { initial_mailboxes: Policy::default_mailboxes(), ..Policy::default() };
+        let filter = JunkFilter {
+            kinds: Kinds { onegrams: true, ..Kinds::default() },
+            params: Params::default(),
+            threshold: 0.95,
+        };
+        let policy = Policy {
+            initial_mailboxes: Policy::default_mailboxes(),
+            junk_filter: Some(filter),
+            ..Policy::default()
+        };
         let store = Store::new(&dir.path().join("ours"), clock, Arc::new(policy));
         Self { _dir: dir, host, expected, store }
     }
@@ -49,6 +67,20 @@ impl Fixture {
     /// What a check says of an account.
     pub(crate) fn check(&self, account: &str) -> Summary {
         Account::open(&self.theirs(account)).unwrap().check(&mut Patient).unwrap()
+    }
+
+    /// Has all marked messages learnt, and tells how many were.
+    pub(crate) fn learnt(&self, ours: &Ours) -> JunkProgress {
+        for _ in 0..1_000 {
+            self.store.tick();
+            // A write that changes nothing: when it is answered, what was due before is done.
+            ours.recount().wait().unwrap();
+            let progress = ours.read().unwrap().junk_progress().unwrap();
+            if progress.waiting == 0 && ours.is_tidy().unwrap() {
+                return progress;
+            }
+        }
+        panic!("learning does not come to an end");
     }
 
     pub(crate) fn copy(&self, account: &str) -> Summary {

@@ -14,6 +14,9 @@ mod fixtures;
 mod generated;
 #[cfg(test)]
 mod queue;
+#[cfg(test)]
 mod reports;
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod sending;

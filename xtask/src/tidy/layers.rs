@@ -88,7 +88,7 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("web", &["net", "login"]),
     ("admin", &["config", "queue", "signing", "store"]),
     ("transfer", &["store"]),
-    ("takeover", &["policy", "queue", "reportdb", "store"]),
+    ("takeover", &["junk", "policy", "queue", "reportdb", "store"]),
     ("backup", &["queue", "reportdb", "sqlite", "store"]),
     ("acme", &["net"]),
     ("checks", &["net"]),

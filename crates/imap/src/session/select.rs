@@ -152,8 +152,9 @@ pub fn client_state(
     uids: &UidMap,
     removed_at: impl FnOnce(u32) -> Option<ModSeq>,
 ) -> ClientState {
-    // The client's 1 may be our 0: no message has that value, see `print`.
-    let since = if qresync.modseq.get() == 1 { ModSeq::default() } else { qresync.modseq };
+    // No change of ours has 1; messages of another server, from before it had mod-sequences, may, and a
+    // client that says 1 knows them.
+    let since = qresync.modseq;
     let known_uids = qresync.known_uids.clone();
     let mut state = ClientState { since, right_below: 0, known_uids, is_inconsistent: false };
     let Some((seqs, sample)) = &qresync.sample else { return state };

@@ -41,6 +41,8 @@ mod searching;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod takeover;
+#[cfg(test)]
 mod uidonly;
 #[cfg(test)]
 mod unauthenticate;

@@ -39,6 +39,8 @@ pub(crate) enum Group {
     History,
     /// Taking over 200,000 messages of an mbox and of a Maildir.
     Import,
+    /// Taking over an account of the original with 100,000 messages.
+    Takeover,
     /// Learning what is junk, and judging a message.
     Junk,
     /// Logins.
@@ -67,6 +69,20 @@ pub(crate) enum Task {
     Soak(SoakArgs),
     /// Tries the junk filter on messages whose class is known, by content alone.
     Junk(JunkArgs),
+    /// Measures how an account of the original is taken over.
+    Takeover(TakeoverArgs),
+}
+
+/// What is taken over.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TakeoverArgs {
+    /// How many messages the account has.
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    pub(crate) messages: u64,
+    /// Where the original's host is: made there if there is none, and kept. It must have been made
+    /// with as many messages.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) source: Option<PathBuf>,
 }
 
 /// What the junk filter is tried on.

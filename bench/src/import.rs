@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mox_base::{MailboxName, UnixSeconds};
@@ -17,13 +17,12 @@ use mox_net::SystemClock;
 use mox_store::{Policy, Store};
 use mox_testkit::mail::Spec;
 use mox_transfer::{ImportOptions, MESSAGE_BYTES_MAX, Meter, ReadOptions, import, read_path};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike as _;
 
 use crate::args::Args;
 use crate::run::Sizes;
 use crate::say;
 use crate::table::{Figure, Target};
+use crate::used::Used;
 
 /// The hidden argument of the process that takes messages over.
 pub(crate) const ARGUMENT: &str = "import-here";
@@ -40,9 +39,7 @@ const TARGET_MIB: f64 = 128.0;
 /// What a process tells of itself.
 struct Told {
     messages: f64,
-    seconds: f64,
-    cpu_us: f64,
-    peak_mib: f64,
+    used: Used,
 }
 
 /// Measures an mbox, the same once more, and a Maildir.
@@ -65,17 +62,16 @@ pub(crate) fn measure(args: &Args, sizes: &Sizes) -> Result<Vec<Figure>> {
 }
 
 fn rate(name: &str, told: &Told) -> Figure {
-    let cpu = told.cpu_us / told.messages;
-    Figure::new(name, told.messages / told.seconds, "/s").cpu(cpu)
+    let cpu = told.used.cpu_us / told.messages;
+    Figure::new(name, told.messages / told.used.seconds, "/s").cpu(cpu)
 }
 
 fn figures(name: &str, told: &Told) -> Vec<Figure> {
-    // With little more time than the processors gave it, the disk was not what it waited for.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let is_cpu_bound = told.cpu_us > 0.6 * 1e6 * told.seconds * processors as f64;
     vec![
-        rate(name, told).target(Target::AtLeast(TARGET_PER_S)).unless_cpu_bound(is_cpu_bound),
-        Figure::new(format!("{name}: most memory"), told.peak_mib, "MiB")
+        rate(name, told)
+            .target(Target::AtLeast(TARGET_PER_S))
+            .unless_cpu_bound(told.used.is_cpu_bound()),
+        Figure::new(format!("{name}: most memory"), told.used.peak_mib, "MiB")
             .target(Target::AtMost(TARGET_MIB)),
     ]
 }
@@ -122,12 +118,10 @@ fn run(path: &Path, dir: &Path, account: &str) -> Result<Told> {
         bail!("the import failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     let text = String::from_utf8(output.stdout)?;
-    let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [messages, seconds, cpu_us, peak_mib] = numbers[..] else {
-        bail!("the import told {text:?}");
-    };
+    let (messages, used) = text.trim().split_once(' ').context("what the import tells")?;
+    let messages = messages.parse()?;
     ensure!(messages > 0.0, "nothing was taken over");
-    Ok(Told { messages, seconds, cpu_us, peak_mib })
+    Ok(Told { messages, used: Used::parse(used)? })
 }
 
 /// What the other process does. Words: path, data directory, account.
@@ -150,12 +144,7 @@ pub(crate) fn run_here(words: impl Iterator<Item = OsString>) -> Result<()> {
     let watch = &mut |_: mox_transfer::Notice<'_>| ControlFlow::Continue(());
     let outcome = import(&account, ImportOptions::default(), source, watch);
     outcome.end?;
-    let seconds = started.elapsed().as_secs_f64();
     let messages = outcome.summary.added + outcome.summary.duplicates;
-    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-    let cpu = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    let cpu = Duration::from_micros(u64::try_from(cpu)?);
-    let peak_mib = usage.max_rss() as f64 / 1024.0;
-    say(&format!("{messages} {seconds} {} {peak_mib}", cpu.as_micros()));
+    say(&format!("{messages} {}", Used::since(started)?));
     Ok(())
 }

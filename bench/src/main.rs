@@ -34,7 +34,9 @@ mod soak;
 mod start;
 mod submit;
 mod table;
+mod takeover;
 mod tls;
+mod used;
 mod worker;
 
 use std::io::Write as _;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match words.next() {
         Some(word) if word == served::ARGUMENT => served::run(words).map(|()| true),
         Some(word) if word == import::ARGUMENT => import::run_here(words).map(|()| true),
+        Some(word) if word == takeover::ARGUMENT => takeover::run_here(words).map(|()| true),
         _ => bench(&Args::parse()),
     };
     match outcome {
@@ -73,6 +76,7 @@ fn bench(args: &Args) -> Result<bool> {
         Some(Task::CrashQueue(options)) => crash_queue::run(args, options),
         Some(Task::Soak(options)) => soak::run(args, options),
         Some(Task::Junk(options)) => junk::run(args, options),
+        Some(Task::Takeover(options)) => takeover::run(args, options),
         None => run::run(args).map(|()| true),
     }
 }

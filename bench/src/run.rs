@@ -9,7 +9,7 @@ use crate::args::{Args, Group};
 use crate::table::{Figure, Verdict};
 use crate::{
     auth, complain, deliver, history, idle, import, junk, login, mailbox, say, send, start, submit,
-    table,
+    table, takeover,
 };
 
 /// How much is measured.
@@ -60,13 +60,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let sizes = if args.quick { QUICK } else { FULL };
     let mut figures = Vec::new();
     type Measure = fn(&Args, &Sizes) -> Result<Vec<Figure>>;
-    let groups: [(Group, &str, Measure); 10] = [
+    let groups: [(Group, &str, Measure); 11] = [
         (Group::Start, "start", start::measure),
         (Group::Idle, "idle sessions", idle::measure),
         (Group::Auth, "authentication", auth::measure),
         (Group::Login, "logins", login::measure),
         (Group::History, "history", history::measure),
         (Group::Import, "import", import::measure),
+        (Group::Takeover, "takeover", takeover::measure),
         (Group::Junk, "junk filter", junk::speed::measure),
         (Group::Send, "sending", send::measure),
         (Group::Submit, "submission", submit::measure),

@@ -97,4 +97,30 @@ mod tests {
         assert_eq!(ReceivedIds::from_secret(secret).cid(&id), ids.cid(&id));
         assert_ne!(ids.id(1), ids.id(2));
     }
+
+    /// Ids that the original gave, in mail that was taken over with the file of its key.
+    #[test]
+    fn ids_of_the_original_are_resolved_by_its_key() {
+        let expected = mox_testkit::original::expected("rich");
+        let hex = expected["receivedid_key_hex"].as_str().unwrap();
+        let byte = |at: usize| u8::from_str_radix(&hex[2 * at..][..2], 16).unwrap();
+        let ids = ReceivedIds::from_secret(std::array::from_fn(byte));
+        let mut cids = std::collections::BTreeSet::new();
+        for message in
+            expected["accounts"]["alice"]["raw"]["Message"]["records"].as_array().unwrap()
+        {
+            let Some(prefix) = message["MsgPrefix"].as_str() else { continue };
+            let prefix = prefix.strip_prefix("b64:").unwrap_or_default();
+            let prefix = base64::engine::general_purpose::STANDARD.decode(prefix).unwrap();
+            let prefix = String::from_utf8(prefix).unwrap();
+            let words: Vec<_> = prefix.split_whitespace().collect();
+            let after_id = words.windows(2).filter(|pair| pair[0] == "id").map(|pair| pair[1]);
+            cids.extend(after_id.map(|id| ids.cid(id.trim_end_matches(';'))));
+        }
+        // Each has the salt of the key. The numbers are of one run of the server, and near each other.
+        assert!(cids.len() > 5 && !cids.contains(&None), "{cids:?}");
+        let numbers: Vec<_> = cids.into_iter().flatten().collect();
+        let spread = numbers[numbers.len() - 1] - numbers[0];
+        assert!(spread < 1 << 40, "{numbers:?}");
+    }
 }

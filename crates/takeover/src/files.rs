@@ -86,7 +86,7 @@ fn run(data_dir: &Path, into: Option<&Path>) -> Result<Summary, TakeoverError> {
     let mut copying = Copying { from: data_dir, into, summary: &mut summary };
     copying.key_of_ids()?;
     copying.acme()?;
-    // Deviation: ours has versions of its own, which those of the original say nothing about.
+    // Ours has versions of its own: with a higher one of the original it would tell of none for long.
     if data_dir.join("lastknownversion").exists() {
         summary.leave("notes of the last release that was told of", 1);
     }
@@ -187,14 +187,16 @@ impl Copying<'_> {
             Err(source) => return Err(TakeoverError::Read { path: from, source }),
         };
         let (kind, is_usable, why) = match form {
-            // Deviation: the specification accepts RSA keys of accounts; ours does not, and makes another
-            // account then. With a key that cannot be used it would do nothing.
+            // With another key (see docs/deviations.md) our client would ask for nothing, and certificates would
+            // end; without one it makes another account.
             Form::Account => (ACME_ACCOUNTS, is_p256(&bytes), "no ECDSA key with P-256"),
             Form::Certificate => (CERTIFICATES, is_key(&bytes), "no private key"),
         };
         if !is_usable {
             let kind = match form {
-                Form::Account => "ACME accounts that are made anew",
+                Form::Account => {
+                    "ACME accounts that are made anew: CAA records may name the old ones"
+                }
                 Form::Certificate => "certificates that are asked for anew",
             };
             self.summary.skip(kind, format!("{}: {why}", from.display()));

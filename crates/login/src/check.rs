@@ -7,7 +7,7 @@ use std::time::Duration;
 use mox_base::Address;
 use mox_net::blocking;
 use mox_sasl::{Answer, Password, ScramHash, ScramVerifier, StoredPassword};
-use mox_store::Account;
+use mox_store::StoreError;
 
 use crate::logins::{Inner, LoginError, Logins};
 use crate::secrets::{SECRET, parse};
@@ -30,7 +30,7 @@ struct Found {
     /// What is stored of the password, made up if nothing is.
     stored: StoredPassword,
     /// The account that it is of, and as it has it.
-    owner: Option<(Account, Vec<u8>)>,
+    owner: Option<(Arc<str>, Vec<u8>)>,
 }
 
 impl Logins {
@@ -70,21 +70,26 @@ impl Logins {
 }
 
 impl Inner {
-    /// Looks a user up. Goes the same way whether there is an account or not. Blocks.
+    /// Looks a user up. Goes the same way whether there is an account or not, and opens none: that
+    /// takes milliseconds, by which who is not there would be told from who has not been for a
+    /// while, and lets somebody who only guesses open all. Blocks.
     fn find(&self, username: &str) -> Result<Found, LoginError> {
         let decoy_name = self.decoy_name(username);
-        // Made up in any case: that takes time.
-        let decoy = self.decoys.stored(&decoy_name);
-        let Some(account) = self.account_of(username)? else {
+        // Made up in any case, and a twin looked at in place of the account: that takes time.
+        let (decoy, twin) = self.decoys.stored(&decoy_name);
+        let Ok(target) = self.config.snapshot().account_for_login(username) else {
+            if let Some(twin) = twin {
+                let _unused = self.store.peek_secret(&twin, SECRET);
+            }
             return Ok(Found { decoy_name, stored: decoy, owner: None });
         };
-        let text = account.read()?.secret(SECRET)?;
+        let text = self.store.peek_secret(&target.account, SECRET)?;
         let stored = text.as_deref().map(parse).transpose()?;
-        self.decoys.note(account.name(), stored.as_ref().map(StoredPassword::shape));
+        self.decoys.note(&target.account, stored.as_ref().map(StoredPassword::shape));
         Ok(Found {
             decoy_name,
             stored: stored.unwrap_or(decoy),
-            owner: text.map(|text| (account, text)),
+            owner: text.map(|text| (target.account, text)),
         })
     }
 
@@ -119,20 +124,26 @@ impl Inner {
             StoredPassword::Bcrypt(_) => self.decoys.verifiers(&found.decoy_name),
         };
         let fresh = StoredPassword::Verifiers(before.derive_again(password, &*self.rng));
-        // Not if another password was set since.
         let new = fresh.to_stored().into_bytes();
-        match account.replace_secret(SECRET, old.clone(), new).wait() {
+        match self.replace(account, old, new) {
             Ok(true) => {
-                self.decoys.note(account.name(), Some(fresh.shape()));
+                self.decoys.note(account, Some(fresh.shape()));
                 self.cache.remember(&fresh, password, self.clock.monotonic());
-                tracing::info!(account = account.name(), "password of another server stored anew");
+                tracing::info!(account = &**account, "password of another server stored anew");
             }
+            // Another password was set since.
             Ok(false) => {}
             Err(error) => {
-                let account = account.name();
-                tracing::warn!(account, %error, "storing password of another server anew");
+                tracing::warn!(
+                    account = &**account, %error,
+                    "storing password of another server anew"
+                );
             }
         }
+    }
+
+    fn replace(&self, account: &str, old: &[u8], new: Vec<u8>) -> Result<bool, StoreError> {
+        self.store.account(account)?.replace_secret(SECRET, old.to_vec(), new).wait()
     }
 
     /// The name for which a salt is made up: the canonical address, as spellings of the address

@@ -1,5 +1,7 @@
 //! What names without account show.
 
+use std::sync::Arc;
+
 use mox_sasl::{DECOY_SECRET_BYTES, Decoy, Shape, Shapes, StoredPassword, Verifiers};
 use parking_lot::RwLock;
 
@@ -22,9 +24,12 @@ impl Decoys {
         }
     }
 
-    /// See [`Shapes::stored`].
-    pub(crate) fn stored(&self, name: &str) -> StoredPassword {
-        self.shapes.read().stored(&self.decoy, name)
+    /// What a name without account has stored, and the account that is its twin, if there is one. Takes
+    /// as long for any name.
+    pub(crate) fn stored(&self, name: &str) -> (StoredPassword, Option<Arc<str>>) {
+        let twin = self.shapes.read().twin(&self.decoy, name);
+        let shape = twin.as_ref().map_or(Shape::OURS, |twin| twin.shape);
+        (self.decoy.stored(name, shape), twin.map(|twin| twin.account))
     }
 
     /// See [`Shapes::verifiers`].

@@ -249,7 +249,7 @@ impl Logins {
         let config = self.0.config.snapshot();
         let hidden = config.account(&name).map(|account| &account.imap_capabilities_disabled);
         let imap_capabilities_disabled = hidden.cloned().unwrap_or_default();
-        // Checking the password has opened it.
+        // Another session may have it open.
         let account = match self.0.store.opened(&name)? {
             Some(account) => account,
             None => {
@@ -262,18 +262,6 @@ impl Logins {
 }
 
 impl Inner {
-    /// The account of a user name, `None` if there is none. Blocks.
-    pub(crate) fn account_of(&self, username: &str) -> Result<Option<Account>, LoginError> {
-        let Ok(target) = self.config.snapshot().account_for_login(username) else {
-            return Ok(None);
-        };
-        match self.store.account(&target.account) {
-            Ok(account) => Ok(Some(account)),
-            Err(StoreError::NoAccount) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// As whom a client key may log in: as the asked user if that is of the account of the key,
     /// else as the address it is registered for. `None` if not at all. Blocks.
     pub(crate) fn key_owner(

@@ -8,6 +8,7 @@ mod login {
     use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use aws_lc_rs::pbkdf2;
     use mox_base::{Address, Clock, Rng, Secret, UnixSeconds};
@@ -37,6 +38,7 @@ mod login {
         logins: Logins,
         keys: Arc<ClientKeys>,
         store: Store,
+        clock: Arc<ManualClock>,
         _dir: TempDir,
     }
 
@@ -51,7 +53,8 @@ mod login {
         std::fs::write(dir.path().join("domains.conf"), DOMAINS_CONF).unwrap();
         let start = UnixSeconds(1_795_164_932);
         let live = Live::load(dir.path(), NamedFiles::Skip, start).unwrap().0;
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(start));
+        let manual = Arc::new(ManualClock::at(start));
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&manual);
         let policies = Arc::new(Policy::default());
         let store = Store::with_disk(dir.path(), Arc::clone(&clock), policies, Arc::new(disk));
         let rng: Arc<dyn Rng> = Arc::new(TestRng::new(1));
@@ -71,7 +74,7 @@ mod login {
             [9; 32],
             limits,
         );
-        Fixture { logins, keys, store, _dir: dir }
+        Fixture { logins, keys, store, clock: manual, _dir: dir }
     }
 
     /// The same, but of its accounts other servers have stored the passwords.
@@ -336,6 +339,25 @@ mod login {
         }
         assert_eq!(stored(&fixture, "mjl").to_stored(), BCRYPT);
         failure(login(&fixture, "mjl@example.org", "wrong horse").await);
+    }
+
+    /// Opening one takes long, which would tell that it is there; and who guesses names would have all
+    /// of them open.
+    #[tokio::test]
+    async fn guesses_open_no_account() {
+        let fixture = taken_over(&[("other", BCRYPT)]);
+        fixture.clock.advance(Duration::from_secs(3_600));
+        fixture.store.tick();
+        assert_eq!(fixture.store.open_accounts(), 0);
+        for user in ["mjl@example.org", "other@example.org", "nobody@example.org"] {
+            failure(login(&fixture, user, "wrong horse").await);
+            let (_, outcome) = scram(&fixture, user, "wrong horse").await;
+            assert!(matches!(outcome, Outcome::Failed(_)));
+            fixture.logins.record(peer().ip, Ok(()));
+        }
+        assert_eq!(fixture.store.open_accounts(), 0);
+        assert!(login(&fixture, "mjl@example.org", PASSWORD).await.is_ok());
+        assert_eq!(fixture.store.open_accounts(), 1);
     }
 
     #[tokio::test]

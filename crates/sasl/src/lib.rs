@@ -63,7 +63,7 @@ pub use mechanism::{Mechanism, MechanismError, ScramHash};
 pub use password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, Password, PasswordError};
 pub use scram::{NONCE_BYTES, ScramError};
 pub use server::{Answer, Failure, MESSAGE_BYTES_MAX, Question, Server, Step, USERNAME_BYTES_MAX};
-pub use shapes::{SHAPES_MAX, Shapes};
+pub use shapes::{SHAPES_MAX, Shapes, Twin};
 pub use stored::{ScramShape, Shape, StoredPassword};
 pub use verifier::{
     ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, SALT_BYTES_MAX, ScramVerifier,

@@ -1,10 +1,11 @@
 //! Which shape a name without account shows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::{Decoy, ScramShape, Shape, StoredPassword, Verifiers};
+use crate::{Decoy, ScramShape, Shape, Verifiers};
 
-/// The most accounts of which the shape is kept, at some 50 bytes each. Of more, those are kept that
+/// The most accounts of which the shape is kept, at some 100 bytes each. Of more, those are kept that
 /// a keyed hash of the name picks, which are a fair sample.
 pub const SHAPES_MAX: usize = 16_384;
 
@@ -22,7 +23,16 @@ pub const SHAPES_MAX: usize = 16_384;
 #[derive(Debug, Default)]
 pub struct Shapes {
     /// By the place of the account.
-    by_place: BTreeMap<u64, Shape>,
+    by_place: BTreeMap<u64, Twin>,
+}
+
+/// An account with a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twin {
+    /// Its name.
+    pub account: Arc<str>,
+    /// The shape of what it has stored.
+    pub shape: Shape,
 }
 
 impl Shapes {
@@ -32,7 +42,7 @@ impl Shapes {
         let place = decoy.place_of_account(account);
         match shape {
             Some(shape) => {
-                self.by_place.insert(place, shape);
+                self.by_place.insert(place, Twin { account: account.into(), shape });
                 if self.by_place.len() > SHAPES_MAX {
                     self.by_place.pop_last();
                 }
@@ -46,33 +56,43 @@ impl Shapes {
     /// Whether nothing of what is known changes by this.
     #[must_use]
     pub fn is_known(&self, decoy: &Decoy, account: &str, shape: Option<Shape>) -> bool {
-        self.by_place.get(&decoy.place_of_account(account)).copied() == shape
+        let known = self.by_place.get(&decoy.place_of_account(account));
+        known.map(|twin| twin.shape) == shape
     }
 
-    /// What a name without account shows to PLAIN and LOGIN, and to SCRAM unless that is impossible
-    /// with it. Its cost grows with the number of accounts, at some nanoseconds each, so it must be
-    /// asked for names with an account as well. For `name` see [`Decoy::stored`].
+    /// The twin of a name, if any account has a password. Its cost grows with the number of accounts,
+    /// at some nanoseconds each, so it must be asked for names with an account as well. For `name` see
+    /// [`Decoy::stored`].
+    ///
+    /// With the shape of the twin, the name shows the right thing to PLAIN and LOGIN, and to SCRAM
+    /// unless that is impossible with it.
     #[must_use]
-    pub fn stored(&self, decoy: &Decoy, name: &str) -> StoredPassword {
-        decoy.stored(name, self.twin(decoy, name, Some).unwrap_or(Shape::OURS))
+    pub fn twin(&self, decoy: &Decoy, name: &str) -> Option<Twin> {
+        self.highest(decoy, name, Some).cloned()
     }
 
-    /// What such a name shows to SCRAM, and an account with a bcrypt hash as well. Costs the same.
+    /// What a name without account shows to SCRAM, and an account with a bcrypt hash as well. Costs the
+    /// same.
     #[must_use]
     pub fn verifiers(&self, decoy: &Decoy, name: &str) -> Verifiers {
-        let scram = |shape| match shape {
+        let scram = |twin: &Twin| match twin.shape {
             Shape::Scram { sha1, sha256 } => Some((sha1, sha256)),
             Shape::Bcrypt { .. } => None,
         };
         let ours = (ScramShape::OURS, ScramShape::OURS);
-        let (sha1, sha256) = self.twin(decoy, name, scram).unwrap_or(ours);
+        let (sha1, sha256) = self.highest(decoy, name, scram).unwrap_or(ours);
         decoy.verifiers_of(name, sha1, sha256)
     }
 
-    /// What is wanted of the twin among the accounts that have it.
-    fn twin<T>(&self, decoy: &Decoy, name: &str, want: impl Fn(Shape) -> Option<T>) -> Option<T> {
+    /// What is wanted of the account with the highest number, of those that have it.
+    fn highest<'a, T>(
+        &'a self,
+        decoy: &Decoy,
+        name: &str,
+        want: impl Fn(&'a Twin) -> Option<T>,
+    ) -> Option<T> {
         let user = decoy.place_of_user(name);
-        let wanted = self.by_place.iter().filter_map(|(place, shape)| Some((place, want(*shape)?)));
+        let wanted = self.by_place.iter().filter_map(|(place, twin)| Some((place, want(twin)?)));
         wanted.max_by_key(|(account, _)| mixed(user ^ **account)).map(|(_, wanted)| wanted)
     }
 }
@@ -143,11 +163,12 @@ mod tests {
     }
 
     fn plain(shapes: &Shapes, name: &str) -> Shape {
-        shapes.stored(&decoy(), name).shape()
+        shapes.twin(&decoy(), name).map_or(Shape::OURS, |twin| twin.shape)
     }
 
     fn scram(shapes: &Shapes, name: &str) -> Shape {
-        StoredPassword::Verifiers(shapes.verifiers(&decoy(), name)).shape()
+        let two = shapes.verifiers(&decoy(), name);
+        Shape::Scram { sha1: two.sha1.shape(), sha256: two.sha256.shape() }
     }
 
     /// RFC 5802 §9: what is shown must not depend on whether there is an account.

@@ -432,9 +432,10 @@ fn a_secret_is_peeked_at_whether_the_account_is_open_or_not() {
     assert_eq!(peek("ann", "scram"), Some(vec![3]));
     assert!(!fixture.dir.path().join("accounts/ann/index.db-wal").exists());
     assert_eq!(fixture.store.open_accounts(), 1);
-    for none in ["nobody", "../x", ""] {
+    for none in ["nobody", "../ann", "../mjl", ""] {
         assert_eq!(peek(none, "scram"), None);
     }
+    assert!(!fixture.dir.path().join("accounts/nobody").exists(), "none is made");
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Keys to log in with.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
-use mox_store::ClientKeys;
-use mox_takeover::{Auth, Summary};
+use mox_bstore::{Database, Table};
+use mox_store::{CLIENT_KEY_NAME_BYTES_MAX, CLIENT_KEYS_MAX, ClientKeys};
+use mox_takeover::{Auth, Summary, TakeoverError};
+use mox_testkit::original::{Row, row, time, write_database};
 use serde_json::Value as Json;
 
-use crate::fixtures::{Fixture, Patient, bytes, unix_secs};
+use crate::fixtures::{Fixture, Patient, bytes, damage, unix_secs};
 
 /// What each field of a key became.
 fn check_key(keys: &ClientKeys, want: &Json) {
@@ -27,8 +31,9 @@ fn check_key(keys: &ClientKeys, want: &Json) {
     }
 }
 
-fn copy(fixture: &Fixture, keys: &ClientKeys, accounts: &dyn Fn(&str) -> bool) -> Summary {
-    let theirs = Auth::open(&fixture.host.data).unwrap().unwrap();
+/// Copies, after a check that must say the same.
+fn copy(data: &Path, keys: &ClientKeys, accounts: &dyn Fn(&str) -> bool) -> Summary {
+    let theirs = Auth::open(data).unwrap().unwrap();
     let checked = theirs.check(accounts, &mut Patient).unwrap();
     let copied = theirs.copy(keys, accounts, &mut Patient).unwrap();
     assert_eq!(checked, copied);
@@ -40,7 +45,7 @@ fn check(name: &str, want: usize) {
     let fixture = Fixture::new(name);
     let ours = tempfile::tempdir().unwrap();
     let keys = ClientKeys::open(ours.path()).unwrap();
-    let summary = copy(&fixture, &keys, &|_| true);
+    let summary = copy(&fixture.host.data, &keys, &|_| true);
     assert!(summary.is_whole(), "{summary:?}");
     assert_eq!(summary.differs, Default::default());
     let raw = &fixture.expected["raw"]["auth.db"];
@@ -58,7 +63,7 @@ fn check(name: &str, want: usize) {
         [""; 0]
     );
     // Once more, nothing changes.
-    assert_eq!(copy(&fixture, &keys, &|_| true), summary);
+    assert_eq!(copy(&fixture.host.data, &keys, &|_| true), summary);
     assert_eq!(keys.list(None).unwrap().len(), want);
 }
 
@@ -74,7 +79,7 @@ fn keys_of_accounts_that_are_gone_are_not_taken() {
     let fixture = Fixture::new("rich");
     let ours = tempfile::tempdir().unwrap();
     let keys = ClientKeys::open(ours.path()).unwrap();
-    let summary = copy(&fixture, &keys, &|account| account == "bob");
+    let summary = copy(&fixture.host.data, &keys, &|account| account == "bob");
     assert_eq!(summary.skipped["TLS keys of accounts that are not there"].count, 1);
     let kept = keys.list(None).unwrap();
     assert_eq!(kept.iter().map(|key| key.account.as_str()).collect::<Vec<_>>(), ["bob"]);
@@ -85,7 +90,7 @@ fn a_key_that_ours_has_otherwise_stays() {
     let fixture = Fixture::new("rich");
     let ours = tempfile::tempdir().unwrap();
     let keys = ClientKeys::open(ours.path()).unwrap();
-    copy(&fixture, &keys, &|_| true);
+    copy(&fixture.host.data, &keys, &|_| true);
     let mut key = keys.list(Some("bob")).unwrap().remove(0);
     keys.remove(&key.fingerprint).unwrap();
     "carol".clone_into(&mut key.account);
@@ -94,4 +99,82 @@ fn a_key_that_ours_has_otherwise_stays() {
     let summary = theirs.copy(&keys, &|_| true, &mut Patient).unwrap();
     assert_eq!(summary.skipped["TLS keys that ours has otherwise"].count, 1);
     assert_eq!(keys.find(&key.fingerprint).unwrap(), Some(key));
+}
+
+/// A key with the certificate that it is of, as the original would note it.
+fn made(account: &'static str, name: String) -> Row {
+    let certificate = rcgen::generate_simple_self_signed(vec!["x.example".to_owned()]).unwrap();
+    let der = certificate.cert.der().to_vec();
+    let public_key = rcgen::PublicKeyData::subject_public_key_info(&certificate.signing_key);
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &public_key);
+    use base64::Engine as _;
+    let fingerprint = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash);
+    row(fingerprint)
+        .with("Created", time(7))
+        .with("Type", "ecdsa-p256")
+        .with("Name", name)
+        .with("CertDER", der)
+        .with("Account", account)
+}
+
+#[test]
+fn what_is_beyond_our_limits_is_told() {
+    let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let many = (0..=CLIENT_KEYS_MAX)
+        .map(|number| made("many", format!("key {number}")).with("LoginAddress", "many@x.example"));
+    let others = [
+        made("other", "x".repeat(CLIENT_KEY_NAME_BYTES_MAX + 1))
+            .with("LoginAddress", "o@x.example"),
+        made("other", "no address".to_owned()).with("LoginAddress", "nobody"),
+        // Whose certificate is of another key would let its owner in.
+        row("th99PQTRk0nCTHC4tdedASYKnuObOHFL5FA8swa--Y8").with("CertDER", b"none".to_vec()),
+    ];
+    let removed = vec![row("gone"), row("old")];
+    let tables = [("TLSPublicKey", many.chain(others).collect()), ("AccountRemove", removed)];
+    write_database(&theirs.path().join("auth.db"), "auth", tables);
+    let keys = ClientKeys::open(ours.path()).unwrap();
+    let summary = copy(theirs.path(), &keys, &|_| true);
+    assert_eq!(summary.taken["TLS keys to log in with"], CLIENT_KEYS_MAX as u64 + 1);
+    assert_eq!(summary.skipped["TLS keys beyond our limit for an account"].count, 1);
+    assert_eq!(summary.skipped["TLS keys with addresses that ours does not take"].count, 1);
+    assert_eq!(summary.skipped["accounts that are being removed"].some, ["gone", "old"]);
+    assert_eq!(summary.differs["names of TLS keys that were cut"].count, 1);
+    assert_eq!(summary.damaged["TLS keys to log in with"].count, 1);
+    assert_eq!(keys.list(Some("other")).unwrap()[0].name.len(), CLIENT_KEY_NAME_BYTES_MAX);
+    assert_eq!(copy(theirs.path(), &keys, &|_| true), summary);
+    let theirs = Auth::open(theirs.path()).unwrap().unwrap();
+    assert_eq!(theirs.removed_accounts().unwrap(), ["gone", "old"]);
+}
+
+#[test]
+fn each_page_may_be_damaged_and_the_rest_is_taken() {
+    let fixture = Fixture::new("rich");
+    let path = fixture.host.data.join("auth.db");
+    let sound = fs::read(&path).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let whole = ClientKeys::open(dir.path()).unwrap();
+    copy(&fixture.host.data, &whole, &|_| true);
+    let (mut lost, mut unknown) = (0, 0);
+    let pages = Database::open(sound.clone()).unwrap().pages();
+    for page in 0..usize::try_from(pages).unwrap() {
+        let mut broken = sound.clone();
+        damage(&mut broken, page);
+        fs::write(&path, &broken).unwrap();
+        let theirs = Auth::open(&fixture.host.data).unwrap().unwrap();
+        // Which accounts are gone is known for certain, or not at all.
+        unknown += u32::from(matches!(theirs.removed_accounts(), Err(TakeoverError::Table { .. })));
+        let ours = tempfile::tempdir().unwrap();
+        let keys = ClientKeys::open(ours.path()).unwrap();
+        lost += u32::from(!copy(&fixture.host.data, &keys, &|_| true).is_whole());
+        let database = Database::open(broken).unwrap();
+        let Ok(Some(table)) = Table::open(&database, "TLSPublicKey") else { continue };
+        for record in table.records().flatten() {
+            let name = record.text("Fingerprint");
+            let key = whole.find(name).unwrap();
+            if key.as_ref().is_some_and(|key| key.certificate == record.bytes("CertDER")) {
+                assert!(keys.find(name).unwrap().is_some(), "page {page}: {name}");
+            }
+        }
+    }
+    assert!(lost > 2 && unknown > 0, "{lost} {unknown}");
 }

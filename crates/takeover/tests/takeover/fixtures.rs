@@ -117,3 +117,17 @@ pub(crate) fn unix_secs(time: &Json) -> i64 {
     assert!(text.ends_with('Z'), "{text}");
     days * 86_400 + number(11..13) * 3600 + number(14..16) * 60 + number(17..19)
 }
+
+/// How large pages of the fixtures are.
+const PAGE: usize = 4_096;
+
+/// Damages a page of a database, one way for each, so that all have their turn.
+pub(crate) fn damage(file: &mut [u8], page: usize) {
+    let bytes = &mut file[page * PAGE..][..PAGE];
+    match page % 4 {
+        0 => bytes.fill(0),
+        1 => bytes.fill(0xFF),
+        2 => bytes.reverse(),
+        _ => bytes.iter_mut().skip(16).step_by(97).for_each(|byte| *byte ^= 0x55),
+    }
+}

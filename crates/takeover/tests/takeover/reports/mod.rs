@@ -14,7 +14,7 @@ use mox_reports::dmarc::Feedback;
 use mox_takeover::{FileSource, Reports, Summary, TakeoverError, Watch};
 use tempfile::TempDir;
 
-use crate::fixtures::{Fixture, Patient};
+use crate::fixtures::{Fixture, Patient, damage};
 
 /// 2026-11-20 at noon: two hours after the fixtures were made.
 const NOW: UnixSeconds = UnixSeconds(1_795_176_000);
@@ -227,19 +227,6 @@ fn name_of(record: &serde_json::Value) -> String {
         (serde_json::Value::String(address), _) => address.clone(),
         (_, serde_json::Value::Number(id)) => id.to_string(),
         _ => record["Domain"].as_str().unwrap().to_owned(),
-    }
-}
-
-const PAGE: usize = 4_096;
-
-/// One way for each page, so that all have their turn.
-fn damage(file: &mut [u8], page: usize) {
-    let bytes = &mut file[page * PAGE..][..PAGE];
-    match page % 4 {
-        0 => bytes.fill(0),
-        1 => bytes.fill(0xFF),
-        2 => bytes.reverse(),
-        _ => bytes.iter_mut().skip(16).step_by(97).for_each(|byte| *byte ^= 0x55),
     }
 }
 

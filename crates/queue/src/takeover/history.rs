@@ -4,7 +4,8 @@ use mox_base::Domain;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    ROW_BYTES, drop_taken_from_id, insert_message, is_taken, kept_results, raise_sequence,
+    ROW_BYTES, drop_taken_from_id, insert_message, is_taken, kept_results, lost_from_id,
+    raise_sequence,
 };
 use crate::error::{Pending, QueueError, Result};
 use crate::hold::{HOLD_RULES_MAX, HoldRule, HoldRuleId};
@@ -18,7 +19,7 @@ impl Queue {
     /// Takes over messages that are out of the queue, all in one transaction. No message gets one of
     /// their numbers later.
     ///
-    /// Returns those whose FromID was taken: they are there without it.
+    /// Returns those whose FromID was taken, also at an earlier time: they are there without it.
     ///
     /// # Errors
     ///
@@ -29,6 +30,7 @@ impl Queue {
             let mut without = Vec::new();
             for mut one in messages {
                 if is_retired(db, &one.message)? {
+                    without.extend(lost_from_id(db, "retired", &one.message)?);
                     continue;
                 }
                 let id = one.message.id;

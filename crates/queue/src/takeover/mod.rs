@@ -84,7 +84,7 @@ impl Queue {
     /// Takes over messages, all in one transaction: when the outcome is there, they are on disk. They are
     /// due when they say, with the attempts that were made.
     ///
-    /// Returns those whose FromID was taken: they are there without it.
+    /// Returns those whose FromID was taken, also at an earlier time: they are there without it.
     ///
     /// # Errors
     ///
@@ -101,6 +101,7 @@ impl Queue {
                 (Touched::default(), Vec::new(), Vec::new());
             for KeptQueued { mut message, body } in messages {
                 if is_queued(tx.db(), &message)? {
+                    without.extend(lost_from_id(tx.db(), "queued", &message)?);
                     continue;
                 }
                 if is_taken(tx.db(), message.id)? {
@@ -229,6 +230,13 @@ fn drop_taken_from_id(db: &Connection, message: &mut Queued) -> Result<Option<Me
         message.from_id = None;
     }
     Ok(is_taken.then_some(message.id))
+}
+
+/// A message that is there without the FromID that it had.
+fn lost_from_id(db: &Connection, table: &str, message: &Queued) -> Result<Option<MessageId>> {
+    let sql = format!("SELECT from_id IS NULL FROM {table} WHERE id = ?1");
+    let is_without: bool = db.prepare_cached(&sql)?.query_row([message.id.0], |row| row.get(0))?;
+    Ok(Some(message.id).filter(|_| is_without && message.from_id.is_some()))
 }
 
 /// The row of what all recipients have in common, counting one more.

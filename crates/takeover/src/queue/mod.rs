@@ -74,7 +74,7 @@ impl QueueFiles {
     }
 
     /// Reads all that [`QueueFiles::copy`] would, message files by their size, and says what would become
-    /// of it. Blocks.
+    /// of it. Only that two messages have the same FromID, which none should, a copy alone finds. Blocks.
     ///
     /// # Errors
     ///
@@ -144,18 +144,21 @@ impl QueueFiles {
         counts: &KeptCounts,
         context: &Context<'_>,
     ) -> Result<bool, TakeoverError> {
-        let last = self.last_numbers(&mut Summary::default());
-        let mut found = KeptCounts { last: counts.last, ..KeptCounts::default() };
         let ignored = &mut Summary::default();
+        // As they say, and of the records themselves: what counts them may be damaged.
+        let mut last = self.last_numbers(ignored);
+        let mut found = KeptCounts { last: counts.last, ..KeptCounts::default() };
         self.index.each(&MSG, ignored, |record, _| {
             if let Ok(Found { message, .. }) = message::queued(record) {
                 found.queued += u64::from(ours.has_queued(&message)?);
+                last.messages = last.messages.max(message.id.0);
             }
             Ok(true)
         })?;
         self.index.each(&MSG_RETIRED, ignored, |record, _| {
             if let Ok(Retired { message, .. }) = message::retired(record) {
                 found.retired += u64::from(ours.has_retired(&message)?);
+                last.messages = last.messages.max(message.id.0);
             }
             Ok(true)
         })?;
@@ -163,6 +166,7 @@ impl QueueFiles {
             self.index.each(kind, ignored, |record, _| {
                 if let Ok((hook, _)) = hook::hook(record, kind.table == HOOK_RETIRED.table) {
                     found.hooks += u64::from(ours.has_hook(&hook)?);
+                    last.hooks = last.hooks.max(hook.id.0);
                 }
                 Ok(true)
             })?;
@@ -170,6 +174,7 @@ impl QueueFiles {
         let theirs = self.rules(context, ignored)?;
         let rules = ours.hold_rules()?;
         found.hold_rules = rules.iter().filter(|rule| theirs.contains(rule)).count() as u64;
+        last.hold_rules = theirs.iter().fold(last.hold_rules, |last, (id, _)| last.max(id.0));
         Ok(found == *counts
             && counts.last.messages <= last.messages
             && counts.last.hooks <= last.hooks
@@ -262,7 +267,7 @@ impl Run<'_> {
                 }
             };
             run.note_message(&found, summary);
-            match run.prepare(&mut files, found)? {
+            match run.prepare(&mut files, found, summary)? {
                 Ok(kept) => batch.extend(kept),
                 Err(why) => {
                     run.damage(&MSG, record, &why, summary);
@@ -281,6 +286,7 @@ impl Run<'_> {
         &mut self,
         files: &mut Files,
         mut found: Found,
+        summary: &mut Summary,
     ) -> Result<Result<Option<(KeptQueued, u64)>, String>, TakeoverError> {
         let Some(Into { queue, before }) = self.into else { return Ok(Ok(None)) };
         let of = match files.join(&mut found) {
@@ -288,6 +294,11 @@ impl Run<'_> {
             Err(error) => return Ok(Err(error.to_string())),
         };
         if found.message.id.0 <= before.last.messages && queue.has_queued(&found.message)? {
+            let is_without =
+                queue.get(found.message.id)?.is_some_and(|ours| ours.from_id.is_none());
+            if is_without && found.message.from_id.is_some() {
+                note_from_ids(vec![found.message.id], summary);
+            }
             return Ok(Ok(None));
         }
         Ok(files.stage(queue, found, of)?.map(Some))
@@ -296,7 +307,7 @@ impl Run<'_> {
     fn note_message(&self, found: &Found, summary: &mut Summary) {
         let Queued { id, account, .. } = &found.message;
         if found.is_longer {
-            summary.differs("messages of another size than noted", format!("queued message {id}"));
+            summary.differs("queued messages larger than noted", format!("message {id}"));
         }
         if (self.context.accounts)(account).is_none() {
             summary.differs(

@@ -15,6 +15,8 @@ mod generated;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]
+mod queue_made;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod rules;

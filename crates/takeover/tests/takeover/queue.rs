@@ -37,6 +37,11 @@ impl Queues {
         let dir = tempfile::tempdir().unwrap();
         let host = original::unpack(name, &dir.path().join("host"));
         std::fs::rename(host.data.join("queue"), dir.path().join("queue")).unwrap();
+        Self::of(dir)
+    }
+
+    /// - `dir`: with theirs in `queue`, and nothing else.
+    pub(crate) fn of(dir: TempDir) -> Self {
         let ours = open(dir.path());
         Self { dir, ours }
     }
@@ -59,14 +64,14 @@ impl Queues {
         all
     }
 
-    fn retired(&self) -> Vec<Retired> {
+    pub(crate) fn retired(&self) -> Vec<Retired> {
         let found = self.ours.retired_list(&RetiredFilter::default(), &RetiredSort::default());
         let mut all = found.unwrap();
         all.sort_by_key(|one| one.message.id);
         all
     }
 
-    fn hooks(&self, is_retired: bool) -> Vec<Hook> {
+    pub(crate) fn hooks(&self, is_retired: bool) -> Vec<Hook> {
         let (filter, sort) = (HookFilter::default(), HookSort::default());
         let found = match is_retired {
             true => self.ours.hooks_retired(&filter, &sort),
@@ -84,7 +89,7 @@ impl Queues {
     }
 
     /// All that ours holds, to compare with.
-    fn content(&self) -> (Vec<Queued>, Vec<Retired>, Vec<Hook>, Vec<Suppression>) {
+    pub(crate) fn content(&self) -> (Vec<Queued>, Vec<Retired>, Vec<Hook>, Vec<Suppression>) {
         let mut hooks = self.hooks(false);
         hooks.extend(self.hooks(true));
         (self.queued(), self.retired(), hooks, self.ours.suppressions(None, None).unwrap())
@@ -158,7 +163,7 @@ impl Empty for Json {
 
 /// Compares one of ours with a record: a field of the record that ours does not show fails.
 #[track_caller]
-fn check_record(what: &str, ours: &Json, theirs: &Json) {
+pub(crate) fn check_record(what: &str, ours: &Json, theirs: &Json) {
     for (field, value) in theirs.as_object().unwrap() {
         let shown = ours.get(field).unwrap_or_else(|| panic!("{what}: {field} is not compared"));
         let shown = shown.clone().nothing_if_empty();
@@ -276,7 +281,7 @@ fn with(mut value: Json, more: Json) -> Json {
     value
 }
 
-fn queued(ours: &Queued) -> Json {
+pub(crate) fn queued(ours: &Queued) -> Json {
     let sender = ours.mail_from.mailbox().map(|sender| host(&sender.host));
     let more = json!({
         "SenderDomain": sender,
@@ -299,7 +304,7 @@ fn retired(ours: &Retired) -> Json {
     with(message(&ours.message), more)
 }
 
-fn hook(ours: &Hook) -> Json {
+pub(crate) fn hook(ours: &Hook) -> Json {
     let (call, end) = (&ours.call, ours.retired);
     let authorization = match end {
         None => json!(call.authorization),
@@ -446,7 +451,7 @@ fn of_a_copy_made_while_it_ran() {
 }
 
 /// Ends the copying after some commits.
-struct Impatient(u32);
+pub(crate) struct Impatient(pub(crate) u32);
 
 impl Watch for Impatient {
     fn progress(&mut self, _done: u64, _total: u64) -> bool {

@@ -112,9 +112,11 @@ impl Row {
         self
     }
 
-    /// Sets a field.
+    /// Sets a field, in place of what it was set to before.
     pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        self.fields.push((name.into(), value.into()));
+        let name = name.into();
+        self.fields.retain(|(one, _)| *one != name);
+        self.fields.push((name, value.into()));
     }
 
     /// Has the record written by an older version of its type.

@@ -48,7 +48,7 @@ pub(crate) fn place(name: &str) -> Place {
         REPORTS | CLIENT_KEYS_DATABASE => Place::Database,
         "decoy.key" | "receivedid.key" | "acme" => Place::Secret,
         "mox.conf" | "domains.conf" => Place::Config,
-        "selfcheck.json" | "lastknownversion" | MOVED => Place::Other,
+        "selfcheck.json" | "lastknownversion" | "takeover.json" | MOVED => Place::Other,
         name if is_log_of(name, REPORTS) || is_log_of(name, CLIENT_KEYS_DATABASE) => Place::Skipped,
         _ => Place::Unknown,
     }

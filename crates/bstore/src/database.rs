@@ -170,6 +170,12 @@ impl<S: Source> Database<S> {
         Bucket::at_page(self, self.meta.root, 0)
     }
 
+    /// The number of the last commit: one that writes gives the next a larger one.
+    #[must_use]
+    pub fn transaction(&self) -> u64 {
+        self.meta.transaction
+    }
+
     /// Up to which page the file is in use.
     #[must_use]
     pub fn pages(&self) -> u64 {

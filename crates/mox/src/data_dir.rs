@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use mox_base::Rng;
 
 /// The file that a running server holds a lock on.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 /// The file with the secret behind made-up verifiers.
 pub(crate) const DECOY_SECRET: &str = "decoy.key";
@@ -56,8 +56,40 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// If it cannot be made, or a server uses it already: two would give the same UIDs twice.
+    /// If it cannot be made, a server uses it already (two would give the same UIDs twice), or it is
+    /// the original's or not filled yet.
     pub(crate) fn take(path: &Path) -> Result<Self> {
+        Self::refuse_unready(path)?;
+        Self::take_unfinished(path)
+    }
+
+    /// Nobody must make a beginning of his own where the mail of years is still to come.
+    ///
+    /// # Errors
+    ///
+    /// If what is there is of the original mox, or is not all there yet.
+    pub(crate) fn refuse_unready(path: &Path) -> Result<()> {
+        if mox_takeover::is_unfinished(path) {
+            bail!(
+                "{} is not filled yet: run \"mox import moxdata\" again, which goes on where it ended",
+                path.display()
+            );
+        }
+        if mox_takeover::is_original(path) {
+            bail!(
+                "{} holds the data of the original mox: run \"mox import moxdata\" to take it over",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// As [`DataDir::take`], for who fills it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made, or is in use.
+    pub(crate) fn take_unfinished(path: &Path) -> Result<Self> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o750).create(path);
         made.with_context(|| format!("make data directory {}", path.display()))?;
         let name = path.join(LOCK);

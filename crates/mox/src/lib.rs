@@ -28,6 +28,7 @@ pub mod ctl;
 mod data_dir;
 pub mod localserve;
 pub mod log;
+mod places;
 mod policies;
 mod postmaster;
 pub mod privileges;

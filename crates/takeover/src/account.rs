@@ -17,6 +17,9 @@ use crate::summary::Summary;
 
 /// Who is told how far it is, and may end it.
 pub trait Watch {
+    /// Called before each part, with words for people.
+    fn part(&mut self, _name: &str) {}
+
     /// Called after each commit. `false` ends the copying; done again, it goes on from there.
     fn progress(&mut self, done: u64, total: u64) -> bool;
 }

@@ -61,6 +61,12 @@ pub enum TakeoverError {
     /// What was read cannot be written to our queue.
     #[error("write to the queue")]
     Queue(#[from] QueueError),
+    /// There is no data of the original.
+    #[error("{} holds no data of the original mox", .0.display())]
+    NotOriginal(PathBuf),
+    /// Whoever watches wanted it to end.
+    #[error("stopped before everything was taken over")]
+    Stopped,
     /// What was read cannot be written to our account.
     #[error("write to the account")]
     Store(#[from] StoreError),
@@ -76,6 +82,27 @@ pub enum TakeoverError {
         #[source]
         source: io::Error,
     },
+}
+
+impl TakeoverError {
+    /// Whether it is about what is in the original's files, and not about who uses them or about ours.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Read { .. } | Self::Open { .. } | Self::Table { .. } | Self::Missing { .. }
+        )
+    }
+
+    /// What happened, with all causes.
+    pub(crate) fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            text = format!("{text}: {cause}");
+            next = cause.source();
+        }
+        text
+    }
 }
 
 /// A file that is read at random places.

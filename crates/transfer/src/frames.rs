@@ -61,7 +61,7 @@ impl<W: Write> FrameWriter<W> {
     fn message(&mut self, item: &mut Item) -> io::Result<()> {
         self.writer.write_all(&[MESSAGE])?;
         self.text(item.mailbox.as_str())?;
-        let received = item.received.unwrap_or(UnixSeconds(NO_TIME).into());
+        let received = item.received.unwrap_or_else(|| UnixSeconds(NO_TIME).into());
         self.writer.write_all(&received.time().0.to_be_bytes())?;
         self.writer.write_all(&received.zone_minutes().to_be_bytes())?;
         self.writer.write_all(&item.flags.bits().to_be_bytes())?;

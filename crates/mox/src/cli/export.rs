@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use mox_base::UnixSeconds;
 use mox_store::{ReadOnly, Reader, StoreError};
 use mox_transfer::{ExportOptions, Exported, Format, Target, export, mailbox_name};
 
@@ -35,6 +36,10 @@ pub(super) struct ExportArgs {
     /// Only the mailbox itself, without those below it.
     #[arg(long)]
     single: bool,
+    /// Only messages that came into their mailbox on this day, at 0:00 UTC, or later. A time may be given too,
+    /// as 2026-11-21T18:00:00Z.
+    #[arg(long, value_name = "DATE", value_parser = since)]
+    since: Option<UnixSeconds>,
     /// Where to write: a directory, or a file whose name ends in .tar, .tgz, .tar.gz or .zip; for one
     /// mailbox as mbox also one that ends in .mbox, or - for standard output. Nothing is written over.
     dst: PathBuf,
@@ -50,7 +55,7 @@ impl Export {
             Self::Maildir(args) => (Format::Maildir, args),
             Self::Mbox(args) => (Format::Mbox, args),
         };
-        let ExportArgs { single, dst, accountpath, mailbox } = args;
+        let ExportArgs { single, since, dst, accountpath, mailbox } = args;
         let account = ReadOnly::open(&accountpath)
             .with_context(|| format!("open account in {}", accountpath.display()))?;
         let mailbox = match mailbox {
@@ -58,7 +63,7 @@ impl Export {
             None => None,
         };
         let temporary = std::env::temp_dir();
-        let options = ExportOptions { format, mailbox, recursive: !single, temporary };
+        let options = ExportOptions { format, mailbox, recursive: !single, since, temporary };
         let started = Instant::now();
         let name = dst.to_string_lossy().into_owned();
         let open = || account.read();
@@ -82,6 +87,13 @@ impl Export {
         };
         report(&done, started, matches!(Form::of(&name), Form::Output))
     }
+}
+
+/// A day, or a time of RFC 3339.
+fn since(text: &str) -> Result<UnixSeconds, String> {
+    let time = mox_reports::parse_date_time(text);
+    let time = time.or_else(|| mox_reports::parse_date_time(&format!("{text}T00:00:00Z")));
+    time.ok_or_else(|| "a day is written as 2026-11-21".to_owned())
 }
 
 /// What is written, by its name.

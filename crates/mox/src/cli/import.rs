@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use mox_transfer::{
 use tokio::sync::mpsc;
 
 use super::import_imap::ImportImap;
+use super::import_moxdata::ImportMoxdata;
 use super::progress::{Progress, bytes_text, rate_text};
 use super::{Global, print, say};
 use crate::ctl::{Client, SOCKET, parse_summary};
@@ -52,6 +54,7 @@ pub(super) enum Import {
     /// Take over a tar file of Maildirs and mbox files, compressed by gzip or not.
     Tgz(Archive),
     Imap(ImportImap),
+    Moxdata(ImportMoxdata),
 }
 
 /// What comes from a file or directory.
@@ -90,9 +93,10 @@ pub(super) struct Common {
 }
 
 impl Import {
-    pub(super) fn run(self, global: &Global) -> Result<()> {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let (account, path, target, strip, options, kinds) = match self {
-            Self::Imap(command) => return command.run(global),
+            Self::Imap(command) => return command.run(global).map(|()| ExitCode::SUCCESS),
+            Self::Moxdata(command) => return command.run(global),
             Self::Maildir(Folder { account, mailbox, path, options }) => {
                 (account, path, mailbox, None, options, [Kind::Directory, Kind::Directory])
             }
@@ -119,7 +123,8 @@ impl Import {
         let read = move |sink: &mut Sink<'_>| source.read(&meter, sink);
         let started = Instant::now();
         let summary = job.run(global, read, &mut watch)?;
-        report(&summary, started)
+        report(&summary, started)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -439,6 +444,7 @@ mod tests {
         // An export beside the server has all of it.
         let account = ReadOnly::open(&server.data_dir().join("accounts/mox")).unwrap();
         let options = ExportOptions {
+            since: None,
             format: Format::Mbox,
             mailbox: Some(MailboxName::inbox()),
             recursive: false,

@@ -36,6 +36,7 @@ mod help;
 mod hostkeys;
 mod import;
 mod import_imap;
+mod import_moxdata;
 mod junk;
 mod localserve;
 mod loglevels;
@@ -339,7 +340,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Junk(command) => command.run(&global)?,
         Command::Decisions(command) => command.run(&global)?,
         Command::Deliver(command) => command.run(&global)?,
-        Command::Import(command) => command.run(&global)?,
+        Command::Import(command) => return command.run(&global),
         Command::Export(command) => command.run(&global)?,
         Command::Admin(AdminCommand::Imapserve(command)) => command.run(&global)?,
         Command::Completions(command) => command.run()?,

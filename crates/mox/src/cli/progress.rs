@@ -43,6 +43,16 @@ impl Progress {
         self.write(&line);
     }
 
+    /// Shows how far a part of the work is, unless that was just done.
+    pub(super) fn show_part(&mut self, part: &str, done: u64) {
+        let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= INTERVAL);
+        if self.is_on && is_due {
+            self.shown = Some(Instant::now());
+            let line = part_line(part, done, self.total, self.started.elapsed());
+            self.write(&line);
+        }
+    }
+
     /// There is so much to do.
     pub(super) fn set_total(&mut self, total: u64) {
         self.total = Some(total);
@@ -89,7 +99,17 @@ pub(super) fn bytes_text(bytes: u64) -> String {
 fn line(done: u64, total: Option<u64>, counts: (u64, u64), elapsed: Duration) -> String {
     let (messages, bytes) = counts;
     let rate = messages as f64 / elapsed.as_secs_f64().max(0.001);
-    let mut text = format!("{messages} messages, {}, {rate:.0}/s", bytes_text(bytes));
+    let text = format!("{messages} messages, {}, {rate:.0}/s", bytes_text(bytes));
+    with_bar(text, done, total, elapsed)
+}
+
+fn part_line(part: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+    with_bar(format!("{part}: {done}, {rate:.0}/s"), done, total, elapsed)
+}
+
+/// Adds a bar and the time that is left, if it is known how much there is to do.
+fn with_bar(mut text: String, done: u64, total: Option<u64>, elapsed: Duration) -> String {
     if let Some(total) = total.filter(|total| *total > 0) {
         let part = (done.min(total) as f64) / (total as f64);
         let filled = (part * BAR_WIDTH as f64) as u64;
@@ -114,6 +134,8 @@ mod tests {
         let bar = format!("[{}{}]", "#".repeat(7), ".".repeat(23));
         assert_eq!(text, format!(" 25% {bar} 500 messages, 2.0 MB, 50/s, 0:30 left"));
         assert_eq!(line(5, None, (1, 999), second), "1 messages, 999 bytes, 1/s");
+        let text = part_line("account a", 50, Some(200), second * 10);
+        assert_eq!(text, format!(" 25% {bar} account a: 50, 5/s, 0:30 left"));
         // At the edge: nothing to do, and more done than there was to do.
         assert_eq!(line(0, Some(0), (0, 0), second), "0 messages, 0 bytes, 0/s");
         assert!(line(9, Some(3), (1, 1), second).starts_with("100% "));

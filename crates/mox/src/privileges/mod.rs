@@ -72,6 +72,7 @@ pub(crate) fn drop_root(
     let service = Ids::find(&config.statics.user, system_user)?;
     let data_dir = config.data_dir();
     DataDir::wait_until_free(&data_dir)?;
+    DataDir::refuse_unready(&data_dir)?;
     refuse_foreign(&data_dir, service)?;
     let is_new = !data_dir.exists();
     make_dir(&data_dir)?;
@@ -141,6 +142,18 @@ fn repair_permissions(config: &Config, service: Ids) -> Result<()> {
             "owners and modes of files were set (NoFixPermissions in mox.conf keeps them)"
         );
     }
+    Ok(())
+}
+
+/// Gives a data directory that root has filled, under whatever name, to the user of the server.
+///
+/// # Errors
+///
+/// If there is no such user.
+pub(crate) fn give_to_service(config: &Config, dir: &Path) -> Result<()> {
+    let service = Ids::find(&config.statics.user, system_user)?;
+    Places::only(&fs::canonicalize(dir).with_context(|| format!("{}", dir.display()))?)
+        .repair(service);
     Ok(())
 }
 

@@ -96,11 +96,16 @@ pub(crate) struct Repaired {
 pub(crate) struct Places {
     /// The directory with everything, if that is what it is: see [`Places::of`].
     work_dir: Option<PathBuf>,
-    config_dir: PathBuf,
-    data_dir: PathBuf,
+    /// Those of which everything is.
+    trees: Vec<PathBuf>,
 }
 
 impl Places {
+    /// Everything in one directory, absolute.
+    pub(crate) fn only(dir: &Path) -> Self {
+        Self { work_dir: None, trees: vec![dir.to_owned()] }
+    }
+
     /// - `work_dir`: where the process was started, absolute.
     /// - `config_dir`, `data_dir`: absolute.
     ///
@@ -114,8 +119,7 @@ impl Places {
         let is_deep = work_dir.components().count() > 2;
         Self {
             work_dir: (holds_all && is_deep).then(|| work_dir.to_owned()),
-            config_dir: config_dir.to_owned(),
-            data_dir: data_dir.to_owned(),
+            trees: vec![config_dir.to_owned(), data_dir.to_owned()],
         }
     }
 
@@ -130,7 +134,7 @@ impl Places {
             let unit = Wanted { gid: root.1, ..of_root(UNIT_MODE) };
             walk.alone(&work_dir.join("mox.service"), unit);
         }
-        for dir in [&self.config_dir, &self.data_dir] {
+        for dir in &self.trees {
             walk.tree(dir);
         }
         walk.repaired

@@ -7,4 +7,6 @@ mod program;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
+mod takeover;
+#[cfg(test)]
 mod words;

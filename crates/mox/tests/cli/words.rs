@@ -39,6 +39,7 @@ fn results_go_to_standard_output() {
     check(&["help", "updates", "addsigned"], 0, "standard input", "");
     check(&["checkupdate"], 1, "", "who publishes releases");
     check(&["help", "import", "mbox"], 0, "directory with such files", "");
+    check(&["help", "import", "moxdata"], 0, "mail programs notice nothing", "");
     check(&["help", "import", "imap"], 0, "Nothing is changed on the other server", "");
     check(&["help", "export", "mbox"], 0, "mboxrd", "");
     check(&["help", "queue", "schedule"], 0, "-10m for sooner", "");

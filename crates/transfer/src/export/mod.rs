@@ -48,6 +48,8 @@ pub struct ExportOptions {
     pub mailbox: Option<MailboxName>,
     /// Also those below it.
     pub recursive: bool,
+    /// Only messages that came into their mailbox then or later.
+    pub since: Option<UnixSeconds>,
     /// A directory for what must be known whole before it is written.
     pub temporary: PathBuf,
 }
@@ -203,12 +205,17 @@ impl<W: Write> Export<'_, '_, W> {
         let mut places = Vec::new();
         let reader = (self.open)()?;
         let uids = reader.uids(mailbox.id)?;
+        let since = self.options.since;
+        let mut earlier = 0;
         let _all = reader.fetch(mailbox.id, &uids, Columns::default(), &mut |row| {
-            if !row.is_expunged {
+            if since.is_some_and(|since| row.saved < since) {
+                earlier += 1;
+            } else if !row.is_expunged {
                 places.push((row.received.time(), row.id, row.uid));
             }
             ControlFlow::Continue(())
         })?;
+        self.done.messages_total = self.done.messages_total.saturating_sub(earlier);
         drop(reader);
         drop(uids);
         places.sort_unstable();

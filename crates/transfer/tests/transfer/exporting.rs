@@ -11,7 +11,7 @@ use mox_transfer::{
 };
 use proptest::prelude::*;
 
-use crate::support::{Fixture, Message};
+use crate::support::{Fixture, Message, START};
 
 /// Where an export goes to.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ const ALL: [To; 4] = [To::Directory, To::Tar, To::Tgz, To::Zip];
 
 fn options(fixture: &Fixture, format: Format) -> ExportOptions {
     let temporary = fixture.dir.path().to_owned();
-    ExportOptions { format, mailbox: None, recursive: true, temporary }
+    ExportOptions { format, mailbox: None, recursive: true, since: None, temporary }
 }
 
 /// Exports an account, beside its use, and takes it over into a fresh one.
@@ -149,6 +149,26 @@ fn one_mailbox_loses_the_names_above_it() {
         watch,
     );
     assert!(matches!(refused, Err(ExportError::NoMailbox)));
+}
+
+/// Mail of a day and later, for who goes back to another server.
+#[test]
+fn what_came_before_is_left_out() {
+    let fixture = Fixture::new();
+    fixture.import_events(some_mail()).0.end.unwrap();
+    let open = || fixture.account.read();
+    let whole = options(&fixture, Format::Mbox);
+    let count = |since| {
+        let options = ExportOptions { since, ..whole.clone() };
+        let watch = &mut |_: &Exported| ControlFlow::Continue(());
+        let (done, _) = export(&open, &options, Target::tar(Vec::new()), watch).unwrap();
+        assert_eq!(done.messages_total, done.messages);
+        done.messages
+    };
+    // All came into their mailboxes when they were imported, whatever their dates.
+    assert!(count(None) > 2);
+    assert_eq!(count(Some(START)), count(None));
+    assert_eq!(count(Some(START.plus_secs(1))), 0);
 }
 
 #[test]

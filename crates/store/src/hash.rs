@@ -11,6 +11,7 @@ use mox_base::{MailboxId, Uid};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::account::Shared;
+use crate::maintain::write_unseen;
 use crate::read::Reader;
 use crate::{Result, StoreError};
 
@@ -138,18 +139,7 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
     }
     let batch = Batch::read(&Reader::begin(Arc::clone(shared))?)?;
     let Some(batch) = batch else { return Ok(false) };
-    let mut slot = shared.writer.lock();
-    shared.with_writer(&mut slot, |writer| {
-        let db = &writer.db;
-        db.execute_batch("BEGIN IMMEDIATE")?;
-        if let Err(error) = batch.insert(db) {
-            if !db.is_autocommit() {
-                db.execute_batch("ROLLBACK")?;
-            }
-            return Err(error);
-        }
-        shared.finish_commit(db, &writer.state, writer.state)
-    })?;
+    write_unseen(shared, |db| batch.insert(db))?;
     shared.hashes_are_behind();
     Ok(true)
 }

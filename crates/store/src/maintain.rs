@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mox_base::ModSeq;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use crate::account::Shared;
 use crate::hash;
@@ -54,6 +54,25 @@ pub(crate) fn step(shared: &Arc<Shared>) -> bool {
     }
 }
 
+/// Writes what no client is told of: the counters stay. All of `write` or nothing.
+pub(crate) fn write_unseen(
+    shared: &Shared,
+    write: impl FnOnce(&Connection) -> Result<()>,
+) -> Result<()> {
+    let mut slot = shared.writer.lock();
+    shared.with_writer(&mut slot, |writer| {
+        let db = &writer.db;
+        db.execute_batch("BEGIN IMMEDIATE")?;
+        if let Err(error) = write(db) {
+            if !db.is_autocommit() {
+                db.execute_batch("ROLLBACK")?;
+            }
+            return Err(error);
+        }
+        shared.finish_commit(db, &writer.state, writer.state)
+    })
+}
+
 /// Brings a few more messages into the search index. Returns whether there may be more.
 fn fill_index(shared: &Arc<Shared>) -> Result<bool> {
     if !shared.may_index() || !shared.take_index_behind() {
@@ -63,18 +82,7 @@ fn fill_index(shared: &Arc<Shared>) -> Result<bool> {
     if batch.is_empty() {
         return Ok(false);
     }
-    let mut slot = shared.writer.lock();
-    shared.with_writer(&mut slot, |writer| {
-        let db = &writer.db;
-        db.execute_batch("BEGIN IMMEDIATE")?;
-        if let Err(error) = batch.insert(db) {
-            if !db.is_autocommit() {
-                db.execute_batch("ROLLBACK")?;
-            }
-            return Err(error);
-        }
-        shared.finish_commit(db, &writer.state, writer.state)
-    })?;
+    write_unseen(shared, |db| batch.insert(db))?;
     shared.index_is_behind();
     Ok(true)
 }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{CLASSES, JunkState, class_of, start_anew};
 use crate::Result;
 use crate::account::Shared;
+use crate::maintain::write_unseen;
 use crate::policy::JunkFilter;
 use crate::read::Reader;
 
@@ -59,18 +60,7 @@ pub(crate) fn step(shared: &Arc<Shared>) -> Result<bool> {
         _ => None,
     };
     drop(reader);
-    let mut slot = shared.writer.lock();
-    shared.with_writer(&mut slot, |writer| {
-        let db = &writer.db;
-        db.execute_batch("BEGIN IMMEDIATE")?;
-        if let Err(error) = write(db, kinds, filter, batch) {
-            if !db.is_autocommit() {
-                db.execute_batch("ROLLBACK")?;
-            }
-            return Err(error);
-        }
-        shared.finish_commit(db, &writer.state, writer.state)
-    })?;
+    write_unseen(shared, |db| write(db, kinds, filter, batch))?;
     shared.junk_is_behind();
     // What was unlearnt can be erased.
     shared.tombs.store(true, std::sync::atomic::Ordering::Release);

@@ -13,6 +13,8 @@ mod fixtures;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod queue;
 #[cfg(test)]
 mod queue_made;

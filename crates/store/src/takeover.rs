@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use mox_base::{
-    Flags, Keyword, MailboxId, MailboxName, ModSeq, MsgId, SpecialUse, ThreadId, Uid, UidValidity,
-    UnixSeconds, ZonedTime,
+    Address, Flags, Keyword, MailboxId, MailboxName, ModSeq, MsgId, SpecialUse, ThreadId, Uid,
+    UidValidity, UnixSeconds, ZonedTime,
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -117,7 +117,7 @@ pub struct KeptMessage {
 }
 
 /// The thread of a [`KeptMessage`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptThread {
     /// The id of the first message of the thread, which may be gone.
     pub id: ThreadId,
@@ -154,6 +154,14 @@ impl Account {
     pub fn keep_messages(&self, messages: Vec<KeptMessage>) -> Pending<()> {
         let bytes = messages.iter().map(|message| message.content.memory_bytes()).sum();
         self.shared().write(None, bytes, move |tx| keep_messages(tx, messages))
+    }
+
+    /// Remembers to whom messages went: the message, the address and when. Those of messages that are not
+    /// there, and those known from the message itself, are passed over.
+    pub fn keep_recipients(&self, all: Vec<(MsgId, Address, UnixSeconds)>) -> Pending<()> {
+        self.shared().write(None, 0, move |tx| {
+            all.iter().try_for_each(|(id, to, sent)| history::keep_sent(tx.db(), *id, to, *sent))
+        })
     }
 
     /// Notes messages that were removed, so that clients hear of it (RFC 7162). Those of mailboxes that are

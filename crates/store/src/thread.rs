@@ -50,6 +50,17 @@ impl Place {
         Self { thread: thread.id, bits, parents }
     }
 
+    /// The other way round.
+    pub(crate) fn shown(thread: ThreadId, bits: u8, parents: Vec<MsgId>) -> KeptThread {
+        KeptThread {
+            id: thread,
+            parents,
+            is_incomplete: bits & MISSING_LINK != 0,
+            is_muted: bits & MUTED != 0,
+            is_collapsed: bits & COLLAPSED != 0,
+        }
+    }
+
     /// The bits, with what the user has said of the thread before.
     pub(crate) fn bits_with(&self, before: u8) -> u8 {
         self.bits | (before & (MUTED | COLLAPSED))

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use mox_base::{Address, MailboxName};
+use mox_base::{Address, Domain, Localpart, MailboxName, MsgId, UnixSeconds};
+use mox_bstore::Record;
 use mox_policy::PassKey;
 use mox_store::{Account as Ours, Repair};
 
@@ -12,8 +13,11 @@ use crate::mailbox::{self, Base};
 use crate::message::Aside;
 use crate::messages::Passing;
 use crate::password::{self, Stored};
-use crate::records::{self, PASSWORD, Reading, SUBJECTPASS};
+use crate::records::{self, PASSWORD, RECIPIENT, Reading, SUBJECTPASS};
 use crate::summary::Summary;
+
+/// Recipients of one commit.
+const BATCH_RECIPIENTS_MAX: usize = 1_000;
 
 /// Who is told how far it is, and may end it.
 pub trait Watch {
@@ -99,6 +103,7 @@ impl Account {
         let ledger = Ledger::new(&base);
         let mut passing = Passing::new(self, into, aside, ledger, &mut summary, watch, total);
         let is_done = passing.run(&base)?;
+        self.recipients(into, &mut summary)?;
         records::read_left(&self.index, &mut summary);
         if is_done && !base.has_threads {
             find_threads(into, &base, &mut summary, watch)?;
@@ -149,6 +154,48 @@ impl Account {
             }
         }
         Ok(())
+    }
+}
+
+impl Account {
+    /// Who is written to. Most of it stands in the messages too, but not who got them by Bcc.
+    fn recipients(&self, into: Option<&Ours>, summary: &mut Summary) -> Result<(), TakeoverError> {
+        let Some(table) = records::open(&self.index, &RECIPIENT, summary) else { return Ok(()) };
+        let mut reading = Reading::new(&self.index, &table, &RECIPIENT);
+        let mut batch = Vec::new();
+        loop {
+            let record = reading.next(summary);
+            if let Some(record) = &record {
+                batch.extend(recipient(record, summary));
+            }
+            if batch.len() >= BATCH_RECIPIENTS_MAX || record.is_none() {
+                summary.took(RECIPIENT.what, batch.len() as u64);
+                let batch = std::mem::take(&mut batch);
+                if let Some(into) = into.filter(|_| !batch.is_empty()) {
+                    into.keep_recipients(batch).wait()?;
+                }
+            }
+            if record.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn recipient(record: &Record, summary: &mut Summary) -> Option<(MsgId, Address, UnixSeconds)> {
+    let localpart = Localpart::parse(record.text("Localpart"));
+    let domain = Domain::parse(record.text("Domain"));
+    let sent = record.time("Sent").map_or(0, |time| time.unix_secs);
+    match (localpart, domain) {
+        (Ok(localpart), Ok(domain)) => {
+            let message = MsgId(record.i64("MessageID"));
+            Some((message, Address { localpart, domain }, UnixSeconds(sent)))
+        }
+        _ => {
+            let told = format!("{:?} at {:?}", record.text("Localpart"), record.text("Domain"));
+            summary.skip("recipients of sent messages that are no addresses", told);
+            None
+        }
     }
 }
 

@@ -224,7 +224,7 @@ fn incoming(record: &Record) -> Option<Incoming> {
         },
         destined: None,
         decision: None,
-        content_hash: hash.filter(|_| record.bool("IsReject")),
+        content_hash: hash,
     })
 }
 

@@ -156,7 +156,6 @@ pub(crate) const MESSAGE_ERASE: Kind = Kind {
     fields: fields!("SkipUpdateDiskUsage"),
 };
 
-/// Found again in the messages themselves, when they are taken.
 pub(crate) const RECIPIENT: Kind = Kind {
     table: "Recipient",
     what: "recipients of sent messages",
@@ -344,12 +343,10 @@ pub(crate) fn single(
 
 /// Reads what ours has no place for, and counts it.
 pub(crate) fn read_left(index: &DatabaseFile, summary: &mut Summary) {
-    for kind in LEFT.iter().chain([&RECIPIENT]) {
+    for kind in LEFT {
         let Some(table) = open(index, kind, summary) else { continue };
         let count = Reading::new(index, &table, kind).finish(summary);
-        if kind.table != RECIPIENT.table {
-            summary.leave(kind.what, count);
-        }
+        summary.leave(kind.what, count);
     }
     let known: Vec<_> = LEFT.iter().chain(TAKEN.iter().copied()).map(|kind| kind.table).collect();
     index.note_unknown(&known, summary);

@@ -29,7 +29,7 @@ use crate::tx::Tx;
 
 pub(crate) use check::check;
 pub(crate) use judging::Judging;
-pub(crate) use sent::{fill as fill_sent, record as record_sent};
+pub(crate) use sent::{fill as fill_sent, keep as keep_sent, record as record_sent};
 
 /// Bytes of the SHA-256 of a message as it was received.
 pub const CONTENT_HASH_BYTES: usize = 32;
@@ -168,6 +168,14 @@ pub(crate) fn keep(
     let mut judging = Judging::default();
     judging.note(db, id, Flags::NONE, flags)?;
     judging.apply(db)
+}
+
+/// What is remembered of who sent a message, and where it was destined for if it was put aside.
+pub(crate) fn incoming(
+    db: &Connection,
+    id: MsgId,
+) -> Result<Option<(Incoming, Option<MailboxId>)>> {
+    origin::incoming(db, id)
 }
 
 /// Remembers a copy, which is a message of its own. Its row in `meta` is there.

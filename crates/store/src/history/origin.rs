@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use mox_base::{Address, Domain, Localpart, MailboxId, MsgId, UnixSeconds, Validation};
-use mox_policy::{Author, Network, Origin, Proven};
+use mox_policy::{Author, Marks, Network, Origin, Proven};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Incoming, keys};
+use super::{CONTENT_HASH_BYTES, Incoming, keys};
 use crate::{Result, StoreError};
 
 /// Bits of `marks`.
@@ -84,6 +84,27 @@ pub(super) fn load(db: &Connection, id: MsgId) -> Result<Option<Known>> {
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query([id.0])?;
     rows.next()?.map(known).transpose()
+}
+
+/// Reads all that [`insert`] wrote.
+pub(super) fn incoming(
+    db: &Connection,
+    id: MsgId,
+) -> Result<Option<(Incoming, Option<MailboxId>)>> {
+    let Some(known) = load(db, id)? else { return Ok(None) };
+    let sql = "SELECT marks, destined, content_hash FROM origin WHERE id = ?1";
+    let mut statement = db.prepare_cached(sql)?;
+    let (bits, destined, content_hash): (u8, Option<i64>, Option<[u8; CONTENT_HASH_BYTES]>) =
+        statement.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let marks = Marks {
+        is_seen: false,
+        is_reject: bits & REJECT != 0,
+        is_forward: bits & FORWARD != 0,
+        is_mailing_list: bits & MAILING_LIST != 0,
+    };
+    let origin = known.origin;
+    let incoming = Incoming { origin, marks, destined: None, decision: None, content_hash };
+    Ok(Some((incoming, destined.map(MailboxId))))
 }
 
 /// What [`known`] reads, of all messages.

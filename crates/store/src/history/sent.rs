@@ -26,20 +26,36 @@ pub(crate) fn record(
         return Ok(());
     };
     let all = envelope.to().chain(envelope.cc()).chain(envelope.bcc());
-    let sql = "INSERT OR IGNORE INTO recipient VALUES (?1, ?2, ?3, ?4)";
-    let mut insert = db.prepare_cached(sql)?;
     for address in all.filter_map(|item| address(&item)).take(RECIPIENTS_MAX) {
-        let organization = organizational_domain(&address.domain);
-        let addressees = [
-            Addressee::Address(&address),
-            Addressee::Domain(&address.domain),
-            Addressee::Organization(&organization),
-        ];
-        for key in addressees.map(keys::of_addressee) {
-            insert.execute(params![key.kind as u8, key.text, sent.0, id.0])?;
-        }
+        record_one(db, id, &address, sent)?;
     }
     Ok(())
+}
+
+/// Remembers that a message went to an address.
+fn record_one(db: &Connection, id: MsgId, address: &Address, sent: UnixSeconds) -> Result<()> {
+    let sql = "INSERT OR IGNORE INTO recipient VALUES (?1, ?2, ?3, ?4)";
+    let mut insert = db.prepare_cached(sql)?;
+    let organization = organizational_domain(&address.domain);
+    let addressees = [
+        Addressee::Address(address),
+        Addressee::Domain(&address.domain),
+        Addressee::Organization(&organization),
+    ];
+    for key in addressees.map(keys::of_addressee) {
+        insert.execute(params![key.kind as u8, key.text, sent.0, id.0])?;
+    }
+    Ok(())
+}
+
+/// Remembers that a message went to an address which it need not name: Bcc. Passed over if the message is
+/// not there.
+pub(crate) fn keep(db: &Connection, id: MsgId, address: &Address, sent: UnixSeconds) -> Result<()> {
+    let mut find = db.prepare_cached("SELECT 1 FROM msg WHERE id = ?1")?;
+    match find.exists([id.0])? {
+        true => record_one(db, id, address, sent),
+        false => Ok(()),
+    }
 }
 
 fn address(item: &AddressRef<'_>) -> Option<Address> {

@@ -4,9 +4,10 @@ use std::io::Cursor;
 use std::ops::ControlFlow;
 
 use mox_base::{
-    Flags, Keyword, MailboxId, ModSeq, MsgId, NumSet, SpecialUse, ThreadId, UidValidity,
+    Address, Flags, Keyword, MailboxId, ModSeq, MsgId, NumSet, SpecialUse, ThreadId, UidValidity,
     UnixSeconds, Validation, ZonedTime,
 };
+use mox_policy::{Addressee, History as _};
 use mox_store::{
     Columns, Envelope, Fetched, KeptAccount, KeptAnnotation, KeptMailbox, KeptMessage, KeptThread,
     StoreError,
@@ -126,6 +127,20 @@ fn mailboxes_and_messages_keep_their_numbers() {
     assert_eq!(previews, ["as it was\n"]);
     drop(reader);
     assert!(fixture.body("Inbox", 42).unwrap().starts_with(b"Received: from there\r\nMessage-ID"));
+    // Whom a message went to without naming them.
+    let ann = |at: &str| Address::parse(&format!("ann@{at}.example")).unwrap();
+    let all = vec![
+        (MsgId(700), ann("bcc"), UnixSeconds(1_700_000_000)),
+        (MsgId(999), ann("nobody"), UnixSeconds(1_700_000_000)),
+    ];
+    fixture.account.keep_recipients(all).wait().unwrap();
+    let reader = fixture.account.read().unwrap();
+    let has_sent_to = |to: &Address, since| {
+        reader.has_sent_to(Addressee::Address(to), UnixSeconds(since)).unwrap()
+    };
+    assert!(has_sent_to(&ann("bcc"), 1_700_000_000) && !has_sent_to(&ann("bcc"), 1_700_000_001));
+    assert!(!has_sent_to(&ann("nobody"), 0));
+    drop(reader);
     // What comes next is numbered after all that was.
     let next = fixture.deliver(b"Subject: new\r\n\r\n");
     assert_eq!(next, uid(100));

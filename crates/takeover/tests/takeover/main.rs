@@ -7,6 +7,8 @@ mod auth;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod fields;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod fixtures;

@@ -192,7 +192,9 @@ fn check(fixture: &str, account: &str, every: usize) {
         for (id, _) in elsewhere {
             assert_eq!(found.get(id), whole.get(id), "{how:?} of page {page}: message {id}");
         }
-        assert!(whole == found || !summary.is_whole(), "{how:?} of page {page} was not told");
+        // Without checksums, another value in the place of one cannot be told.
+        let is_told = whole == found || !summary.is_whole() || matches!(how, Damage::Bits);
+        assert!(is_told, "{how:?} of page {page} was not told");
         assert_eq!(summary.taken.get("messages").copied().unwrap_or(0), found.len() as u64);
         hurt += usize::from(!summary.is_whole());
     }

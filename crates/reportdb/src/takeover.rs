@@ -5,7 +5,7 @@
 
 use mox_base::{Domain, UnixSeconds};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use crate::db::ReportDb;
 use crate::dmarc::NewDmarcReport;
@@ -284,27 +284,30 @@ impl KeptRow {
     }
 
     fn keep(&self, db: &Connection) -> Result<Keeping> {
-        let Table { name, columns, key } = self.table;
+        let Table { name, columns, .. } = self.table;
         let marks = vec!["?"; columns.len()].join(", ");
         let columns = columns.join(", ");
         let sql = format!("INSERT INTO {name}({columns}) VALUES({marks}) ON CONFLICT DO NOTHING");
         let inserted = db.prepare_cached(&sql)?.execute(params_from_iter(&self.values))?;
-        if inserted > 0 {
-            return Ok(Keeping::Kept);
+        match inserted > 0 || self.is_there(db)? {
+            true => Ok(Keeping::Kept),
+            false => Ok(Keeping::Same),
         }
-        let key = self.table.columns.iter().filter(|column| key.contains(column));
+    }
+
+    /// Whether it is there already.
+    fn is_there(&self, db: &Connection) -> Result<bool> {
+        let Table { name, columns, key } = self.table;
+        let key = columns.iter().filter(|column| key.contains(column));
         let key: Vec<_> = key.map(|column| format!("{column} IS ?")).collect();
+        let sql = format!("SELECT {} FROM {name} WHERE id = ?", key.join(" AND "));
         let id = Value::from(self.id.0);
-        let sql = format!("SELECT 1 FROM {name} WHERE id = ? AND {}", key.join(" AND "));
-        let bound = params_from_iter([&id].into_iter().chain(self.key_values()));
-        if db.prepare_cached(&sql)?.exists(bound)? {
-            return Ok(Keeping::Kept);
+        let bound = params_from_iter(self.key_values().chain([&id]));
+        let is_it = db.prepare_cached(&sql)?.query_row(bound, |row| row.get(0)).optional()?;
+        match is_it {
+            Some(false) => Err(ReportDbError::OtherRow { table: name, id: self.id }),
+            is_it => Ok(is_it == Some(true)),
         }
-        let sql = format!("SELECT 1 FROM {name} WHERE id = ?");
-        if db.prepare_cached(&sql)?.exists([self.id.0])? {
-            return Err(ReportDbError::OtherRow { table: name, id: self.id });
-        }
-        Ok(Keeping::Same)
     }
 }
 
@@ -319,6 +322,16 @@ impl ReportDb {
     /// is kept. And if the database fails.
     pub fn keep(&self, rows: &[KeptRow]) -> Result<Vec<Keeping>> {
         self.write(|db| rows.iter().map(|row| row.keep(db)).collect())
+    }
+
+    /// Checks that the number of a row of another server is free, or belongs to it: for a look at all rows
+    /// before the first is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportDbError::OtherRow`] if it does not. And if the database fails.
+    pub fn check_free(&self, row: &KeptRow) -> Result<()> {
+        self.read(|db| row.is_there(db)).map(|_| ())
     }
 
     /// Gives no number up to `last` to rows that come: links to them go on to lead nowhere else.

@@ -114,6 +114,8 @@ fn rows_of_ours_are_not_pushed_aside() {
     let Err(ReportDbError::OtherRow { table: "dmarc", id: ReportId(1) }) = refused else {
         panic!("{refused:?}")
     };
+    let is_free = |row: &KeptRow| db.check_free(row).is_ok();
+    assert!(is_free(&kept(2, "a")) && is_free(&kept(1, "ours")) && !is_free(&kept(1, "b")));
     // All or nothing.
     assert_eq!(db.dmarc_reports(&ReportQuery::all()).unwrap().len(), 1);
 }

@@ -162,7 +162,7 @@ impl Reports {
                 .chain([(&TLS_RESULTS, files.tls_results)])
         {
             let Some(file) = file else { continue };
-            let (count, room) = measure(file, table, now)?;
+            let (count, room) = measure(file, table, into, now)?;
             total += count;
             tables.push((file, table, room));
         }
@@ -230,10 +230,12 @@ const TLS_RESULTS: Table = Table {
     row: tls::result,
 };
 
-/// How many records there are, and which of the rows ours has room for.
+/// How many records there are, and which of the rows ours has room for. An error if ours has others in
+/// their place: then nothing was written.
 fn measure(
     file: &DatabaseFile,
     table: &Table,
+    into: Option<&ReportDb>,
     now: UnixSeconds,
 ) -> Result<(u64, Room), TakeoverError> {
     let (mut count, mut room) = (0, Room::new(table.limits));
@@ -242,6 +244,7 @@ fn measure(
         let row = (table.row)(&mut Reading::new(record, file, unseen), now);
         if let Some(row) = row {
             room.measure(row.stored_bytes());
+            into.map_or(Ok(()), |into| into.check_free(&row))?;
         }
         Ok(true)
     })?;

@@ -9,8 +9,9 @@ use std::path::Path;
 
 use mox_base::{Domain, UnixSeconds};
 use mox_bstore::{Database, Record, Table};
-use mox_reportdb::{NewDmarcReport, ReportDb, ReportDbError};
+use mox_reportdb::{NewDmarcReport, NewTlsReport, Numbered, ReportDb, ReportDbError, ReportId};
 use mox_reports::dmarc::Feedback;
+use mox_reports::tls::{Policy, PolicyResult, Report};
 use mox_takeover::{FileSource, Reports, Summary, TakeoverError, Watch};
 use tempfile::TempDir;
 
@@ -177,20 +178,30 @@ fn copying_goes_on_where_it_ended() {
 fn a_database_with_reports_of_its_own_is_refused() {
     let fixture = Fixture::new("rich");
     let ours = Ours::new();
-    let report = NewDmarcReport {
-        domain: Domain::parse("takeover.example").unwrap(),
+    // In the last row of a table that is not the first: nothing of the others is written.
+    ours.db.keep_sequence(Numbered::Tls, 1).unwrap();
+    let domain = Domain::parse("takeover.example").unwrap();
+    let policy = Policy { policy_domain: domain.to_string(), ..Policy::default() };
+    let report = NewTlsReport {
         from_domain: Domain::parse("other.example").unwrap(),
+        mail_from: String::new(),
+        is_host: false,
         received: NOW,
-        feedback: Feedback::default(),
+        report: Report {
+            policies: vec![PolicyResult { policy, ..PolicyResult::default() }],
+            ..Report::default()
+        },
     };
-    ours.db.add_dmarc(&report).unwrap();
+    ours.db.add_tls(&report, |_| true).unwrap();
+    let before = ours.all();
     let theirs = Reports::open(&fixture.host.data).unwrap().unwrap();
     let refused = theirs.copy(&ours.db, NOW, &mut Patient);
     let is_told = matches!(
         refused,
-        Err(TakeoverError::Reports(ReportDbError::OtherRow { table: "dmarc", .. }))
+        Err(TakeoverError::Reports(ReportDbError::OtherRow { table: "tls", id: ReportId(2) }))
     );
     assert!(is_told, "{refused:?}");
+    assert_eq!(ours.all(), before);
 }
 
 #[test]

@@ -186,6 +186,29 @@ impl Client {
         self.until_ok(tag).await
     }
 
+    /// IMAP: sends a command and reads to the end of its answer, which must be OK. Returns the untagged
+    /// responses, literals in place.
+    pub(crate) async fn ask_bytes(&mut self, command: &str) -> Vec<Vec<u8>> {
+        self.send(command).await;
+        let end = format!("{} ", command.split_once(' ').unwrap().0);
+        let mut responses = Vec::new();
+        loop {
+            let mut response = Vec::new();
+            loop {
+                let read = self.stream.read_until(b'\n', &mut response);
+                assert_ne!(timeout(WAIT, read).await.unwrap().unwrap(), 0, "closed");
+                let Some(size) = literal_size(&response) else { break };
+                response.extend(self.bytes(size).await);
+            }
+            if response.starts_with(end.as_bytes()) {
+                let text = String::from_utf8_lossy(&response);
+                assert!(text[end.len()..].starts_with("OK"), "{text}");
+                return responses;
+            }
+            responses.push(response);
+        }
+    }
+
     /// IMAP: waits until the selected mailbox has so many messages. RFC 2177 §3.
     pub(crate) async fn until_exists(&mut self, count: usize) {
         let want = format!("* {count} EXISTS");
@@ -215,4 +238,11 @@ impl Client {
     pub(crate) async fn log_in(&mut self, password: &str) {
         self.ask(&format!("l1 LOGIN mox@localhost \"{password}\"")).await;
     }
+}
+
+/// The size of the literal that begins behind this line, if one does. RFC 9051 §4.3.
+fn literal_size(line: &[u8]) -> Option<usize> {
+    let rest = line.strip_suffix(b"}\r\n")?;
+    let at = rest.iter().rposition(|byte| *byte == b'{')?;
+    std::str::from_utf8(&rest[at + 1..]).ok()?.parse().ok()
 }

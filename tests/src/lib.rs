@@ -30,6 +30,8 @@ mod sessions;
 #[cfg(test)]
 mod taken_over;
 #[cfg(test)]
+mod takeover;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod web;

@@ -73,6 +73,22 @@ impl TestServer {
         std::fs::write(&path, edited).unwrap();
     }
 
+    /// A fresh localserve with these accounts, besides or among its own; each has the address of its name.
+    pub(crate) async fn start_with_accounts(names: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init(&data_dir(&dir), &InitOptions::default()).unwrap();
+        let mut accounts = String::from("Accounts:\n");
+        for name in names.iter().filter(|name| **name != "mox") {
+            let destination = format!("{name}@localhost: nil");
+            accounts += &format!("\t{name}:\n\t\tDomain: localhost\n");
+            accounts += &format!("\t\tDestinations:\n\t\t\t{destination}\n");
+        }
+        if names.iter().any(|name| *name != "mox") {
+            Self::edit(&dir, "domains.conf", |text| text.replacen("Accounts:\n", &accounts, 1));
+        }
+        Self::start_in(dir, Mode::Localserve).await
+    }
+
     /// A fresh localserve whose accounts are on this disk.
     pub(crate) async fn start_on(disk: Arc<dyn Disk>) -> Self {
         let dir = tempfile::tempdir().unwrap();

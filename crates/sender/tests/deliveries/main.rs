@@ -13,6 +13,7 @@ mod refusals;
 #[expect(dead_code, reason = "each test uses a part of it")]
 mod remote;
 mod rig;
+mod takeover;
 mod tls;
 mod transports;
 mod webhooks;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::rig::{Rig, WAIT};
 
 /// A web server that gives each request the next answer; the requests that came.
-async fn server(answers: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
+pub(crate) async fn server(answers: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let asked = tokio::spawn(async move {
@@ -32,7 +32,7 @@ async fn server(answers: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
     (url, asked)
 }
 
-fn answer(status: &str, body: &str) -> String {
+pub(crate) fn answer(status: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }

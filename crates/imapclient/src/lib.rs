@@ -6,6 +6,8 @@
 //!
 //! What was taken over is remembered in a [`Journal`], so that the next time only new messages come.
 
+#[cfg(test)]
+mod binding_tests;
 mod error;
 mod fetch;
 mod folder;

@@ -29,9 +29,15 @@ pub struct Credentials {
     pub password: Secret,
 }
 
-/// What is tried, the best first. Channel binding needs what the connection tells of its TLS.
-const WANTED: [Mechanism; 4] =
-    [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::Plain, Mechanism::Login];
+/// What is tried, the best first: with channel binding nobody can be in between, whatever the hash.
+const WANTED: [Mechanism; 6] = [
+    Mechanism::ScramSha256Plus,
+    Mechanism::ScramSha1Plus,
+    Mechanism::ScramSha256,
+    Mechanism::ScramSha1,
+    Mechanism::Plain,
+    Mechanism::Login,
+];
 
 impl Session {
     /// Puts TLS on the connection. RFC 9051 §6.2.1.
@@ -84,7 +90,7 @@ impl Session {
             .iter()
             .filter_map(|word| Mechanism::parse(word.strip_prefix("AUTH=")?).ok())
             .collect();
-        let bindings = ChannelBindings::default();
+        let bindings = self.bindings();
         let chosen = Client::choose(&WANTED, &offered, &bindings, is_private);
         let outcome = match chosen {
             Some(mechanism) => {
@@ -111,6 +117,16 @@ impl Session {
         // They are others now, and most servers tell them with the OK.
         self.run("CAPABILITY", "", &mut |_| Ok(())).await?;
         Ok(())
+    }
+
+    /// What a login can be bound to. RFC 9266 §2, RFC 5929 §4.
+    fn bindings(&self) -> ChannelBindings {
+        let info = self.conn.tls();
+        let end_point = info.and_then(|info| info.server_end_point.as_deref());
+        ChannelBindings {
+            tls_exporter: info.and_then(|info| info.exporter),
+            tls_server_end_point: end_point.map(Into::into),
+        }
     }
 
     async fn login(&mut self, credentials: &Credentials) -> Result<(), ClientError> {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 mod curl;
 mod dkim;
+mod dovecot;
 mod faults;
 mod fetchmail;
 mod install;
@@ -41,6 +42,7 @@ const PROGRAMS: &[program::Needed] = &[
     (&["fetchmail", "--version"], "fetchmail"),
     (&["imapfilter", "-V"], "imapfilter"),
     (&["script", "--version"], "bsdutils"),
+    (&["dovecot", "--version"], "dovecot-imapd"),
     (&["postconf", "-d", "mail_version"], "postfix"),
     (&["unbound", "-V"], "unbound"),
     (&["ldns-signzone", "-v"], "ldnsutils"),
@@ -73,6 +75,7 @@ pub(crate) fn run(filter: &str) -> Result<()> {
         setup::CASES,
         dkim::CASES,
         install::CASES,
+        dovecot::CASES,
     ]
     .concat();
     cases.retain(|(name, _)| name.contains(filter));

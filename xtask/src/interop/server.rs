@@ -200,7 +200,7 @@ fn free_ports() -> Result<[u16; 8]> {
     Ok(ports)
 }
 
-fn greeted(port: u16, greeting: &str) -> Result<()> {
+pub(super) fn greeted(port: u16, greeting: &str) -> Result<()> {
     let stream = TcpStream::connect(("127.0.0.1", port)).context("connect")?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut line = String::new();

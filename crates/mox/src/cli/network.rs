@@ -1,7 +1,7 @@
 //! What commands that connect to other servers have in common.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +56,13 @@ impl Network {
 
     /// Connects to a port of a host.
     pub(super) async fn dial_host(&self, host: &Domain, port: u16) -> Result<Conn> {
-        let found = self.resolver.ips(&Name::from(host)).await;
-        let ips = found.with_context(|| format!("look up {host}"))?.records;
+        let ips = match own_addresses(host) {
+            Some(ips) => ips.to_vec(),
+            None => {
+                let found = self.resolver.ips(&Name::from(host)).await;
+                found.with_context(|| format!("look up {host}"))?.records
+            }
+        };
         let addresses: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         dial_addresses(&addresses).await
     }
@@ -80,6 +85,12 @@ impl Network {
         self.rng.fill(&mut nonce);
         nonce
     }
+}
+
+/// The addresses of this machine, if that is what a name means: DNS is not asked. RFC 6761 §6.3.
+fn own_addresses(host: &Domain) -> Option<[IpAddr; 2]> {
+    let ips = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+    (host.ascii() == "localhost").then_some(ips)
 }
 
 /// Connects to the first that answers.
@@ -130,6 +141,14 @@ mod tests {
         check("mx.example:", Some(25), None);
         check(":25", None, None);
         check("192.0.2.1:25", None, None);
+    }
+
+    /// RFC 6761 §6.3.
+    #[test]
+    fn localhost_is_this_machine() {
+        for (host, want) in [("LOCALHOST", true), ("localhost.example", false)] {
+            assert_eq!(own_addresses(&Domain::parse(host).unwrap()).is_some(), want, "{host}");
+        }
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Account {
     /// Makes the account one with these counters and mailboxes, instead of those it was made with.
     ///
     /// Mailboxes above others that are missing are made. May be repeated until the first message is kept;
-    /// later it changes nothing. Fails with [`StoreError::InUse`] if the account has other messages or
+    /// later it only forgets removals after the last modseq, which are to be kept again. Fails with [`StoreError::InUse`] if the account has other messages or
     /// other mailboxes with messages.
     pub fn keep(&self, kept: KeptAccount) -> Pending<()> {
         self.shared().write(None, 0, move |tx| keep(tx, kept))
@@ -213,6 +213,10 @@ fn keep(tx: &mut Tx<'_>, kept: KeptAccount) -> Result<()> {
                 return Err(StoreError::InUse);
             }
         }
+        // Removals after the last modseq are of messages that could not be read when this was done before.
+        // They are told anew, unless the messages are there this time.
+        let sql = "DELETE FROM gone WHERE mailbox IN (SELECT id FROM mailbox) AND modseq > ?1";
+        tx.db().prepare_cached(sql)?.execute([kept.modseq.get()])?;
         return Ok(());
     }
     tx.db()

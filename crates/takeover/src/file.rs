@@ -48,7 +48,11 @@ pub enum TakeoverError {
         source: Fault,
     },
     /// A database lacks something that each has.
-    #[error("{}: has no {what}", .path.display())]
+    #[error(
+        "{}: has no {what}: another kind of database, or not opened by a release of the last years: \
+         let the latest release of the original open it once",
+        .path.display()
+    )]
     Missing {
         /// The file.
         path: PathBuf,

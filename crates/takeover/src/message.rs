@@ -38,6 +38,13 @@ pub(crate) const MODSEQ_MAX: u64 = 1 << 62;
 /// The most characters of a preview; the original makes none that is longer.
 const PREVIEW_CHARS_MAX: usize = 256;
 
+/// How many bytes of memory a message takes on its way, about: what is noted of its size can be wrong,
+/// what its record holds is there.
+pub(crate) fn weight(record: &Record) -> u64 {
+    let held = record.bytes("MsgPrefix").len() + record.bytes("ParsedBuf").len();
+    record.u64("Size").saturating_add(held as u64)
+}
+
 /// A modseq: those from before there were any are 0, and shown to clients as 1.
 ///
 /// - `field`: which; the empty name is of none.

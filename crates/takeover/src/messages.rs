@@ -76,7 +76,7 @@ impl<'a> Passing<'a> {
         let size_of_file = |id| size_of_file(account, id);
         while let Some(record) = reading.next(self.summary) {
             erasing.meet(&record, self.summary);
-            let size = record.u64("Size");
+            let size = message::weight(&record);
             match self.ledger.judge(record, &size_of_file, self.summary) {
                 Judged::Live(sound) => {
                     self.bytes = self.bytes.saturating_add(size);

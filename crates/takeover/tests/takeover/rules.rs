@@ -334,6 +334,13 @@ fn what_is_lost_is_told_to_clients_as_removed() {
         assert_eq!(reader.gone_at(MailboxId(1), uid(lost)).unwrap(), ModSeq::new(9));
     }
     assert_eq!(reader.mailbox(&MailboxName::inbox()).unwrap().modseq.get(), 9);
+    drop(reader);
+    // What is found again in the meantime is taken after all, and no removal of it is told.
+    fs::write(dir.join("1"), BODY).unwrap();
+    let ours = copied(&fixture, &["damaged: 2 messages", "differs: 1 messages larger than noted"]);
+    let reader = ours.read().unwrap();
+    assert_eq!(uids(&reader, 1), [1, 3, 5]);
+    assert_eq!(reader.gone_at(MailboxId(1), uid(1)).unwrap(), None);
 }
 
 /// Where removals were forgotten, all that is not there may have been removed.

@@ -19,6 +19,9 @@ const SCRIPT: &str = include_str!("lab.py");
 /// What the scripts of labs have in common.
 const SHARED: &str = include_str!("labnet.py");
 
+/// Hosts of the original.
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/bstore/tests/fixtures");
+
 pub(super) const CASES: &[Case] =
     &[("servers exchange mail by STARTTLS, DANE and MTA-STS", |_| lab())];
 
@@ -57,6 +60,7 @@ pub(super) fn run_script(script: &str, space: Space, limit: Duration) -> Result<
     let mut command = Command::new("unshare");
     command.args(space.flags()).args(["--kill-child", "--fork", "/usr/bin/python3", "-P"]);
     command.arg(main).arg(folder.path()).arg(mox);
+    command.env("FIXTURES", FIXTURES);
     command.env("PYTHONPATH", scripts.path()).env("PYTHONDONTWRITEBYTECODE", "1");
     let output = run(&mut command, "", limit)?;
     for line in output.lines() {

@@ -23,6 +23,7 @@ mod server;
 mod setup;
 mod swaks;
 mod sync;
+mod takeover;
 
 use server::Server;
 
@@ -73,6 +74,7 @@ pub(crate) fn run(filter: &str) -> Result<()> {
         faults::CASES,
         lab::CASES,
         setup::CASES,
+        takeover::CASES,
         dkim::CASES,
         install::CASES,
         dovecot::CASES,

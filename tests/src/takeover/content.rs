@@ -35,10 +35,10 @@ struct Fetched {
     body: Vec<u8>,
 }
 
-fn fetched(response: Vec<u8>) -> Fetched {
+fn fetched(response: &[u8]) -> Fetched {
     const BODY: &[u8] = b"BODY[] {";
     let at = response.windows(BODY.len()).position(|part| part == BODY);
-    let at = at.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&response)));
+    let at = at.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(response)));
     let (head, rest) = response.split_at(at);
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     let size: usize =
@@ -79,7 +79,7 @@ async fn messages_are_what_they_were() {
                 let command = format!("f1 UID FETCH 1:{} ({items})", folder.uidnext);
                 let responses = client.ask_bytes(&command).await;
                 let mut found = BTreeMap::new();
-                for one in responses.into_iter().map(fetched) {
+                for one in responses.iter().map(|response| fetched(response)) {
                     let uid: u32 = between(&one.items, "UID ", " ").parse().unwrap();
                     found.insert(uid, one);
                 }

@@ -4,7 +4,7 @@
 //! never across different subjects), else by subject within four weeks.
 
 use mox_base::{MailboxId, MsgId, ThreadId, UnixSeconds};
-use rusqlite::{OptionalExtension, Row, ToSql, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::Result;
 use crate::stage::Facts;
@@ -19,6 +19,10 @@ const SUBJECT_WINDOW_SECS: i64 = 28 * 86_400;
 
 /// Clocks differ: the other message may also be received this much later.
 const SUBJECT_SLACK_SECS: i64 = 86_400;
+
+/// The most messages that are looked at for one that came before: whoever sends many with one Message-ID or
+/// one subject does not make each of them cost more.
+const CANDIDATES_MAX: usize = 100;
 
 const MISSING_LINK: u8 = 1;
 const MUTED: u8 = 2;
@@ -79,7 +83,7 @@ pub(crate) fn parse_parents(column: Option<&str>) -> Vec<i64> {
 }
 
 /// Finds the place of a message that is about to be added as `id`, or was: those with higher ids do not
-/// count.
+/// count. The cost is bounded, whatever messages there are.
 pub(crate) fn find_place(
     tx: &Tx<'_>,
     id: MsgId,
@@ -90,7 +94,12 @@ pub(crate) fn find_place(
     let mut missing = false;
     if let Some(own) = &facts.message_id {
         // The same message once more becomes a child of the first.
-        if let Some(parent) = by_message_id(tx, id, own, None)? {
+        let parent = by_message_id(tx, id, own, facts.subject.as_ref())?;
+        let parent = match parent {
+            Some(parent) => Some(parent),
+            None => by_message_id_alone(tx, id, own)?,
+        };
+        if let Some(parent) = parent {
             return Ok(child_of(parent, id, true));
         }
     }
@@ -98,9 +107,12 @@ pub(crate) fn find_place(
         if Some(reference) == facts.message_id.as_ref() {
             continue;
         }
-        // A bounce has a subject of its own.
-        let subject = (!facts.is_dsn).then_some(&facts.subject);
-        if let Some(parent) = by_message_id(tx, id, reference, subject)? {
+        let parent = match facts.is_dsn {
+            // A bounce has a subject of its own.
+            true => by_message_id_alone(tx, id, reference)?,
+            false => by_message_id(tx, id, reference, facts.subject.as_ref())?,
+        };
+        if let Some(parent) = parent {
             return Ok(child_of(parent, id, missing));
         }
         missing = true;
@@ -129,43 +141,105 @@ fn child_of((parent_id, parent): (i64, Place), id: MsgId, missing: bool) -> Plac
 const FOUND: &str = "SELECT m.id, m.thread, t.thread_bits, t.thread_parents \
      FROM meta t JOIN msg m ON m.id = t.id";
 
+const BY_MESSAGE_ID: &str =
+    "WHERE t.message_id = ?1 AND t.subject IS ?2 AND t.id < ?3 ORDER BY t.id LIMIT 1";
+const BY_MESSAGE_ID_ALONE: &str = "WHERE t.message_id = ?1 ORDER BY t.subject, t.id";
+const BY_SUBJECT: &str = "WHERE t.subject = ?1 AND t.original_mailbox = ?2 AND t.received > ?3 \
+     AND t.received < ?4 ORDER BY t.received DESC";
+
 fn found(row: &Row<'_>) -> rusqlite::Result<(i64, Place)> {
     let parents: Option<String> = row.get(3)?;
     let parents = parse_parents(parents.as_deref());
     Ok((row.get(0)?, Place { thread: ThreadId(row.get(1)?), bits: row.get(2)?, parents }))
 }
 
-/// The oldest live message with this Message-ID, and this base subject if one is given. Uses
-/// index `meta_message_id`.
+/// The oldest live message with this Message-ID and this base subject. Uses index `meta_message_id`: the
+/// cost does not grow with the messages that have them.
 fn by_message_id(
     tx: &Tx<'_>,
     before: MsgId,
     message_id: &str,
-    subject: Option<&Option<String>>,
+    subject: Option<&String>,
 ) -> Result<Option<(i64, Place)>> {
-    let (condition, with): (&str, &[&dyn ToSql]) = match &subject {
-        Some(subject) => ("AND t.subject IS ?3", &[&message_id, &before.0, *subject]),
-        None => ("", &[&message_id, &before.0]),
-    };
-    let sql =
-        format!("{FOUND} WHERE t.message_id = ?1 AND t.id < ?2 {condition} ORDER BY t.id LIMIT 1");
+    let sql = format!("{FOUND} {BY_MESSAGE_ID}");
+    let with = params![message_id, subject, before.0];
     Ok(tx.db().prepare_cached(&sql)?.query_row(with, found).optional()?)
 }
 
-/// The newest live message with this base subject, delivered to the same mailbox, near in time.
-/// Uses index `meta_subject`.
+/// The oldest live message with this Message-ID, whatever its subject: of those that come first by their
+/// subjects, no more than [`CANDIDATES_MAX`].
+fn by_message_id_alone(
+    tx: &Tx<'_>,
+    before: MsgId,
+    message_id: &str,
+) -> Result<Option<(i64, Place)>> {
+    let sql = format!("{FOUND} {BY_MESSAGE_ID_ALONE}");
+    let mut statement = tx.db().prepare_cached(&sql)?;
+    let mut rows = statement.query([message_id])?;
+    let mut oldest: Option<(i64, Place)> = None;
+    for _ in 0..CANDIDATES_MAX {
+        let Some(row) = rows.next()? else { break };
+        let id: i64 = row.get(0)?;
+        if id < before.0 && oldest.as_ref().is_none_or(|(oldest, _)| id < *oldest) {
+            oldest = Some(found(row)?);
+        }
+    }
+    Ok(oldest)
+}
+
+/// The newest live message with this base subject, delivered to the same mailbox, near in time: one that
+/// was received later than this, if the clocks differ, else the last before it.
+///
+/// Uses index `meta_subject`. When threads are found anew, those behind this message come first in it:
+/// no more than [`CANDIDATES_MAX`] are passed over.
 fn by_subject(
     tx: &Tx<'_>,
     (before, mailbox): (MsgId, MailboxId),
     subject: &str,
     received: UnixSeconds,
 ) -> Result<Option<(i64, Place)>> {
-    let sql = format!(
-        "{FOUND} WHERE t.subject = ?1 AND t.original_mailbox = ?2 AND t.received > ?3 \
-         AND t.received < ?4 AND t.id < ?5 ORDER BY t.received DESC LIMIT 1"
-    );
-    let from = received.plus_secs(-SUBJECT_WINDOW_SECS);
-    let to = received.plus_secs(SUBJECT_SLACK_SECS);
-    let with = params![subject, mailbox.0, from.0, to.0, before.0];
-    Ok(tx.db().prepare_cached(&sql)?.query_row(with, found).optional()?)
+    let sql = format!("{FOUND} {BY_SUBJECT}");
+    let mut statement = tx.db().prepare_cached(&sql)?;
+    let (from, to) =
+        (received.plus_secs(-SUBJECT_WINDOW_SECS), received.plus_secs(SUBJECT_SLACK_SECS));
+    for (from, to) in [(received, to), (from, received.plus_secs(1))] {
+        let mut rows = statement.query(params![subject, mailbox.0, from.0, to.0])?;
+        for _ in 0..CANDIDATES_MAX {
+            let Some(row) = rows.next()? else { break };
+            if row.get::<_, i64>(0)? < before.0 {
+                return Ok(Some(found(row)?));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::open_writer;
+
+    #[track_caller]
+    fn check_plan(condition: &str, index: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open_writer(&dir.path().join("index.db")).unwrap();
+        let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN {FOUND} {condition}")).unwrap();
+        let plan = plan.raw_query().mapped(|row| row.get(3));
+        let plan: Vec<String> = plan.collect::<rusqlite::Result<_>>().unwrap();
+        // In the order of the index: the first that fits is the one, and nothing is sorted.
+        let want = [
+            format!("SEARCH t USING INDEX {index}"),
+            "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)".to_owned(),
+        ];
+        assert_eq!(plan, want);
+    }
+
+    /// The cost of one message must not grow with those that a stranger sent before.
+    #[test]
+    fn parents_are_found_by_indexes() {
+        check_plan(BY_MESSAGE_ID, "meta_message_id (message_id=? AND subject=? AND rowid<?)");
+        check_plan(BY_MESSAGE_ID_ALONE, "meta_message_id (message_id=?)");
+        let subject = "(subject=? AND original_mailbox=? AND received>? AND received<?)";
+        check_plan(BY_SUBJECT, &format!("meta_subject {subject}"));
+    }
 }

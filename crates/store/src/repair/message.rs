@@ -1,5 +1,6 @@
 //! Steps over messages.
 
+use std::io::Cursor;
 use std::sync::Arc;
 
 use mox_base::{MailboxId, MsgId, UnixSeconds};
@@ -26,6 +27,7 @@ struct Row {
     received: i64,
     recorded: u64,
     size: u64,
+    head_size: u64,
     body: i64,
 }
 
@@ -53,7 +55,8 @@ pub(super) fn step(account: &Account, what: Repair, after: i64) -> Result<Repair
             Repair::Sizes => fresh.push(Fresh { row, facts: None }),
             Repair::ParseBroken if !is_broken(&reader, row.id)? => {}
             Repair::Parse | Repair::ParseBroken | Repair::Threads => {
-                bytes = bytes.saturating_add(row.size);
+                let is_head = what == Repair::Threads;
+                bytes = bytes.saturating_add(if is_head { row.head_size } else { row.size });
                 match facts_of(&reader, &row, what) {
                     Ok(facts) => fresh.push(Fresh { row, facts: Some(facts) }),
                     Err(error) => {
@@ -72,7 +75,7 @@ pub(super) fn step(account: &Account, what: Repair, after: i64) -> Result<Repair
 
 fn rows_after(reader: &Reader, after: i64) -> Result<Vec<Row>> {
     let sql = "SELECT m.id, m.mailbox, m.received, m.size, \
-         length(t.prefix) + b.head_size + b.text_size, m.body \
+         length(t.prefix) + b.head_size + b.text_size, m.body, b.head_size \
          FROM msg m JOIN meta t ON t.id = m.id JOIN body b ON b.id = m.body \
          WHERE m.id > ?1 ORDER BY m.id LIMIT ?2";
     let mut statement = reader.db()?.prepare_cached(sql)?;
@@ -84,6 +87,7 @@ fn rows_after(reader: &Reader, after: i64) -> Result<Vec<Row>> {
             recorded: row.get(3)?,
             size: row.get(4)?,
             body: row.get(5)?,
+            head_size: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -97,14 +101,14 @@ fn is_broken(reader: &Reader, id: i64) -> Result<bool> {
 
 /// Reads a message as it was read when it came: without what was added in front.
 fn facts_of(reader: &Reader, row: &Row, what: Repair) -> Result<Facts> {
-    let mut content = reader.content_of(row.id, row.body)?;
-    content.prefix.clear();
     if what == Repair::Threads {
         // The header says all there is about threads.
-        let head = content.head()?;
-        let mut head = std::io::Cursor::new(head);
+        let (_, head) = reader.structure_and_head_of(row.id, row.body)?;
+        let mut head = Cursor::new(head);
         return Ok(Facts::of(&mox_mime::analyze(&mut head, &Limits::default())?));
     }
+    let mut content = reader.content_of(row.id, row.body)?;
+    content.prefix.clear();
     let mut whole = Arc::new(content).seekable();
     Ok(Facts::of(&mox_mime::analyze(&mut whole, &Limits::default())?))
 }

@@ -6,7 +6,7 @@ use mox_base::{Flags, MailboxName, NumSet, UidValidity};
 use mox_store::{Expunge, NewMessage, Repair, RepairStep};
 use rusqlite::Connection;
 
-use crate::support::{Fixture, name, set};
+use crate::support::{Fixture, START, name, set};
 
 /// Changes the database behind the back of the store.
 fn damage(fixture: &Fixture, sql: &str) {
@@ -102,6 +102,84 @@ fn threads_are_found_anew() {
     let bits: i64 =
         db.query_row("SELECT thread_bits FROM meta WHERE id = 4", [], |row| row.get(0)).unwrap();
     assert_eq!(bits, 2);
+}
+
+/// A day's mail of a busy mailbox: talks by reference and by subject alone, and the same message again.
+fn busy_day(fixture: &Fixture, count: usize) -> Vec<NewMessage> {
+    let mut chance = 1_u64;
+    let mut any = |below: usize| {
+        chance =
+            chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(chance >> 33).unwrap() % below
+    };
+    let message = |number: usize| {
+        let (talk, before) = (any(20), any(number + 1));
+        let fields = match any(6) {
+            0 => format!("Message-ID: <{number}@x>\r\nSubject: talk {talk}\r\n"),
+            1 => format!("Message-ID: <{before}@x>\r\nSubject: Re: other {talk}\r\n"),
+            2 | 3 => format!("Message-ID: <{number}@x>\r\nSubject: Re: alert\r\n"),
+            _ => format!(
+                "Message-ID: <{number}@x>\r\nSubject: Re: talk {talk}\r\n\
+                 References: <{before}@x> <{}@x>\r\n",
+                any(number + 1)
+            ),
+        };
+        let received = START.plus_secs(i64::try_from(number).unwrap() * 60);
+        let message = fixture.message(format!("{fields}\r\nbody\r\n").as_bytes());
+        NewMessage { received: Some(received.into()), ..message }
+    };
+    (0..count).map(message).collect()
+}
+
+/// Of all messages: id, thread, ancestors and what is missing.
+fn places(fixture: &Fixture) -> Vec<(i64, i64, Option<String>, i64)> {
+    let db = Connection::open(fixture.account_dir().join("index.db")).unwrap();
+    let sql = "SELECT m.id, m.thread, t.thread_parents, t.thread_bits FROM msg m \
+         JOIN meta t ON t.id = m.id ORDER BY m.id";
+    let mut statement = db.prepare(sql).unwrap();
+    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)));
+    rows.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
+
+/// As after a takeover of an account without threads: in steps, which may be cut off and begun anew, they
+/// become those that deliveries one by one would have made. Clients hear nothing of it.
+#[test]
+fn threads_found_anew_are_those_of_deliveries() {
+    const MESSAGES: usize = 1_300;
+    let fixture = Fixture::new();
+    fixture.add("Inbox", busy_day(&fixture, MESSAGES)).unwrap();
+    let (want, modseq) = (places(&fixture), fixture.account.read().unwrap().modseq());
+    let threads: std::collections::BTreeSet<_> = want.iter().map(|place| place.1).collect();
+    assert!((20..MESSAGES / 2).contains(&threads.len()), "{}", threads.len());
+    let lose = "UPDATE msg SET thread = id; \
+        UPDATE meta SET thread_bits = 0, thread_parents = NULL";
+    damage(&fixture, lose);
+    let step = fixture.account.repair_some(Repair::Threads, 0).unwrap();
+    assert!(step.looked < 600 && step.changed > 0 && step.next.is_some(), "{step:?}");
+    assert_ne!(places(&fixture), want);
+    let (looked, changed, unreadable) = repair(&fixture, Repair::Threads);
+    assert!(looked == MESSAGES as u64 && changed > 0 && unreadable == 0);
+    assert_eq!(places(&fixture), want);
+    assert_eq!(fixture.account.read().unwrap().modseq(), modseq);
+}
+
+/// Whoever sends many messages with one Message-ID, each with a subject of its own, makes none of them cost
+/// more: of a hundred, the first by subject, one is the parent, or none.
+#[test]
+fn many_subjects_of_one_message_id_are_not_all_looked_at() {
+    let fixture = Fixture::new();
+    let one = |number: usize| {
+        let text = format!("Message-ID: <1@x>\r\nSubject: s{number:03}\r\n\r\n{number}\r\n");
+        fixture.message(text.as_bytes())
+    };
+    // Those that come later stand before in the index.
+    fixture.add("Inbox", (0..250).rev().map(one).collect()).unwrap();
+    assert!(places(&fixture).iter().all(|place| place.1 == 1));
+    // Found anew, the first 150 have a hundred before them that came later.
+    repair(&fixture, Repair::Threads);
+    let threads: Vec<_> = places(&fixture).iter().map(|place| place.1).collect();
+    let want: Vec<_> = (1..=250).map(|id| id.min(151)).collect();
+    assert_eq!(threads, want);
 }
 
 #[test]

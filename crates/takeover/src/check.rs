@@ -8,6 +8,7 @@ use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, Uid};
 use mox_bstore::Record;
 use mox_store::{KeptMailbox, MAILBOX_KEYWORDS_MAX, MESSAGE_KEYWORDS_MAX};
 
+use crate::junk::Learnt;
 use crate::mailbox::{Base, Noted, fresh_name};
 use crate::message::{self, ID_MAX};
 use crate::ranges::Ranges;
@@ -73,6 +74,8 @@ pub(crate) struct Ledger {
     raised: ModSeq,
     /// Bytes that the original should have counted.
     used_bytes: u64,
+    /// Messages that a junk filter learns from.
+    marked: Learnt,
 }
 
 impl Ledger {
@@ -96,6 +99,7 @@ impl Ledger {
             last_modseq: last,
             raised: ModSeq::new(last.get() + 1).unwrap_or(last),
             used_bytes: 0,
+            marked: Learnt::default(),
         }
     }
 
@@ -131,6 +135,7 @@ impl Ledger {
         let (modseq, createseq) = self.modseqs(&record, summary);
         let Some(seen) = self.mailboxes.get_mut(&mailbox) else { return Judged::Nothing };
         seen.counted.add(&record);
+        self.marked.add(&record);
         if let Err(why) = fits(&record, size_of_file, &seen.name, summary) {
             summary.damage(LOST, format!("{}: {why}", shown(&record, &seen.name)));
             seen.lost.insert(uid.get());
@@ -275,6 +280,11 @@ impl Ledger {
         all.flat_map(|(id, seen, seq)| {
             seen.uids.holes(seen.uidnext).map(move |uid| (MailboxId(*id), seq, uid))
         })
+    }
+
+    /// How many messages are marked as junk, or as none.
+    pub(crate) fn marked(&self) -> Learnt {
+        self.marked
     }
 
     /// Compares what the original counted with what there is. `erased` are bytes of removed messages that it

@@ -10,6 +10,7 @@ mod auth;
 mod check;
 mod file;
 pub mod files;
+mod junk;
 mod known;
 mod mailbox;
 mod message;

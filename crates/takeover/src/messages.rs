@@ -11,6 +11,7 @@ use mox_store::{Account as Ours, KeptMessage, StoreError};
 use crate::account::{Account, Watch};
 use crate::check::{Judged, Ledger, Sound};
 use crate::file::TakeoverError;
+use crate::junk;
 use crate::mailbox::Base;
 use crate::message::{self, Aside};
 use crate::records::{self, MESSAGE, MESSAGE_ERASE, Reading};
@@ -103,6 +104,7 @@ impl<'a> Passing<'a> {
         }
         if reading.faults == 0 {
             self.ledger.compare(base.used_bytes, erasing.bytes, self.summary);
+            junk::compare(&self.account.dir, self.ledger.marked(), self.summary)?;
         }
         Ok(true)
     }

@@ -438,6 +438,27 @@ fn a_message_marked_both_ways_is_learnt_as_neither() {
     assert_eq!(fixture.learnt(&ours).totals, Totals { ham: 1, spam: 0 });
 }
 
+/// What the filter learnt is learnt anew; what it had learnt from messages that are gone is told.
+#[test]
+fn a_junk_filter_that_knew_more_is_told() {
+    let other = "differs: 1 junk filters that had learnt from more messages";
+    let unread = "differs: 1 junk filters that cannot be read, and are not needed";
+    let left = "left: 1 junk filters, learnt anew from the messages that are marked";
+    for (ham, want) in [(0_u64, &[left][..]), (1, &[left]), (2, &[other, left])] {
+        let mut tables = sound();
+        let marked = vec![message(1, 1).with("Junk", true), message(2, 2).with("Notjunk", true)];
+        tables.insert("Message", marked);
+        let fixture = write(tables);
+        let path = fixture.theirs("mjl").join("junkfilter.db");
+        let word = |word: &str, ham| row(word).with("Ham", ham).with("Spam", 1_u64);
+        let words = vec![word("!", 9), word("-", ham), word("hello", 3)];
+        write_database(&path, "junkfilter", [("wordscore", words)]);
+        copied(&fixture, want);
+        fs::write(&path, b"no database").unwrap();
+        copied(&fixture, &[unread]);
+    }
+}
+
 #[test]
 fn a_password_that_nothing_is_left_of_must_be_set_anew() {
     let scram = || fields([("Salt", Value::Bytes(vec![7; 12])), ("Iterations", Value::Int(3))]);

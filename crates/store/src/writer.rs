@@ -1,7 +1,7 @@
 //! The group-committing writer: one queue per account, drained by the pool.
 //!
 //! Operations that queue up while a commit syncs become the next batch and share one sync; there
-//! is no timer. Each operation stands in its own savepoint, so that one that fails takes no other
+//! is no timer. Each operation stands in its own savepoint or transaction, so that one that fails takes no other
 //! with it. Waiters are answered after the commit, after the change feed was told.
 //!
 //! Invariant: at most one thread drains an account at a time, so its writes never meet.
@@ -241,8 +241,13 @@ impl Shared {
         let mut state = writer.state;
         let mut changes = Vec::new();
         let mut succeeded = 0;
+        // One alone needs no savepoint: if it fails, so does the transaction. In a savepoint SQLite keeps
+        // a copy of every page that is changed, and looks through these at the end of many statements.
+        let is_alone = batch.len() == 1;
         for item in batch.iter_mut() {
-            db.prepare_cached("SAVEPOINT item")?.execute([])?;
+            if !is_alone {
+                db.prepare_cached("SAVEPOINT item")?.execute([])?;
+            }
             let mut tx = Tx::new(db, self, state, item.origin());
             match item.run(&mut tx) {
                 Ok(()) => {
@@ -253,11 +258,14 @@ impl Shared {
                 }
                 // A full disk may have ended the whole transaction: nothing of it is left.
                 Err(error) if db.is_autocommit() => return Err(error),
+                Err(_) if is_alone => {}
                 Err(_) => {
                     db.prepare_cached("ROLLBACK TO item")?.execute([])?;
                 }
             }
-            db.prepare_cached("RELEASE item")?.execute([])?;
+            if !is_alone {
+                db.prepare_cached("RELEASE item")?.execute([])?;
+            }
         }
         if succeeded == 0 {
             db.prepare_cached("ROLLBACK")?.execute([])?;

@@ -6,7 +6,7 @@ use std::thread;
 
 use mox_base::{MailboxId, ModSeq, MsgId, Uid};
 use mox_bstore::Record;
-use mox_store::{Account as Ours, KeptMessage, StoreError};
+use mox_store::{Account as Ours, KeptMessage, Pending, StoreError};
 
 use crate::account::{Account, Watch};
 use crate::check::{Judged, Ledger, Sound};
@@ -40,9 +40,19 @@ pub(crate) struct Passing<'a> {
     watch: &'a mut dyn Watch,
     batch: Vec<Sound>,
     bytes: u64,
+    /// Staged, and on its way to the disk while the next ones are read.
+    committing: Option<Committing>,
     gone: Vec<(MailboxId, ModSeq, Uid)>,
     done: u64,
     total: u64,
+}
+
+/// A batch of which the commit was asked for.
+struct Committing {
+    batch: Vec<Sound>,
+    /// How many of them could be read.
+    count: u64,
+    outcome: Pending<()>,
 }
 
 impl<'a> Passing<'a> {
@@ -55,9 +65,20 @@ impl<'a> Passing<'a> {
         watch: &'a mut dyn Watch,
         total: u64,
     ) -> Self {
-        let (batch, gone) = (Vec::new(), Vec::new());
-        let (bytes, done) = (0, 0);
-        Self { account, into, aside, ledger, summary, watch, batch, bytes, gone, done, total }
+        Self {
+            account,
+            into,
+            aside,
+            ledger,
+            summary,
+            watch,
+            batch: Vec::new(),
+            bytes: 0,
+            committing: None,
+            gone: Vec::new(),
+            done: 0,
+            total,
+        }
     }
 
     /// Goes through all messages. `false` if it was ended before.
@@ -91,10 +112,13 @@ impl<'a> Passing<'a> {
             }
             let is_full = self.batch.len() >= BATCH_MESSAGES_MAX || self.bytes >= BATCH_BYTES_MAX;
             if is_full && !self.flush()? {
+                self.settle()?;
                 return Ok(false);
             }
         }
-        if !self.flush()? {
+        let goes_on = self.flush()?;
+        self.settle()?;
+        if !goes_on {
             return Ok(false);
         }
         self.flush_gone()?;
@@ -151,7 +175,7 @@ impl<'a> Passing<'a> {
         Ok(self.watch.progress(self.done, self.total))
     }
 
-    /// Commits a batch of messages. If it is refused as a whole, each by itself.
+    /// Stages a batch of messages while the one before is committed, then has it committed.
     fn copy(&mut self, into: &Ours, batch: Vec<Sound>) -> Result<(), TakeoverError> {
         let ids: Vec<_> = batch.iter().map(|sound| MsgId(sound.id())).collect();
         let held = into.read()?.holds(&ids)?;
@@ -160,16 +184,28 @@ impl<'a> Passing<'a> {
         let held = batch.into_iter().zip(held);
         let batch: Vec<_> = held.filter_map(|(sound, held)| (!held).then_some(sound)).collect();
         let staged = self.stage_all(into, &batch)?;
-        let count = staged.len() as u64;
-        match into.keep_messages(staged).wait() {
+        // Not more than one batch in advance: memory is bounded by that.
+        self.settle()?;
+        let (count, outcome) = (staged.len() as u64, into.keep_messages(staged));
+        self.committing = Some(Committing { batch, count, outcome });
+        Ok(())
+    }
+
+    /// Waits for the commit that is under way. If the batch is refused as a whole, commits each of its
+    /// messages by itself.
+    fn settle(&mut self) -> Result<(), TakeoverError> {
+        let (Some(into), Some(committing)) = (self.into, self.committing.take()) else {
+            return Ok(());
+        };
+        match committing.outcome.wait() {
             Ok(()) => {
-                self.summary.took("messages", count);
+                self.summary.took("messages", committing.count);
                 return Ok(());
             }
             Err(error) if !is_of_one_message(&error) => return Err(error.into()),
             Err(_) => {}
         }
-        for sound in &batch {
+        for sound in &committing.batch {
             let Ok(message) = stage(self.account, into, &self.aside, sound)? else { continue };
             match into.keep_messages(vec![message]).wait() {
                 Ok(()) => self.summary.took("messages", 1),

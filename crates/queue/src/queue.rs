@@ -1,6 +1,6 @@
 //! The open queue: its handle, its connections, and what belongs to its writer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -56,6 +56,8 @@ pub(crate) struct State {
     wakes: RwLock<Vec<Wake>>,
     /// The leases that this process has given out; whether each is an attempt.
     pub(crate) live: Mutex<HashMap<i64, bool>>,
+    /// The webhook calls that this process is making.
+    pub(crate) live_hooks: Mutex<HashSet<i64>>,
     /// The latest time that the database has seen.
     latest: AtomicI64,
     /// Messages whose attempt was cut off by the end of an earlier process.
@@ -97,8 +99,7 @@ impl Queue {
         let number = |sql: &str| -> Result<i64> { Ok(db.query_row(sql, [], |row| row.get(0))?) };
         let latest = number("SELECT latest FROM clock")?;
         let notice_before = number("SELECT coalesce(max(id), 0) FROM notice")?;
-        let interrupted = recover(&db, &HashMap::new())?;
-        hook::recover(&db)?;
+        let interrupted = recover(&db, &HashMap::new(), &HashSet::new())?;
         body::sweep(dir, &*disk, &db)?;
         let state = Arc::new(State {
             dir: dir.to_path_buf(),
@@ -108,6 +109,7 @@ impl Queue {
             readers: Mutex::default(),
             wakes: RwLock::default(),
             live: Mutex::default(),
+            live_hooks: Mutex::default(),
             latest: AtomicI64::new(latest),
             interrupted,
             notice_before,
@@ -235,10 +237,12 @@ pub(crate) fn database(dir: &Path) -> PathBuf {
     dir.join(DATABASE)
 }
 
-/// Closes the leases that nobody has, in a transaction of its own. Returns their number.
-fn recover(db: &Connection, live: &HashMap<i64, bool>) -> Result<u64> {
+/// Closes the leases that nobody has, of messages and of webhook calls, in a transaction of its own.
+/// Returns the number of those of messages.
+fn recover(db: &Connection, live: &HashMap<i64, bool>, live_hooks: &HashSet<i64>) -> Result<u64> {
     db.execute_batch("BEGIN IMMEDIATE")?;
     let outcome = lease::close_interrupted(db, live).and_then(|closed| {
+        hook::recover(db, live_hooks)?;
         lane::rebuild(db)?;
         db.execute_batch("COMMIT")?;
         Ok(closed)
@@ -261,7 +265,7 @@ impl Engine for QueueEngine {
     fn reopen(&mut self) -> Result<Connection> {
         self.state.readers.lock().clear();
         let db = schema::open(&self.path)?;
-        let closed = recover(&db, &self.state.live.lock())?;
+        let closed = recover(&db, &self.state.live.lock(), &self.state.live_hooks.lock())?;
         tracing::info!(closed, "queue database opened anew");
         Ok(db)
     }

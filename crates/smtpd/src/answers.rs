@@ -188,10 +188,12 @@ async fn delivery_rcpt(
     }
 }
 
-/// Why a user who is logged in may send no more, if the account was switched off since: whoever has
-/// its password may be why. Asked for each recipient, as there is no message without one.
+/// Why a user who is logged in may send no more, if the account was switched off or removed since:
+/// whoever has its password may be why. Asked for each recipient, as there is no message without one.
 fn switched_off(connection: &Connection, config: &Config) -> Option<RcptRefusal> {
-    let account = config.account(connection.account.as_deref()?)?;
+    let Some(account) = config.account(connection.account.as_deref()?) else {
+        return Some(RcptRefusal::AccountDisabled("it was removed".to_owned()));
+    };
     let text = Some(&account.login_disabled).filter(|text| !text.is_empty())?;
     Some(RcptRefusal::AccountDisabled(text.clone()))
 }

@@ -1,5 +1,8 @@
 //! Making calls: which are due, and what came of them.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use mox_base::{Rng, UnixSeconds};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -100,6 +103,9 @@ impl Queue {
             for id in due(tx.db(), &busy_urls, max, now)? {
                 leased.push(lease(tx.db(), id, &*state.rng, now)?);
             }
+            let ids: Vec<i64> = leased.iter().map(|hook| hook.id.0).collect();
+            let state = Arc::clone(state);
+            tx.after_commit(move || state.live_hooks.lock().extend(ids));
             Ok(leased)
         })
     }
@@ -108,7 +114,8 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// If the database fails: the call is leased until the next start then.
+    /// If the database fails: the call is still leased then. Settle again, or it is made again after a
+    /// restart.
     pub fn settle_hook(
         &self,
         id: HookId,
@@ -117,6 +124,10 @@ impl Queue {
     ) -> Pending<HookSettled> {
         self.write_at(now, 0, move |tx, state| {
             let settled = settle(tx.db(), id, &outcome, now)?;
+            let made = Arc::clone(state);
+            tx.after_commit(move || {
+                made.live_hooks.lock().remove(&id.0);
+            });
             state.wake_after(tx);
             Ok(settled)
         })
@@ -238,14 +249,15 @@ pub(super) fn supersede(
     Ok(())
 }
 
-/// Gives back the leases of an earlier process. What its requests led to is not known: they are made
-/// again when they are due, as after a failure.
-pub(crate) fn recover(db: &Connection) -> Result<()> {
+/// Gives back the leases that nobody has: of an earlier process, or of a commit that failed though it is on
+/// disk. What the requests led to is not known: they are made again when they are due, as after a failure.
+pub(crate) fn recover(db: &Connection, live: &HashSet<i64>) -> Result<()> {
     const INTERRUPTED: &str = "interrupted: the server was stopped";
-    let leased: Vec<(i64, String)> = db
+    let mut leased: Vec<(i64, String)> = db
         .prepare("SELECT id, results FROM hook WHERE is_leased = 1")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
+    leased.retain(|(id, _)| !live.contains(id));
     for (id, results) in leased {
         let mut results: Vec<HookAttempt> = from_json(&results).unwrap_or_default();
         results.push(HookAttempt { error: INTERRUPTED.to_owned(), ..HookAttempt::default() });
@@ -267,12 +279,32 @@ pub(crate) fn clock_went_back(db: &Connection, now: UnixSeconds) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hook::{NewHook, insert};
 
     #[track_caller]
     fn check(attempts: u32, want: std::ops::RangeInclusive<i64>) {
         let waits = (0..5_000).map(|chance| hook_wait_secs(attempts, chance * 7_919));
         let (low, high) = waits.fold((i64::MAX, 0), |(low, high), w| (w.min(low), w.max(high)));
         assert!(want.contains(&low) && want.contains(&high), "{attempts}: {low} to {high}");
+    }
+
+    /// A commit that failed may be on disk: calls that it leased were never made again before a restart.
+    #[test]
+    fn leases_that_nobody_has_are_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = crate::schema::open(&dir.path().join("queue.db")).unwrap();
+        for url in ["a", "b"] {
+            let hook = NewHook { url: url.to_owned(), ..NewHook::default() };
+            insert(&db, &hook, UnixSeconds(0)).unwrap();
+        }
+        let ids = due(&db, &[], 2, UnixSeconds(0)).unwrap();
+        for id in &ids {
+            lease(&db, *id, &mox_testkit::TestRng::new(1), UnixSeconds(0)).unwrap();
+        }
+        let later = UnixSeconds(1_000_000);
+        assert!(due(&db, &[], 2, later).unwrap().is_empty());
+        recover(&db, &HashSet::from([ids[0]])).unwrap();
+        assert_eq!(due(&db, &[], 2, later).unwrap(), [ids[1]]);
     }
 
     #[test]

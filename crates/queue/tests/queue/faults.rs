@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use mox_queue::{
-    Disk, INLINE_BYTES_MAX, NewMessage, Pending, Queue, QueueError, RealDisk, Settlement,
+    Disk, HookOutcome, HookSettled, INLINE_BYTES_MAX, NewHook, NewMessage, Pending, Queue,
+    QueueError, RealDisk, Settlement,
 };
 use mox_testkit::TestRng;
 
@@ -121,6 +122,28 @@ fn after_a_failed_sync_the_next_write_opens_the_database_anew() {
     assert_eq!((all.len(), all[0].id, all[0].is_leased), (1, second.id, true));
     assert!(all[0].results.is_empty());
     assert_eq!(fixture.reopened().queue.interrupted(), 1);
+}
+
+#[test]
+fn a_call_that_is_being_made_is_not_made_twice_after_a_failed_sync() {
+    let (fixture, disk) = faulty(io::ErrorKind::Other);
+    let call = NewHook { url: "https://h.example/".to_owned(), ..NewHook::default() };
+    fixture.queue.add_hooks(vec![call], NOW).wait().unwrap();
+    let lease = |at| fixture.queue.lease_hooks(5, Vec::new(), at);
+    disk.fail_commit.store(0, Ordering::SeqCst);
+    assert!(matches!(lease(NOW).wait(), Err(QueueError::Io(_))));
+    // Nobody has it.
+    let hook = lease(NOW).wait().unwrap().remove(0);
+    disk.fail_commit.store(0, Ordering::SeqCst);
+    assert!(add(&fixture).wait().is_err());
+    add(&fixture).wait().unwrap();
+    assert_eq!(lease(NOW.plus_secs(3_600)).wait().unwrap(), []);
+    disk.fail_commit.store(0, Ordering::SeqCst);
+    let settle = || fixture.queue.settle_hook(hook.id, HookOutcome::default(), NOW).wait();
+    assert!(settle().is_err());
+    assert_eq!(settle().unwrap(), HookSettled::Again);
+    let again = lease(NOW.plus_secs(3_600)).wait().unwrap().remove(0);
+    assert_eq!((again.id, again.attempts, again.results.len()), (hook.id, 2, 1));
 }
 
 #[test]

@@ -300,6 +300,33 @@ async fn an_account_that_is_switched_off_sends_no_more() {
     assert_eq!(fixture.only_queued().row.account, "ann");
 }
 
+/// A session outlives its account: what comes in it then is queued for nobody. A removed account was
+/// not looked for once, and its users went on to send.
+#[tokio::test]
+async fn an_account_that_is_removed_sends_no_more() {
+    let fixture = fixture();
+    let mut before_rcpt = fixture.submitter("ann@example.org").await;
+    before_rcpt.check("MAIL FROM:<ann@example.org>", "250").await;
+    let mut before_data = fixture.submitter("ann@example.org").await;
+    before_data.check("MAIL FROM:<ann@example.org>", "250").await;
+    before_data.check("RCPT TO:<bob@example.org>", "250").await;
+    // Its addresses are those of another account from now on.
+    fixture.configure("\tann:\n", "\tanna:\n");
+    before_rcpt
+        .dialogue(
+            "RCPT TO:<bob@example.org> => 550 5.7.13 account disabled: it was removed
+             RSET => 250
+             MAIL FROM:<ann@example.org> => 550 5.7.1
+             MAIL FROM:<> => 250
+             RCPT TO:<bob@example.org> => 550 5.7.13
+             DATA => 503",
+        )
+        .await;
+    let reply = before_data.data("From: ann@example.org\r\n\r\nx\r\n").await;
+    assert!(reply.starts_with("550 5.7.1"), "{reply}");
+    assert!(fixture.queued().is_empty());
+}
+
 /// What is true when the data has come counts.
 #[tokio::test(start_paused = true)]
 async fn a_recipient_may_go_away_before_the_data() {

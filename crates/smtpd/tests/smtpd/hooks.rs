@@ -2,8 +2,8 @@
 
 use mox_base::{Address, UnixSeconds};
 use mox_queue::{
-    Filter, Hook, HookFilter, HookSort, How, Kind, NewMessage, NewRecipient, Outcome, Retired,
-    Settlement, SmtpReply,
+    Filter, Hook, HookFilter, HookSort, How, Kind, MessageId, NewMessage, NewRecipient, Outcome,
+    Retired, Settlement, SmtpReply,
 };
 use mox_smtp::{Mailbox, ReversePath};
 use serde_json::{Value, json};
@@ -191,6 +191,27 @@ async fn a_report_to_the_address_of_a_recipient_becomes_an_event() {
         assert_eq!(suppressed.is_some(), is_final, "{action}");
         assert!(suppressed.is_none_or(|one| !one.is_manual && one.reason.contains("550 5.1.1")));
     }
+}
+
+/// A message that another server sent, before its history was taken over from there.
+#[tokio::test]
+async fn a_report_about_a_message_that_was_taken_over_finds_it() {
+    let there = calling();
+    let mut taken = sent(&there, Some("tok"), RCPT);
+    taken.message.id = MessageId(4_711);
+    let fixture = calling();
+    assert_eq!(fixture.queue.keep_retired(vec![taken]).wait().unwrap(), []);
+    deliver(&fixture, "", &["mjl+tok@example.org"], &report(&[FAILED])).await;
+    let (hook, payload) = only_hook(&fixture);
+    assert_eq!(hook.call.url, "https://h.example/out");
+    assert_eq!((&payload["QueueMsgID"], &payload["FromID"]), (&json!(4_711), &json!("tok")));
+    assert_eq!((&payload["Event"], &payload["DSN"]), (&json!("failed"), &json!(true)));
+    let retired = fixture.queue.retired_get(MessageId(4_711)).unwrap().unwrap();
+    assert!(!retired.is_success);
+    assert_eq!(retired.message.results.last().unwrap().code, Some(550));
+    assert!(fixture.queue.suppressed("mjl", &retired.message.rcpt_to).unwrap().is_some());
+    // What is sent from here on has other numbers.
+    assert!(sent(&fixture, None, RCPT).message.id > MessageId(4_711));
 }
 
 #[tokio::test]

@@ -24,3 +24,5 @@ mod settling;
 mod support;
 #[cfg(test)]
 mod suppressing;
+#[cfg(test)]
+mod taking_over;

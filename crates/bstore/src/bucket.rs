@@ -11,6 +11,10 @@ use crate::page::{Damage, Page, Reason, What};
 /// How many pages may lie above one another. Real files have fewer than ten.
 pub const WALK_DEPTH_MAX: usize = 64;
 
+/// How often a walk may read as many pages that others run over into as the file has: no page of a sound
+/// file belongs to two others, but a damaged one may say so.
+const SPARE: u64 = 2;
+
 /// Bytes of a bucket's value before a page that lies within it.
 const BUCKET_HEAD_BYTES: usize = 16;
 
@@ -83,6 +87,7 @@ impl<'a, S: Source> Bucket<'a, S> {
             database: self.database,
             above: Vec::new(),
             seen: HashSet::new(),
+            spare: self.database.pages().saturating_mul(SPARE),
             last_key: Vec::new(),
             ready: VecDeque::new(),
         };
@@ -123,6 +128,8 @@ pub struct Walk<'a, S> {
     /// Branches on the way down, each with the pages below it that are still to come, the next one last.
     above: Vec<(RangeInclusive<u64>, Vec<u64>)>,
     seen: HashSet<u64>,
+    /// See [`Database::page`].
+    spare: u64,
     last_key: Vec<u8>,
     ready: VecDeque<Result<Element<'a, S>, Damage>>,
 }
@@ -141,7 +148,7 @@ impl<'a, S: Source> Walk<'a, S> {
         if !self.seen.insert(id) {
             return self.ready.push_back(fault(Reason::Twice));
         }
-        match self.database.page(id) {
+        match self.database.page(id, &mut self.spare) {
             Ok(page) => self.add(page),
             Err(damage) => self.ready.push_back(Err(damage)),
         }

@@ -188,7 +188,11 @@ impl<S: Source> Database<S> {
         self.meta.page_bytes
     }
 
-    pub(crate) fn page(&self, id: u64) -> Result<Page, Damage> {
+    /// Reads a page with all that it runs over into.
+    ///
+    /// - `spare`: how many pages may still be read that others run over into. Pages that run over into
+    ///   one another would have all of the file read for each of them.
+    pub(crate) fn page(&self, id: u64, spare: &mut u64) -> Result<Page, Damage> {
         let fault = |reason| Damage { page: id, reason };
         // The first two pages describe commits and are in no bucket.
         if id < 2 || id >= self.meta.high_water {
@@ -205,7 +209,11 @@ impl<S: Source> Database<S> {
             let len = len.and_then(|pages| pages.checked_mul(self.meta.page_bytes));
             let len = len.filter(|len| *len <= LOGICAL_PAGE_BYTES_MAX);
             let end = id.checked_add(u64::from(more)).filter(|last| *last < self.meta.high_water);
-            let (Some(len), Some(_)) = (len, end) else { return Err(fault(Reason::TooLong)) };
+            let left = spare.checked_sub(more.into());
+            let (Some(len), Some(_), Some(left)) = (len, end, left) else {
+                return Err(fault(Reason::TooLong));
+            };
+            *spare = left;
             bytes = self.source.read(offset, len).map_err(unreadable)?;
         }
         Page::parse(id, bytes)

@@ -42,7 +42,7 @@ pub use bucket::{Bucket, Element, Held, WALK_DEPTH_MAX, Walk};
 pub use database::{Database, OpenError, PAGE_BYTES_MAX, Source};
 pub use page::{Damage, LOGICAL_PAGE_BYTES_MAX, Reason};
 pub use record::{DecodeError, VALUE_DEPTH_MAX, VALUE_ITEMS_MAX};
-pub use schema::{SCHEMA_BYTES_MAX, SchemaError};
+pub use schema::{SCHEMA_BYTES_MAX, SCHEMA_VERSIONS_MAX, SchemaError};
 pub use table::{Fault, Record, Records, Table};
 pub use time::Time;
 pub use value::Value;

@@ -12,6 +12,10 @@ pub(crate) const HEADER_BYTES: usize = 16;
 /// Bytes of an element's entry; keys and values follow all of these.
 const ENTRY_BYTES: usize = 16;
 
+/// How often all elements of a page together may have its size. They lie side by side; with a damaged
+/// length some lie over others. If all did, a page of a megabyte would have gigabytes in it.
+const ROOM: usize = 2;
+
 /// How large a page may be with those it runs over into. The largest record is far below.
 pub const LOGICAL_PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -99,6 +103,17 @@ pub(crate) struct Entry {
     pub(crate) what: What,
 }
 
+impl Entry {
+    /// How long key and value are.
+    fn bytes(&self) -> usize {
+        let value = match &self.what {
+            What::Child(_) => 0,
+            What::Value(value, _) => value.len(),
+        };
+        self.key.len() + value
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     /// Of a branch: a page below.
@@ -150,14 +165,21 @@ impl Page {
         if found != usize::from(said) {
             damages.push(fault(Reason::Count { said, found }));
         }
-        let all: Vec<_> = (0..found).map(|number| entry(&bytes, flags, number)).collect();
+        let mut room = bytes.len().saturating_mul(ROOM);
+        let mut all: Vec<_> = (0..found)
+            .map(|number| {
+                let entry = entry(&bytes, flags, number)?;
+                room = room.checked_sub(entry.bytes())?;
+                Some(entry)
+            })
+            .collect();
         let kept = in_order(&all, &bytes);
         let lost = found - kept.len();
         if lost > 0 {
-            let first = (0..found).find(|number| !kept.contains(number)).unwrap_or_default();
+            let first = kept.iter().enumerate().find(|(number, kept)| number != *kept);
+            let first = first.map_or(kept.len(), |(number, _)| number);
             damages.push(fault(Reason::Elements { lost, first }));
         }
-        let mut all = all;
         let entries = kept.iter().filter_map(|number| all.get_mut(*number)?.take()).collect();
         let last = id.saturating_add(overflow(&bytes).unwrap_or_default().into());
         Ok(Self { id, pages: id..=last, bytes, entries, damages })
@@ -319,6 +341,30 @@ mod tests {
         flags[8] = 0x10;
         check(&flags, Err(Reason::Flags(0x10)), &[]);
         check(b"short", Err(Reason::TooLong), &[]);
+    }
+
+    /// Each of many values is most of the page.
+    #[test]
+    fn elements_that_lie_over_one_another_are_read_up_to_a_bound() {
+        const COUNT: usize = 1_000;
+        let keys: Vec<[u8; 4]> = (0..1_000_u32).map(u32::to_be_bytes).collect();
+        let elements: Vec<(&[u8], &[u8])> = keys.iter().map(|key| (&key[..], &b""[..])).collect();
+        let mut page = leaf(7, &elements);
+        for number in 0..COUNT {
+            let at = HEADER_BYTES + number * ENTRY_BYTES;
+            let key_end = HEADER_BYTES + COUNT * ENTRY_BYTES + (number + 1) * 4;
+            let len = u32::try_from(page.len() - key_end).unwrap();
+            page[at + 12..at + 16].copy_from_slice(&len.to_le_bytes());
+        }
+        let page = Page::parse(7, page.into()).unwrap();
+        let bytes: usize = page.entries.iter().map(Entry::bytes).sum();
+        assert!(bytes <= ROOM * page.bytes.len() && page.entries.len() > 10);
+        let lost = COUNT - page.entries.len();
+        let first = page.damages.iter().find_map(|damage| match damage.reason {
+            Reason::Elements { lost: one, first } if one == lost => Some(first),
+            _ => None,
+        });
+        assert!(first.is_some_and(|first| first < COUNT), "{:?}", page.damages);
     }
 
     proptest::proptest! {

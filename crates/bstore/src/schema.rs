@@ -7,6 +7,10 @@ use serde::Deserialize;
 /// How long the text of a schema may be. Those in use have up to 10 KB.
 pub const SCHEMA_BYTES_MAX: usize = 1024 * 1024;
 
+/// The most versions of one type that are read. A release adds one at most; each makes reading a record
+/// take longer.
+pub const SCHEMA_VERSIONS_MAX: usize = 1_000;
+
 /// Forms of schemas that are known.
 const FORMS: std::ops::RangeInclusive<u32> = 1..=2;
 
@@ -39,6 +43,9 @@ const KINDS: [&str; 21] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
+    /// There are more than [`SCHEMA_VERSIONS_MAX`](crate::SCHEMA_VERSIONS_MAX) of the type.
+    #[error("more versions than are read")]
+    TooMany,
     /// It is longer than [`SCHEMA_BYTES_MAX`].
     #[error("a schema of {0} bytes")]
     TooLong(usize),

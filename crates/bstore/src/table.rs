@@ -7,7 +7,7 @@ use crate::bucket::{Bucket, Element, Held, Walk};
 use crate::database::{Database, Source};
 use crate::page::Damage;
 use crate::record::{self, DecodeError};
-use crate::schema::{Schema, SchemaError};
+use crate::schema::{SCHEMA_VERSIONS_MAX, Schema, SchemaError};
 use crate::time::Time;
 use crate::value::Value;
 
@@ -70,6 +70,9 @@ impl<'a, S: Source> Table<'a, S> {
         for element in bucket.bucket(b"types")?.ok_or(Fault::NoSchema)?.walk() {
             let Element { key, held: Held::Value(json), .. } = element? else { continue };
             let Ok(version) = key.try_into().map(u32::from_be_bytes) else { continue };
+            if schemas.len() == SCHEMA_VERSIONS_MAX {
+                return Err(Fault::Schema { version, error: SchemaError::TooMany });
+            }
             let schema = Schema::parse(version, &json);
             schemas.insert(version, schema.map_err(|error| Fault::Schema { version, error })?);
         }

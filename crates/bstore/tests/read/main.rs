@@ -7,7 +7,11 @@ mod evolution;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod json;
+#[cfg(test)]
+mod overlong;
 #[cfg(test)]
 mod whole;
 #[cfg(test)]

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod exporting;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod importing;
+#[cfg(test)]
+mod strange;
 #[cfg(test)]
 mod support;

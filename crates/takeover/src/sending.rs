@@ -21,7 +21,7 @@ pub(crate) const OUTGOING: Kind = Kind {
 
 pub(crate) const RECIPIENT_DOMAIN_TLS: Kind = Kind {
     table: "RecipientDomainTLS",
-    what: "what servers of recipients offered",
+    what: "domains of which is known what their servers offer",
     fields: fields!("Updated", "STARTTLS", "RequireTLS"),
 };
 

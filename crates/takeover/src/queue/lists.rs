@@ -73,7 +73,7 @@ impl Run<'_> {
             let parts =
                 [rule.account.is_some(), rule.sender_domain.is_some(), rule.rcpt_domain.is_some()];
             if parts.iter().filter(|is_set| **is_set).count() > 1 {
-                let shown = format!("rule {}: holds what all of it matches", id.0);
+                let shown = format!("rule {}: holds what matches all its parts, not any", id.0);
                 summary.differs("hold rules with more than one part", shown);
             }
         }

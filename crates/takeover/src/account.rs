@@ -1,5 +1,6 @@
 //! An account of the original, checked and copied into one of ours.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mox_base::{Address, Domain, Localpart, MailboxName, MsgId, UnixSeconds};
@@ -92,7 +93,7 @@ impl Account {
         self.password(into, &mut summary)?;
         self.pass_keys(into, &mut summary)?;
         let introbox = base.kept.mailboxes.iter().find(|one| Some(&one.name) == introbox);
-        let ids: Vec<_> = base.kept.mailboxes.iter().map(|one| one.id).collect();
+        let ids: BTreeSet<_> = base.kept.mailboxes.iter().map(|one| one.id).collect();
         let aside = Aside {
             mailboxes: &ids,
             introbox: introbox.map(|one| one.id),
@@ -193,7 +194,7 @@ fn recipient(record: &Record, summary: &mut Summary) -> Option<(MsgId, Address, 
         }
         _ => {
             let told = format!("{:?} at {:?}", record.text("Localpart"), record.text("Domain"));
-            summary.skip("recipients of sent messages that are no addresses", told);
+            summary.skip("people written to whose address is none", told);
             None
         }
     }

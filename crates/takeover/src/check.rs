@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, Uid};
 use mox_bstore::Record;
-use mox_store::{KeptMailbox, MAILBOX_KEYWORDS_MAX, MESSAGE_KEYWORDS_MAX};
+use mox_store::{KeptMailbox, MAILBOX_KEYWORDS_MAX, MAILBOXES_MAX, MESSAGE_KEYWORDS_MAX};
 
 use crate::junk::Learnt;
 use crate::mailbox::{Base, Noted, fresh_name};
@@ -201,7 +201,8 @@ impl Ledger {
     /// Makes a mailbox for messages of one that is not there.
     fn recover(&mut self, record: &Record, id: i64, summary: &mut Summary) -> bool {
         let name = fresh_name("Recovered", id, &self.names);
-        let Some(name) = name.filter(|_| (1..=ID_MAX).contains(&id)) else {
+        let has_room = self.mailboxes.len() < MAILBOXES_MAX;
+        let Some(name) = name.filter(|_| has_room && (1..=ID_MAX).contains(&id)) else {
             let told = format!("message {}: mailbox {id} cannot be", record.i64("ID"));
             summary.damage(LOST, told);
             return false;

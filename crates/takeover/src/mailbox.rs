@@ -6,7 +6,7 @@ use mox_base::{Keyword, MailboxId, MailboxName, ModSeq, MsgId, SpecialUse, UidVa
 use mox_bstore::Record;
 use mox_store::{
     ANNOTATION_BYTES_MAX, ANNOTATIONS_MAX, KeptAccount, KeptAnnotation, KeptMailbox,
-    MAILBOX_KEYWORDS_MAX,
+    MAILBOX_KEYWORDS_MAX, MAILBOXES_MAX,
 };
 
 use crate::file::{DatabaseFile, TakeoverError};
@@ -26,6 +26,9 @@ const ROLES: &[(&str, SpecialUse)] = &[
     ("Sent", SpecialUse::SENT),
     ("Trash", SpecialUse::TRASH),
 ];
+
+/// The most subscriptions that are taken: as many again as there can be mailboxes.
+const SUBSCRIPTIONS_MAX: usize = 2 * MAILBOXES_MAX;
 
 /// What is read before any message is.
 #[derive(Debug)]
@@ -162,6 +165,9 @@ fn subscriptions(index: &DatabaseFile, summary: &mut Summary) -> Vec<MailboxName
     let mut names = Vec::new();
     while let Some(record) = reading.next(summary) {
         match MailboxName::parse(record.text("Name")) {
+            Ok(_) if names.len() >= SUBSCRIPTIONS_MAX => {
+                summary.skip("subscriptions beyond our limits", record.text("Name"));
+            }
             Ok(name) => names.push(name),
             Err(error) => {
                 let told = format!("{:?}: {error}", record.text("Name"));
@@ -260,6 +266,8 @@ impl Mailboxes {
                     .damage(MAILBOX.what, format!("index.db: mailbox {id}: its id cannot be one"));
             } else if record.bool("Expunged") {
                 self.deleted.insert(id);
+            } else if self.kept.len() >= MAILBOXES_MAX {
+                summary.damage("mailboxes beyond our limits", format!("{:?}", record.text("Name")));
             } else {
                 tree.insert(id, (record.text("Name").to_owned(), record.i64("ParentID")));
                 self.add(&record, summary);

@@ -1,5 +1,6 @@
 //! A message record of the original as one of ours.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use mox_base::{
@@ -93,7 +94,7 @@ pub(crate) fn file_name(id: i64) -> String {
 /// What the account says about where messages are put aside.
 pub(crate) struct Aside<'a> {
     /// All mailboxes that exist.
-    pub(crate) mailboxes: &'a [MailboxId],
+    pub(crate) mailboxes: &'a BTreeSet<MailboxId>,
     /// The one for first messages of strangers.
     pub(crate) introbox: Option<MailboxId>,
     /// Whether the original knew all threads.

@@ -158,7 +158,7 @@ pub(crate) const MESSAGE_ERASE: Kind = Kind {
 
 pub(crate) const RECIPIENT: Kind = Kind {
     table: "Recipient",
-    what: "recipients of sent messages",
+    what: "people written to",
     fields: fields!("MessageID", "Localpart", "Domain", "OrgDomain", "Sent"),
 };
 

@@ -7,7 +7,9 @@ use mox_base::{MailboxId, MailboxName, ModSeq, NumSet, Uid};
 use mox_junk::Totals;
 use mox_store::{Account as Ours, Reader};
 use mox_takeover::{Notes, Summary, TakeoverError};
-use mox_testkit::original::{Row, Value, fields, list, row, time, write_database};
+use mox_testkit::original::{
+    Field, Kind, Row, Schema, Value, Writer, fields, list, row, time, write_database,
+};
 
 use crate::fixtures::Fixture;
 
@@ -272,6 +274,21 @@ fn names_of_mailboxes_are_of_one_each_and_such_as_ours_can_be() {
     assert_eq!(names, want);
 }
 
+/// More mailboxes than ours can have are not taken in silence, nor are their messages.
+#[test]
+fn mailboxes_beyond_the_limit_are_damage() {
+    let all = (1..=10_001).map(|id| mailbox(id, &format!("box {id}"), 0));
+    let of = |id, mailbox: i64| numbered(id, 1, 5).with("CreateSeq", 5).with("MailboxID", mailbox);
+    let mut tables = sound();
+    tables.insert("Mailbox", all.collect());
+    tables.insert("Message", vec![of(1, 10_000), of(2, 10_001)]);
+    tables.insert("NextUIDValidity", vec![row(1).with("Next", 20_000_u64)]);
+    let checked = write(tables).check("mjl");
+    let found: Vec<_> = checked.damaged.iter().map(|(kind, notes)| (*kind, notes.count)).collect();
+    assert_eq!(found, [("mailboxes beyond our limits", 1), ("messages", 1)]);
+    assert_eq!((checked.taken["mailboxes"], checked.taken["messages"]), (10_000, 1));
+}
+
 #[test]
 fn a_role_is_of_one_mailbox() {
     let change = |tables: &mut Tables| {
@@ -483,6 +500,37 @@ fn what_ours_has_no_place_for_is_counted() {
     let want =
         ["left: 3 questions about rules not to be asked again", "left: 1 settings of webmail"];
     check(change, &want);
+}
+
+/// A newer original may keep something that people should know of.
+#[test]
+fn types_and_fields_that_are_not_known_are_told_once() {
+    let fixture = write(sound());
+    let index = fixture.theirs("mjl").join("index.db");
+    let mut writer = Writer::create(&index);
+    let mut tables = sound();
+    let known = Schema::of("account", "Message");
+    let mut all = known.fields().to_vec();
+    all.push(Field::new("Mood", Kind::Text));
+    all.push(Field::new("Unused", Kind::Text));
+    let moody = vec![message(1, 1).with("Mood", "good"), message(2, 2).with("Mood", "bad")];
+    tables.remove("Message");
+    writer.table(&known.then(all), moody);
+    let novel = Schema::new("Novelty", vec![Field::new("ID", Kind::Int(Some(64)))]);
+    writer.table(&novel, vec![row(1)]);
+    for (name, rows) in tables {
+        writer.table(&Schema::of("account", name), rows);
+    }
+    writer.finish_as("account");
+    let want = [
+        "differs: 1 fields that are not known, with what they hold",
+        "differs: 1 types of records that are not known",
+    ];
+    copied(&fixture, &want);
+    let checked = fixture.check("mjl");
+    let told = checked.differs.values().flat_map(|notes| &notes.some);
+    let told: Vec<_> = told.map(|text| text.rsplit("index.db: ").next().unwrap()).collect();
+    assert!(told.contains(&"Message: Mood") && told.contains(&"Novelty"), "{told:?}");
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! The commands that change domains, accounts, addresses and aliases.
 
 use mox_admin::{Admin, AdminError, AliasChange, NewDomain};
-use mox_base::{Address, Domain, Localpart};
+use mox_base::{Address, Localpart};
 use mox_config::{Alias, DestinationKey, Text};
 use mox_net::blocking;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::commands::{CommandError, Handler};
+use super::parameters::{address, boolean, domain, json, read, some_boolean};
 use super::wire::Wire;
 
 /// The words of these commands.
@@ -263,37 +263,12 @@ fn alias_text(alias: &Alias) -> String {
     text
 }
 
-fn read<T, E: std::fmt::Display>(read: Result<T, E>, text: &str) -> Result<T, CommandError> {
-    read.map_err(|error| CommandError::Refused(format!("{text:?}: {error}")))
-}
-
-fn domain(text: &str) -> Result<Domain, CommandError> {
-    read(Domain::parse(text), text)
-}
-
-fn address(text: &str) -> Result<Address, CommandError> {
-    read(Address::parse(text), text)
-}
-
 /// An address, or `@` and a domain.
 fn destination(text: &str) -> Result<DestinationKey, CommandError> {
     match text.strip_prefix('@') {
         Some(of) => Ok(DestinationKey::Catchall(domain(of)?)),
         None => Ok(DestinationKey::Address(address(text)?)),
     }
-}
-
-fn boolean(text: &str) -> Result<bool, CommandError> {
-    let unknown = || CommandError::Refused(format!("{text:?}: true or false?"));
-    some_boolean(text).ok_or_else(unknown)
-}
-
-fn some_boolean(text: &str) -> Option<bool> {
-    text.parse().ok()
-}
-
-fn json<T: DeserializeOwned>(text: &str) -> Result<T, CommandError> {
-    serde_json::from_str(text).map_err(|error| CommandError::refused(&error))
 }
 
 fn addresses(text: &str) -> Result<Vec<Address>, CommandError> {

@@ -6,6 +6,7 @@ use mox_store::ClientKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::commands::{CommandError, Handler};
+use super::parameters::boolean;
 use super::wire::Wire;
 use crate::client_key::{CERTIFICATE_BYTES_MAX, Certificate};
 
@@ -66,11 +67,7 @@ impl Handler {
     {
         let address = wire.parameter().await?;
         let name = wire.parameter().await?;
-        let no_imap_preauth = match wire.parameter().await?.as_str() {
-            "true" => true,
-            "false" => false,
-            other => return Err(CommandError::Refused(format!("{other:?}: true or false?"))),
-        };
+        let no_imap_preauth = boolean(&wire.parameter().await?)?;
         let mut der = Vec::new();
         wire.receive_data(CERTIFICATE_BYTES_MAX, &mut der).await?;
 

@@ -22,6 +22,7 @@ mod imapserve;
 mod import;
 mod junk;
 mod keys;
+mod parameters;
 pub(crate) mod queue;
 mod repair;
 mod search;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::commands::{CommandError, Handler};
 use super::deliver::SPOOL_BYTES;
+use super::parameters::{json, number, unless_empty};
 use super::wire::{DATA_BYTES_MAX, Wire};
 use crate::data_dir::TEMPORARY;
 
@@ -182,8 +183,7 @@ impl Handler {
         let name = wire.parameter().await?;
         let refused = |text: &str| CommandError::Refused(text.to_owned());
         let mailbox = mailbox(&wire.parameter().await?)?.ok_or_else(|| refused("no mailbox"))?;
-        let known: Appended = serde_json::from_str(&wire.parameter().await?)
-            .map_err(|error| CommandError::refused(&error))?;
+        let known: Appended = json(&wire.parameter().await?)?;
         let received = ZonedTime::new(UnixSeconds(known.received), known.zone_minutes)
             .ok_or_else(|| refused("no such zone"))?;
         let store = self.services.store.clone();
@@ -229,16 +229,11 @@ impl Handler {
     }
 }
 
-fn number(text: &str) -> Result<i64, CommandError> {
-    text.parse().map_err(|_| CommandError::Refused(format!("{text:?} is no number")))
-}
-
 /// `None` for all of them.
 fn mailbox(text: &str) -> Result<Option<MailboxName>, CommandError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    MailboxName::parse(text).map(Some).map_err(|error| CommandError::refused(&error))
+    unless_empty(text, |text| {
+        MailboxName::parse(text).map_err(|error| CommandError::refused(&error))
+    })
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::commands::{CommandError, Handler};
+use super::super::parameters::{self, number};
 use super::super::wire::Wire;
 use super::words::{FilterWords, SortWords};
-use super::{listed, number, printable, span, time};
+use super::{listed, printable, span, time};
 
 impl Handler {
     /// Parameters: filter, order. Answers with a line for each message.
@@ -16,8 +17,8 @@ impl Handler {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let filter: FilterWords = super::json(&wire.parameter().await?)?;
-        let sort: SortWords = super::json(&wire.parameter().await?)?;
+        let filter: FilterWords = parameters::json(&wire.parameter().await?)?;
+        let sort: SortWords = parameters::json(&wire.parameter().await?)?;
         let now = self.services.clock.now();
         self.answer(wire, move |queue| {
             let found = queue.retired_list(&filter.retired_filter(now), &sort.retired_sort())?;

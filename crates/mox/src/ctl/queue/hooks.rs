@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::commands::{CommandError, Handler};
+use super::super::parameters::{self, number};
 use super::super::wire::Wire;
 use super::words::{HookChangeWords, HookFilterWords, SortWords};
-use super::{listed, number, printable, span, time};
+use super::{listed, printable, span, time};
 
 impl Handler {
     /// Parameters: filter, order. Answers with a line for each call that waits.
@@ -44,8 +45,8 @@ impl Handler {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let filter: HookFilterWords = super::json(&wire.parameter().await?)?;
-        let change: HookChangeWords = super::json(&wire.parameter().await?)?;
+        let filter: HookFilterWords = parameters::json(&wire.parameter().await?)?;
+        let change: HookChangeWords = parameters::json(&wire.parameter().await?)?;
         let now = self.services.clock.now();
         let change = match change {
             HookChangeWords::Schedule { from_now, secs } => HookChange::Schedule { from_now, secs },
@@ -93,8 +94,8 @@ impl Handler {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let filter: HookFilterWords = super::json(&wire.parameter().await?)?;
-        let sort: SortWords = super::json(&wire.parameter().await?)?;
+        let filter: HookFilterWords = parameters::json(&wire.parameter().await?)?;
+        let sort: SortWords = parameters::json(&wire.parameter().await?)?;
         let filter = filter.filter(self.services.clock.now()).map_err(CommandError::Refused)?;
         let field = if sort.by_queued { HookSortField::Submitted } else { field };
         Ok((filter, HookSort { field, is_ascending: sort.is_ascending, after: None }))

@@ -14,11 +14,11 @@ use mox_base::UnixSeconds;
 use mox_config::Duration;
 use mox_net::blocking;
 use mox_queue::{MessageId, Queue, QueueError, Queued};
-use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::words::{ChangeWords, FilterWords, SortWords};
 use super::commands::{CommandError, Handler};
+use super::parameters::{json, number};
 use super::wire::{DATA_BYTES_MAX, Wire};
 
 /// The words of these commands.
@@ -170,14 +170,6 @@ impl Handler {
         })
         .await
     }
-}
-
-fn json<T: DeserializeOwned>(text: &str) -> Result<T, CommandError> {
-    serde_json::from_str(text).map_err(|error| CommandError::refused(&error))
-}
-
-fn number(text: &str) -> Result<i64, CommandError> {
-    text.parse().map_err(|_| CommandError::Refused(format!("not a number: {text:?}")))
 }
 
 /// A heading with lines, or `(none)`.

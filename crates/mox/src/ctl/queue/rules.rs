@@ -5,8 +5,9 @@ use mox_queue::{HoldRule, HoldRuleId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::commands::{CommandError, Handler};
+use super::super::parameters::{domain, number, unless_empty};
 use super::super::wire::Wire;
-use super::{listed, number};
+use super::listed;
 
 impl Handler {
     /// Answers with a line for each rule.
@@ -28,8 +29,8 @@ impl Handler {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let account = wire.parameter().await?;
-        let sender_domain = domain(&wire.parameter().await?)?;
-        let rcpt_domain = domain(&wire.parameter().await?)?;
+        let sender_domain = unless_empty(&wire.parameter().await?, domain)?;
+        let rcpt_domain = unless_empty(&wire.parameter().await?, domain)?;
         let account = Some(account).filter(|account| !account.is_empty());
         let rule = HoldRule { account, sender_domain, rcpt_domain };
         self.answer(wire, move |queue| {
@@ -48,14 +49,6 @@ impl Handler {
         self.services.queue.remove_hold_rule(id).await?;
         Ok(wire.write_ok().await?)
     }
-}
-
-fn domain(text: &str) -> Result<Option<Domain>, CommandError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let refused = |_| CommandError::Refused(format!("not a domain: {text:?}"));
-    Domain::parse(text).map(Some).map_err(refused)
 }
 
 fn line(id: HoldRuleId, rule: &HoldRule) -> String {

@@ -1,11 +1,11 @@
 //! The commands about suppression lists.
 
-use mox_base::Address;
 use mox_queue::Suppression;
 use mox_smtp::Mailbox;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::commands::{CommandError, Handler};
+use super::super::parameters::address;
 use super::super::wire::Wire;
 use super::{printable, time};
 
@@ -32,7 +32,7 @@ impl Handler {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let account = self.known_account(wire.parameter().await?)?;
-        let address = address(&wire.parameter().await?)?;
+        let address = Mailbox::from(address(&wire.parameter().await?)?);
         let now = self.services.clock.now();
         self.services.queue.suppress(&account, &address, REASON, now).await?;
         Ok(wire.write_ok().await?)
@@ -45,7 +45,7 @@ impl Handler {
     {
         // The account may be gone from the configuration, with its entries left.
         let account = wire.parameter().await?;
-        let address = address(&wire.parameter().await?)?;
+        let address = Mailbox::from(address(&wire.parameter().await?)?);
         self.services.queue.unsuppress(&account, &address).await?;
         Ok(wire.write_ok().await?)
     }
@@ -59,7 +59,7 @@ impl Handler {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let account = some(wire.parameter().await?);
-        let address = address(&wire.parameter().await?)?;
+        let address = Mailbox::from(address(&wire.parameter().await?)?);
         self.answer(wire, move |queue| {
             let found = match account {
                 Some(account) => Vec::from_iter(queue.suppressed(&account, &address)?),
@@ -83,11 +83,6 @@ impl Handler {
 
 fn some(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
-}
-
-fn address(text: &str) -> Result<Mailbox, CommandError> {
-    let refused = |_| CommandError::Refused(format!("not an address: {text:?}"));
-    Address::parse(text).map(Mailbox::from).map_err(refused)
 }
 
 fn table(entries: &[Suppression]) -> String {

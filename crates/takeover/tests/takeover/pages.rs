@@ -126,10 +126,10 @@ const KINDS: [Damage; 7] = [
 ];
 
 /// A message as clients know it.
-type Known = (u32, u64, Flags, u64);
+pub(crate) type Known = (u32, u64, Flags, u64);
 
 /// All messages of an account of ours by their ids.
-fn messages(ours: &Ours) -> BTreeMap<i64, Known> {
+pub(crate) fn messages(ours: &Ours) -> BTreeMap<i64, Known> {
     let reader = ours.read().unwrap();
     let mut found = BTreeMap::new();
     for mailbox in reader.mailboxes().unwrap() {

@@ -57,10 +57,6 @@ pub(crate) fn login(cid: u64, error: &LoginError) -> Refusal {
             Refusal::Unavailable
         }
         LoginError::Store(error) => store(cid, error),
-        LoginError::BadSecret => {
-            tracing::error!(cid, %error, "login");
-            Refusal::Failed
-        }
         _ => Refusal::BadCredentials,
     }
 }

@@ -84,7 +84,7 @@ impl Inner {
             return Ok(Found { decoy_name, stored: decoy, owner: None });
         };
         let text = self.store.peek_secret(&target.account, SECRET)?;
-        let stored = text.as_deref().map(parse).transpose()?;
+        let stored = text.as_deref().and_then(|text| parse(&target.account, text));
         self.decoys.note(&target.account, stored.as_ref().map(StoredPassword::shape));
         Ok(Found {
             decoy_name,

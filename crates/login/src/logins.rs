@@ -32,9 +32,6 @@ pub enum LoginError {
     /// The address has failed too often.
     #[error("too many failed logins from this network")]
     TooManyFailures,
-    /// What is stored of the password cannot be read.
-    #[error("stored password damaged")]
-    BadSecret,
     /// The account could not be read.
     #[error("account: {0}")]
     Store(#[from] StoreError),
@@ -48,7 +45,7 @@ impl LoginError {
             Self::Refused(failure) => *failure == Failure::Unavailable,
             Self::Store(error) => error.is_temporary(),
             Self::TooManyFailures => true,
-            Self::Disabled { .. } | Self::OtherAccount | Self::BadSecret => false,
+            Self::Disabled { .. } | Self::OtherAccount => false,
         }
     }
 

@@ -4,7 +4,7 @@ use mox_base::Rng;
 use mox_sasl::{Password, StoredPassword, Verifiers};
 use mox_store::{Account, Pending, StoreError};
 
-use crate::{LoginError, Logins};
+use crate::Logins;
 
 /// The name under which an account keeps what is stored of its password.
 pub(crate) const SECRET: &str = "password";
@@ -41,7 +41,7 @@ impl Logins {
         for name in inner.config.snapshot().dynamic.accounts.keys() {
             match inner.store.peek_secret(name, SECRET) {
                 Ok(text) => {
-                    let stored = text.and_then(|text| parse(&text).ok());
+                    let stored = text.and_then(|text| parse(name, &text));
                     inner.decoys.note(name, stored.as_ref().map(StoredPassword::shape));
                 }
                 Err(error) => {
@@ -52,12 +52,11 @@ impl Logins {
     }
 }
 
-/// Reads what an account has stored.
-///
-/// # Errors
-///
-/// If it is nothing of ours.
-pub(crate) fn parse(text: &[u8]) -> Result<StoredPassword, LoginError> {
-    let text = str::from_utf8(text).unwrap_or_default();
-    StoredPassword::parse(text).map_err(|_| LoginError::BadSecret)
+/// Reads what an account has stored. What is nothing of ours is as good as nothing, and logged: were it told
+/// to who logs in, it would tell that there is an account.
+pub(crate) fn parse(account: &str, text: &[u8]) -> Option<StoredPassword> {
+    let stored = StoredPassword::parse(str::from_utf8(text).unwrap_or_default());
+    stored
+        .inspect_err(|error| tracing::error!(account, %error, "stored password cannot be used"))
+        .ok()
 }

@@ -341,6 +341,18 @@ mod login {
         failure(login(&fixture, "mjl@example.org", "wrong horse").await);
     }
 
+    /// An answer of its own would tell that there is an account.
+    #[tokio::test]
+    async fn a_damaged_secret_looks_like_a_wrong_password() {
+        for damaged in ["", "$2a$10$short", "SCRAM-SHA-1$1:x$y:z", "\u{e4}"] {
+            let fixture = taken_over(&[("mjl", damaged)]);
+            let error = failure(login(&fixture, "mjl@example.org", PASSWORD).await);
+            assert!(matches!(error, LoginError::Refused(Failure::BadCredentials)), "{damaged:?}");
+            let (_, outcome) = scram(&fixture, "mjl@example.org", PASSWORD).await;
+            assert!(matches!(outcome, Outcome::Failed(LoginError::Refused(_))), "{damaged:?}");
+        }
+    }
+
     /// Opening one takes long, which would tell that it is there; and who guesses names would have all
     /// of them open.
     #[tokio::test]

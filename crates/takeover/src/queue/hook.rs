@@ -8,7 +8,7 @@ use mox_queue::{
     MessageId, NewHook, OutgoingEvent,
 };
 
-use super::message::{duration_ms, extra, in_brackets, text_of, time};
+use super::message::{attempts, duration_ms, extra, in_brackets, start, text_of, time};
 use super::{Batch, HOOKS, HOOKS_RETIRED, Into, NUMBER_MAX, Run};
 use crate::file::TakeoverError;
 use crate::known::{Field, Kind, fields};
@@ -181,7 +181,7 @@ pub(super) fn hook(record: &Record, is_retired: bool) -> Result<(Hook, Option<St
         },
         has_authorization,
         submitted,
-        attempts: u32::try_from(record.i64("Attempts")).unwrap_or_default(),
+        attempts: attempts(record, "Attempts"),
         next_attempt: time(record, "NextAttempt").unwrap_or(last_activity),
         results: record.get("Results").list().iter().map(attempt).collect(),
         retired: end,
@@ -191,7 +191,7 @@ pub(super) fn hook(record: &Record, is_retired: bool) -> Result<(Hook, Option<St
 
 fn attempt(result: &Value) -> HookAttempt {
     HookAttempt {
-        start: result.field("Start").time().map_or(0, |time| time.unix_secs),
+        start: start(result.field("Start")),
         duration_ms: duration_ms(result.field("Duration")),
         url: text_of(result.field("URL")),
         is_success: result.field("Success").bool(),

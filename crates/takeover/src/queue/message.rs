@@ -93,6 +93,12 @@ pub(super) const MSG_RETIRED: Kind = Kind {
 /// The text of an attempt that was being made.
 const IN_PROGRESS: &str = "delivering";
 
+/// No time is further from 1970 in sound data, in seconds: ours adds to times and subtracts from them.
+const TIME_MAX: i64 = 1 << 40;
+
+/// No count of attempts is larger in sound data: ours counts on.
+const ATTEMPTS_NOTED_MAX: i64 = 1_000_000;
+
 /// A message and what is sent, without its file.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -148,7 +154,6 @@ fn shared(record: &Record, sender: Option<Mailbox>, class: u8) -> Result<Queued,
     let queued = time(record, "Queued").unwrap_or_default();
     let last_attempt = time(record, "LastAttempt");
     let rcpt_to = mailbox(record.text("RecipientLocalpart"), record.get("RecipientDomain"))?;
-    let count = |field| u32::try_from(record.i64(field)).unwrap_or_default();
     let text = |field| record.text(field).to_owned();
     let some = |field| Some(text(field)).filter(|text| !text.is_empty());
     let mail_from = sender.map_or(ReversePath::Null, ReversePath::Mailbox);
@@ -169,8 +174,8 @@ fn shared(record: &Record, sender: Option<Mailbox>, class: u8) -> Result<Queued,
         transport: some("Transport"),
         is_held: false,
         is_leased: false,
-        attempts: count("Attempts"),
-        attempts_max: Some(count("MaxAttempts")).filter(|max| *max > 0),
+        attempts: attempts(record, "Attempts"),
+        attempts_max: Some(attempts(record, "MaxAttempts")).filter(|max| *max > 0),
         next_attempt: last_attempt.unwrap_or(queued),
         last_attempt,
         results: record.get("Results").list().iter().map(|one| attempt(one, class)).collect(),
@@ -212,7 +217,21 @@ pub(super) fn text_of(value: &Value) -> String {
 
 /// A time in whole seconds.
 pub(super) fn time(record: &Record, field: &str) -> Option<UnixSeconds> {
-    record.time(field).map(|time| UnixSeconds(time.unix_secs))
+    record.time(field).map(|time| UnixSeconds(bounded(time.unix_secs)))
+}
+
+fn bounded(secs: i64) -> i64 {
+    secs.clamp(-TIME_MAX, TIME_MAX)
+}
+
+/// A time within a value, 0 if there is none.
+pub(super) fn start(value: &Value) -> i64 {
+    value.time().map_or(0, |time| bounded(time.unix_secs))
+}
+
+/// A count of attempts.
+pub(super) fn attempts(record: &Record, field: &str) -> u32 {
+    u32::try_from(record.i64(field).clamp(0, ATTEMPTS_NOTED_MAX)).unwrap_or_default()
 }
 
 /// Some programs submitted messages whose Message-ID was noted as it is compared.
@@ -285,7 +304,7 @@ fn attempt(result: &Value, class: u8) -> Attempt {
     let text = text_of(result.field("Error"));
     let is_in_progress = text.trim_end_matches('.') == IN_PROGRESS;
     Attempt {
-        start: result.field("Start").time().map_or(0, |time| time.unix_secs),
+        start: start(result.field("Start")),
         duration_ms: duration_ms(result.field("Duration")),
         is_success,
         code,
@@ -305,7 +324,7 @@ fn enhanced(class: u8, text: &str) -> Option<(u8, u16, u16)> {
 /// What was asked for, with its time. RFC 4865 §4.
 fn release(request: &str, queued: UnixSeconds) -> Option<Release> {
     let at = match request.split_once(';')? {
-        ("for", secs) => secs.parse().ok().map(|secs| queued.plus_secs(secs)),
+        ("for", secs) => secs.parse().ok().map(|secs| queued.plus_secs(bounded(secs))),
         ("until", date) => until(date),
         _ => None,
     };

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use mox_base::UnixSeconds;
 use mox_bstore::{Database, Table};
-use mox_queue::{Attempt, HookId, Kind, MessageId};
+use mox_queue::{Attempt, HookId, Kind, LeaseRequest, MessageId};
 use mox_smtp::ReversePath;
-use mox_takeover::{QueueAccount, Summary};
+use mox_takeover::{QueueAccount, QueueFiles, Summary};
+use mox_testkit::TestRng;
 use mox_testkit::original::{
     Field, Kind as FieldKind, Row, Schema, Value, Writer, fields, list, map, row, time,
     write_database,
@@ -303,6 +304,28 @@ fn odd_tables() -> Vec<(&'static str, Vec<Row>)> {
     ]
 }
 
+/// Numbers to which nothing can be added would keep all other messages from being sent.
+#[test]
+fn what_is_noted_without_bounds_goes_on() {
+    let largest = |row: Row| {
+        let row = row.with("Attempts", u32::MAX).with("Queued", time(i64::MIN / 2));
+        row.with("NextAttempt", time(i64::MIN / 2)).with("LastAttempt", time(i64::MAX / 2))
+    };
+    let call = waiting(1).with("Attempts", u32::MAX).with("NextAttempt", time(i64::MIN / 2));
+    let call = call.with("Submitted", time(i64::MAX / 2));
+    let queues = made(vec![("Msg", vec![largest(msg(1)), msg(2)]), ("Hook", vec![call])], 2);
+    assert!(copy(&queues).is_whole());
+    let leases = |now| {
+        let request = LeaseRequest { max: 9, per_domain_max: 9, ..LeaseRequest::default() };
+        queues.ours.lease(request, now).wait().unwrap().len()
+    };
+    assert_eq!(leases(NOW), 1);
+    assert_eq!(queues.ours.lease_hooks(9, Vec::new(), NOW).wait().unwrap().len(), 1);
+    // The clock may go back after that.
+    queues.ours.next_due(UnixSeconds(0)).unwrap();
+    assert_eq!(leases(NOW.plus_secs(100)), 1);
+}
+
 #[test]
 fn what_is_out_of_date_or_of_nobody_is_told() {
     let queues = made(odd_tables(), 2);
@@ -459,4 +482,35 @@ fn damaged_pages_cost_what_is_on_them() {
         assert!(want == all || !summary.is_whole(), "page {page}: {summary:?}");
     }
     assert!(told >= lost && lost > 3, "{told} {lost}");
+}
+
+/// Some bytes are others, anywhere: what is then taken is what ours can have.
+#[test]
+fn changed_bytes_bring_nothing_impossible() {
+    let theirs = Queues::of_fixture("rich");
+    let index = theirs.dir.path().join("queue/index.db");
+    let original = fs::read(&index).unwrap();
+    let rng = TestRng::new(7);
+    let mut refused = 0;
+    for turn in 0..150 {
+        let mut changed = original.clone();
+        for _ in 0..=rng.below(4) {
+            let at = rng.below(changed.len());
+            changed[at] = u8::try_from(rng.below(256)).unwrap();
+        }
+        fs::write(&index, &changed).unwrap();
+        let Ok(Some(queue)) = QueueFiles::open(theirs.dir.path()) else {
+            refused += 1;
+            continue;
+        };
+        let would = queue.check(NOW, &any_account, &mut Patient).unwrap();
+        // Writing takes its time.
+        if turn % 10 == 0 {
+            let ours = Queues::of(tempfile::tempdir().unwrap());
+            let mut summary = queue.copy(&ours.ours, NOW, &any_account, &mut Patient).unwrap();
+            summary.differs.remove("FromIDs that were taken");
+            assert_eq!(summary, would);
+        }
+    }
+    assert!(refused < 10, "{refused}");
 }

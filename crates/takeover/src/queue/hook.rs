@@ -9,7 +9,7 @@ use mox_queue::{
 };
 
 use super::message::{attempts, duration_ms, extra, in_brackets, start, text_of, time};
-use super::{Batch, HOOKS, HOOKS_RETIRED, Into, NUMBER_MAX, Run};
+use super::{Batch, HOOKS, HOOKS_RETIRED, NUMBER_MAX, Numbers, Ours, Run};
 use crate::file::TakeoverError;
 use crate::known::{Field, Kind, fields};
 use crate::summary::Summary;
@@ -71,19 +71,25 @@ impl Run<'_> {
     /// All calls: those that wait first, for which ours must have room.
     pub(super) fn hooks(&mut self, summary: &mut Summary) -> Result<(), TakeoverError> {
         let mut usage = Usage::new();
-        self.hooks_of(&HOOK, &mut usage, summary)?;
-        self.hooks_of(&HOOK_RETIRED, &mut usage, summary)
+        self.hooks_of(&HOOK, &mut Numbers::of(&None), &mut usage, summary)?;
+        let files = self.files;
+        let waiting = files.index.table(HOOK.table).ok().flatten();
+        self.hooks_of(&HOOK_RETIRED, &mut Numbers::of(&waiting), &mut usage, summary)
     }
 
     fn hooks_of(
         &mut self,
         kind: &Kind,
+        others: &mut Numbers<'_>,
         usage: &mut Usage,
         summary: &mut Summary,
     ) -> Result<(), TakeoverError> {
         let mut batch = Batch::default();
         self.each(kind, summary, |run, record, summary| {
             match hook(record, kind.table == HOOK_RETIRED.table) {
+                Ok(_) if others.have(record.i64("ID")) => {
+                    run.damage(kind, record, "it waits too", summary);
+                }
                 Ok(found) => batch.extend(run.wanted_hook(kind.what, found, usage, summary)),
                 Err(why) => run.damage(kind, record, &why, summary),
             }
@@ -132,7 +138,7 @@ impl Run<'_> {
 
     fn flush_hooks(&mut self, batch: &mut Batch<Hook>) -> Result<(), TakeoverError> {
         let hooks = batch.take();
-        if let Some(Into { queue, .. }) = self.into {
+        if let Some(Ours { queue, .. }) = self.into {
             queue.keep_hooks(hooks).wait()?;
         }
         self.step();

@@ -6,7 +6,7 @@ use mox_queue::{HOLD_RULES_MAX, HoldRule, HoldRuleId, Suppression, base_address}
 use mox_smtp::Mailbox;
 
 use super::message::{DOMAIN, text_of, time};
-use super::{Batch, Context, Into, NUMBER_MAX, QueueFiles, RULES, Run, SUPPRESSED};
+use super::{Batch, Context, NUMBER_MAX, Ours, QueueFiles, RULES, Run, SUPPRESSED};
 use crate::file::TakeoverError;
 use crate::known::{Kind, fields};
 use crate::summary::Summary;
@@ -77,7 +77,7 @@ impl Run<'_> {
                 summary.differs("hold rules with more than one part", shown);
             }
         }
-        if let Some(Into { queue, .. }) = self.into {
+        if let Some(Ours { queue, .. }) = self.into {
             queue.keep_hold_rules(rules).wait()?;
         }
         self.step();
@@ -120,7 +120,7 @@ impl Run<'_> {
 
     fn flush_suppressions(&mut self, batch: &mut Batch<Suppression>) -> Result<(), TakeoverError> {
         let suppressions = batch.take();
-        if let Some(Into { queue, .. }) = self.into {
+        if let Some(Ours { queue, .. }) = self.into {
             queue.keep_suppressions(suppressions).wait()?;
         }
         self.step();

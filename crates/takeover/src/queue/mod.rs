@@ -5,14 +5,15 @@ mod hook;
 mod lists;
 mod message;
 
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
 use mox_base::UnixSeconds;
-use mox_bstore::Record;
+use mox_bstore::{Record, Table};
 use mox_queue::{KeptCounts, KeptQueued, KeptSequences, MessageId, Queue, Queued, Retired};
 
 use crate::account::Watch;
-use crate::file::{DatabaseFile, TakeoverError};
+use crate::file::{DatabaseFile, FileSource, TakeoverError};
 use crate::known::Kind;
 use crate::summary::Summary;
 use files::Files;
@@ -111,12 +112,12 @@ impl QueueFiles {
         if before != KeptCounts::default() && !self.is_ours_from_here(into, &before, &context)? {
             return Err(TakeoverError::QueueUsed);
         }
-        self.run(Some(Into { queue: into, before }), context, watch)
+        self.run(Some(Ours { queue: into, before }), context, watch)
     }
 
     fn run(
         &self,
-        into: Option<Into<'_>>,
+        into: Option<Ours<'_>>,
         context: Context<'_>,
         watch: &mut dyn Watch,
     ) -> Result<Summary, TakeoverError> {
@@ -208,7 +209,7 @@ struct Context<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct Into<'a> {
+struct Ours<'a> {
     queue: &'a Queue,
     /// What was there when it began: only of that something may have been copied before.
     before: KeptCounts,
@@ -217,7 +218,7 @@ struct Into<'a> {
 /// A check or a copy on its way.
 struct Run<'a> {
     files: &'a QueueFiles,
-    into: Option<Into<'a>>,
+    into: Option<Ours<'a>>,
     context: Context<'a>,
     watch: &'a mut dyn Watch,
     done: u64,
@@ -288,7 +289,7 @@ impl Run<'_> {
         mut found: Found,
         summary: &mut Summary,
     ) -> Result<Result<Option<(KeptQueued, u64)>, String>, TakeoverError> {
-        let Some(Into { queue, before }) = self.into else { return Ok(Ok(None)) };
+        let Some(Ours { queue, before }) = self.into else { return Ok(Ok(None)) };
         let of = match files.join(&mut found) {
             Ok(of) => of,
             Err(error) => return Ok(Err(error.to_string())),
@@ -322,7 +323,7 @@ impl Run<'_> {
         batch: &mut Batch<KeptQueued>,
         summary: &mut Summary,
     ) -> Result<(), TakeoverError> {
-        if let Some(Into { queue, .. }) = self.into {
+        if let Some(Ours { queue, .. }) = self.into {
             note_from_ids(queue.keep_queued(batch.take(), self.context.now).wait()?, summary);
         }
         self.step();
@@ -330,9 +331,15 @@ impl Run<'_> {
     }
 
     fn retired(&mut self, summary: &mut Summary) -> Result<(), TakeoverError> {
+        let files = self.files;
+        let waiting = files.index.table(MSG.table).ok().flatten();
+        let mut waiting = Numbers::of(&waiting);
         let mut batch = Batch::default();
         self.each(&MSG_RETIRED, summary, |run, record, summary| {
             match message::retired(record) {
+                Ok(_) if waiting.have(record.i64("ID")) => {
+                    run.damage(&MSG_RETIRED, record, "it is queued too", summary);
+                }
                 Ok(found) => batch.extend(run.wanted_retired(found, summary)),
                 Err(why) => run.damage(&MSG_RETIRED, record, &why, summary),
             }
@@ -363,7 +370,7 @@ impl Run<'_> {
         summary: &mut Summary,
     ) -> Result<(), TakeoverError> {
         let retired = batch.take();
-        if let Some(Into { queue, .. }) = self.into {
+        if let Some(Ours { queue, .. }) = self.into {
             note_from_ids(queue.keep_retired(retired).wait()?, summary);
         }
         self.step();
@@ -373,12 +380,29 @@ impl Run<'_> {
     /// To be called when all numbers are in their places.
     fn sequences(&self, summary: &mut Summary) -> Result<(), TakeoverError> {
         let last = self.files.last_numbers(summary);
-        if let Some(Into { queue, .. }) = self.into
+        if let Some(Ours { queue, .. }) = self.into
             && !self.is_stopped
         {
             queue.keep_sequences(last).wait()?;
         }
         Ok(())
+    }
+}
+
+/// The numbers of a type, which share those of another: no record of sound data is in both.
+struct Numbers<'t>(Peekable<Box<dyn Iterator<Item = i64> + 't>>);
+
+impl<'t> Numbers<'t> {
+    fn of(table: &'t Option<Table<'_, FileSource>>) -> Self {
+        let numbers = table.iter().flat_map(Table::records).flatten().map(|one| one.i64("ID"));
+        let numbers: Box<dyn Iterator<Item = i64> + 't> = Box::new(numbers);
+        Self(numbers.peekable())
+    }
+
+    /// Whether there is a record of this number. To be asked in ascending order, as records come.
+    fn have(&mut self, number: i64) -> bool {
+        while self.0.next_if(|one| *one < number).is_some() {}
+        self.0.peek() == Some(&number)
     }
 }
 

@@ -304,6 +304,24 @@ fn odd_tables() -> Vec<(&'static str, Vec<Row>)> {
     ]
 }
 
+/// A queue that was copied while it ran: what waits counts, and the rest is taken.
+#[test]
+fn what_waits_and_is_over_waits() {
+    let tables = vec![
+        ("Msg", (1..=3).map(msg).collect()),
+        ("MsgRetired", vec![gone(2), gone(3), gone(5)]),
+        ("Hook", vec![waiting(4), waiting(9)]),
+        ("HookRetired", [1, 4, 8, 9, 10].map(made_call).into()),
+    ];
+    let queues = made(tables, 3);
+    let summary = copy(&queues);
+    assert_eq!(summary.damaged["messages of the history"].count, 2);
+    assert_eq!(summary.damaged["webhook calls of the history"].count, 2);
+    let ids = |is_retired| queues.hooks(is_retired).iter().map(|one| one.id.0).collect::<Vec<_>>();
+    assert_eq!((ids(false), ids(true)), (vec![4, 9], vec![1, 8, 10]));
+    assert_eq!((queues.queued().len(), queues.retired()[0].message.id), (3, MessageId(5)));
+}
+
 /// Numbers to which nothing can be added would keep all other messages from being sent.
 #[test]
 fn what_is_noted_without_bounds_goes_on() {

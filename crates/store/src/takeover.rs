@@ -416,20 +416,25 @@ fn raise_numbers(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: &KeptMessage) 
 }
 
 fn keep_gone(tx: &mut Tx<'_>, gone: &[(MailboxId, ModSeq, Uid)]) -> Result<()> {
+    let mut mailboxes = BTreeMap::new();
     for (id, modseq, uid) in gone {
-        let mut mailbox = match mailbox::by_id(tx, *id) {
-            Ok(mailbox) => mailbox,
-            Err(StoreError::NoMailbox) => continue,
-            Err(error) => return Err(error),
+        let mailbox = match mailboxes.entry(*id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => match mailbox::by_id(tx, *id) {
+                Ok(mailbox) => entry.insert(Some(mailbox)),
+                Err(StoreError::NoMailbox) => entry.insert(None),
+                Err(error) => return Err(error),
+            },
         };
+        let Some(mailbox) = mailbox else { continue };
         let sql = "INSERT OR IGNORE INTO gone VALUES (?1, ?2, ?3)";
         tx.db().prepare_cached(sql)?.execute(params![id.0, modseq.get(), uid.get()])?;
+        mailbox.uidnext = mailbox.uidnext.max(u64::from(uid.get()) + 1);
+        mailbox.modseq = mailbox.modseq.max(*modseq);
         raise_modseq(tx, *modseq);
-        if mailbox.uidnext <= u64::from(uid.get()) || mailbox.modseq < *modseq {
-            mailbox.uidnext = mailbox.uidnext.max(u64::from(uid.get()) + 1);
-            mailbox.modseq = mailbox.modseq.max(*modseq);
-            mailbox::save(tx, &mailbox)?;
-        }
+    }
+    for mailbox in mailboxes.values().flatten() {
+        mailbox::save(tx, mailbox)?;
     }
     Ok(())
 }

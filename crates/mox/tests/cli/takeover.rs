@@ -49,7 +49,8 @@ fn contents(dir: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     found
 }
 
-fn below(dir: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+/// The same by their paths in it.
+pub(crate) fn below(dir: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let strip = |path: PathBuf| path.strip_prefix(dir).unwrap().to_owned();
     contents(dir).into_iter().map(|(path, content)| (strip(path), content)).collect()
 }

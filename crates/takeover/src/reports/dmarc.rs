@@ -13,11 +13,8 @@ use mox_reports::dmarc::{
     SpfResult, SpfScope,
 };
 
-use super::reading::{Reading, word};
+use super::reading::{Reading, is_date, word};
 use crate::known::{Field, Kind, fields};
-
-/// The last second of the year 9999: later ones are no time that a calendar has.
-const SECONDS_MAX: i64 = 253_402_300_799;
 
 const POLICY: &[Field] = fields!(
     "Domain",
@@ -93,7 +90,7 @@ pub(super) fn report(reading: &mut Reading<'_>, now: UnixSeconds) -> Option<Kept
     let from_domain = reading.domain("FromDomain")?;
     let metadata = metadata(reading, record.get("ReportMetadata"));
     let DateRange { begin, end } = metadata.date_range;
-    if begin.0 < 0 || end < begin || end.0 > SECONDS_MAX {
+    if !is_date(begin) || !is_date(end) || end < begin {
         reading.skip("reports about times that cannot be");
         return None;
     }
@@ -213,6 +210,11 @@ pub(super) fn evaluation(reading: &mut Reading<'_>, now: UnixSeconds) -> Option<
     let evaluated = reading.time(record.get("Evaluated"));
     if evaluated < now.plus_secs(-EVALUATION_KEEP_SECS) {
         reading.skip("evaluations too old to be reported");
+        return None;
+    }
+    // They would stay until then.
+    if evaluated > now.plus_secs(EVALUATION_KEEP_SECS) {
+        reading.skip("evaluations of times to come");
         return None;
     }
     let policy_domain = reading.domain("PolicyDomain")?;

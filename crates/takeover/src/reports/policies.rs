@@ -7,7 +7,7 @@ use std::collections::{BinaryHeap, HashSet};
 use mox_base::{Domain, UnixSeconds};
 use mox_bstore::{Record, Value};
 use mox_reportdb::{STS_BYTES_MAX, STS_DOMAINS_MAX, StsEntry};
-use mox_tlspolicy::mtasts::{POLICY_BYTES_MAX, parse_policy};
+use mox_tlspolicy::mtasts::{MAX_AGE_SECS_MAX, POLICY_BYTES_MAX, parse_policy};
 
 use super::{BATCH_ROWS_MAX, Work};
 use crate::file::{DatabaseFile, TakeoverError};
@@ -127,13 +127,14 @@ fn entry(record: &Record, now: UnixSeconds, summary: &mut Summary) -> Option<Sts
             Some(text)
         }
     };
-    let updated = time("LastUpdate").or_else(|| time("Inserted")).unwrap_or(now);
+    // A clock that was wrong for a while must not keep a policy from being fetched again.
+    let updated = time("LastUpdate").or_else(|| time("Inserted")).unwrap_or(now).min(now);
     Some(StsEntry {
         domain,
-        inserted: time("Inserted").unwrap_or(updated),
-        valid_end,
+        inserted: time("Inserted").unwrap_or(updated).min(now),
+        valid_end: valid_end.min(now.plus_secs(MAX_AGE_SECS_MAX.into())),
         updated,
-        used: time("LastUse").unwrap_or(updated),
+        used: time("LastUse").unwrap_or(updated).min(now),
         record_id: record.text("RecordID").to_owned(),
         policy,
     })

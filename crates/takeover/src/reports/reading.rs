@@ -90,6 +90,14 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// The last second of the year 9999: later ones are no time that a calendar has.
+const SECONDS_MAX: i64 = 253_402_300_799;
+
+/// Whether it is a time that ours would have read in a report.
+pub(super) fn is_date(time: UnixSeconds) -> bool {
+    (0..=SECONDS_MAX).contains(&time.0)
+}
+
 /// A word that is not empty.
 pub(super) fn word<T>(value: &Value, from_word: impl Fn(&str) -> T) -> Option<T> {
     Some(value.text()).filter(|word| !word.is_empty()).map(from_word)

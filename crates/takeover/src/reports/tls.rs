@@ -14,7 +14,7 @@ use mox_reports::tls::{
 };
 use mox_tlspolicy::tally::Tally;
 
-use super::reading::{Reading, word};
+use super::reading::{Reading, is_date, word};
 use crate::known::{Field, Kind, fields};
 
 const RESULT: &[Field] = fields!(
@@ -82,8 +82,8 @@ pub(super) fn report(reading: &mut Reading<'_>, now: UnixSeconds) -> Option<Kept
         end: reading.time(range.field("End")),
     };
     // What could not be written and read again (RFC 3339 §5.6).
-    let is_date = |time| (0..=9_999).contains(&DateTime::from_unix(time).year);
-    if !is_date(date_range.start) || !is_date(date_range.end) {
+    let DateRange { start, end } = date_range;
+    if !is_date(start) || !is_date(end) || end < start {
         reading.skip("reports about times that cannot be");
         return None;
     }
@@ -134,6 +134,11 @@ pub(super) fn result(reading: &mut Reading<'_>, now: UnixSeconds) -> Option<Kept
     };
     if day < now.day().saturating_sub(TLS_RESULT_KEEP_DAYS) {
         reading.skip("results of TLS too old to be reported");
+        return None;
+    }
+    // They would stay until then.
+    if day > now.day().saturating_add(TLS_RESULT_KEEP_DAYS) {
+        reading.skip("results of TLS of days to come");
         return None;
     }
     let is_host = record.bool("IsHost");

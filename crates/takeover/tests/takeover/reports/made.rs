@@ -269,3 +269,97 @@ fn fields_and_types_that_are_not_known_are_told() {
     let told = &summary.differs["types of records that are not known"];
     assert!(told.count == 1 && told.some[0].ends_with("dmarceval.db: Surprise"), "{told:?}");
 }
+
+/// The first and the last time that there can be, and some between.
+const TIMES: [i64; 6] = [-62_135_596_800, -1, 0, NOW.0, 253_402_300_800, i64::MAX - 62_135_596_800];
+
+fn pairs() -> impl Iterator<Item = (i64, i64)> {
+    TIMES.into_iter().flat_map(|first| TIMES.map(|second| (first, second)))
+}
+
+/// A record for each pair of times.
+fn rows(of: impl Fn(i64, i64, i64) -> Row) -> Vec<Row> {
+    (1..).zip(pairs()).map(|(id, (first, second))| of(id, first, second)).collect()
+}
+
+fn write(dir: &Path, database: &'static str, table: &'static str, rows: Vec<Row>) {
+    write_database(&dir.join(format!("{database}.db")), database, [(table, rows)]);
+}
+
+#[test]
+fn times_and_numbers_of_reports_may_be_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = |row: Row| row.with("Domain", "a.example").with("FromDomain", "b.example");
+    let count = |number: i64| fields([("Row", fields([("Count", number.into())]))]);
+    let feedback = |id: i64, begin: i64, end: i64| {
+        let range = fields([("Begin", begin.into()), ("End", end.into())]);
+        let metadata = fields([("ReportID", format!("{id}").into()), ("DateRange", range)]);
+        let records = list([count(begin), count(end)]);
+        names(row(id)).with("ReportMetadata", metadata).with("Records", records)
+    };
+    write(dir.path(), "dmarcrpt", "DomainFeedback", rows(feedback));
+    let report = |id: i64, start: i64, end: i64| {
+        let range = fields([("Start", time(start)), ("End", time(end))]);
+        let summary = fields([("TotalFailureSessionCount", end.into())]);
+        let policies = list([fields([("Summary", summary)])]);
+        let id_text = format!("{id}").into();
+        let report = [("ReportID", id_text), ("DateRange", range), ("Policies", policies)];
+        names(row(id)).with("Report", fields(report))
+    };
+    write(dir.path(), "tlsrpt", "Record", rows(report));
+    let (ours, summary) = copied(dir.path());
+    // Not those that end before they begin, of year 10,000 and more, of before 1970, and of long ago.
+    assert_eq!(ours.all()["DomainFeedback"].len(), 2);
+    assert_eq!(ours.all()["Record"].len(), 2);
+    assert!(summary.is_whole());
+}
+
+#[test]
+fn times_of_what_is_to_be_reported_may_be_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let evaluation = |id: i64, evaluated: i64, hours: i64| {
+        let hours = hours.clamp(i32::MIN.into(), i32::MAX.into());
+        let row = row(id).with("PolicyDomain", "a.example");
+        row.with("Evaluated", time(evaluated)).with("IntervalHours", hours)
+    };
+    write(dir.path(), "dmarceval", "Evaluation", rows(evaluation));
+    let days = ["00000000", "00010101", "20261119", "20261122", "20261123", "99991231"];
+    let result = |(id, day): (i64, &'static str)| {
+        let row = row(id).with("PolicyDomain", "a.example").with("RecipientDomain", "a.example");
+        row.with("DayUTC", day)
+    };
+    let results = (1..).zip(days).map(result).collect();
+    write(dir.path(), "tlsrptresult", "TLSResult", results);
+    let (ours, summary) = copied(dir.path());
+    assert_eq!(ours.all()["Evaluation"].len(), TIMES.len());
+    assert_eq!(summary.skipped["evaluations of times to come"].count, 2 * TIMES.len() as u64);
+    assert_eq!(summary.taken["results of TLS to be reported"], 2);
+    assert_eq!(summary.skipped["results of TLS of days to come"].count, 2);
+    assert_eq!(summary.damaged["results of TLS to be reported"].count, 1);
+}
+
+#[test]
+fn a_clock_that_was_wrong_keeps_nothing_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = |id: i64, first: i64, second: i64| {
+        let row = row(format!("p{:02}.example", id)).with("Backoff", true);
+        row.with("ValidEnd", time(first))
+            .with("LastUpdate", time(second))
+            .with("LastUse", time(second))
+    };
+    write(dir.path(), "mtasts", "PolicyRecord", rows(policy));
+    let suppression = |id: i64, inserted: i64, until: i64| {
+        let row = row(id).with("ReportingAddress", format!("{id}@a.example"));
+        row.with("Inserted", time(inserted)).with("Until", time(until))
+    };
+    write(dir.path(), "dmarceval", "SuppressAddress", rows(suppression));
+    let (ours, _) = copied(dir.path());
+    let entries = ours.db.sts_list(None).unwrap();
+    assert_eq!(entries.len(), 2 * TIMES.len());
+    let end = NOW.plus_secs(31_557_600);
+    let is_bounded = |entry: &mox_reportdb::StsEntry| {
+        entry.valid_end <= end && entry.updated <= NOW && entry.used <= NOW
+    };
+    assert!(entries.iter().all(is_bounded), "{entries:?}");
+    assert_eq!(ours.db.report_suppressions(None).unwrap().len(), 2 * TIMES.len());
+}

@@ -196,6 +196,11 @@ fn check(fixture: &str, account: &str, every: usize) {
         let is_told = whole == found || !summary.is_whole() || matches!(how, Damage::Bits);
         assert!(is_told, "{how:?} of page {page} was not told");
         assert_eq!(summary.taken.get("messages").copied().unwrap_or(0), found.len() as u64);
+        if !summary.is_whole() && matches!(how, Damage::Zeros | Damage::Ones | Damage::Noise) {
+            // What it may come from, and what to do, is told once.
+            let told = summary.damaged.values().flat_map(|notes| &notes.some);
+            assert_eq!(told.filter(|text| text.contains("mox backup")).count(), 1, "{summary:?}");
+        }
         hurt += usize::from(!summary.is_whole());
     }
     assert!(hurt >= sound.pages.len() / every / 2, "{hurt} of {} pages", sound.pages.len());

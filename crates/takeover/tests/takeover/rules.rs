@@ -11,7 +11,7 @@ use mox_testkit::original::{
     Field, Kind, Row, Schema, Value, Writer, fields, list, row, time, write_database,
 };
 
-use crate::fixtures::Fixture;
+use crate::fixtures::{Fixture, Patient};
 
 const BODY: &[u8] = b"Subject: hello\r\nMessage-ID: <m@a.example>\r\n\r\nbody\r\n";
 
@@ -534,12 +534,44 @@ fn types_and_fields_that_are_not_known_are_told_once() {
 }
 
 #[test]
+fn an_account_without_a_type_that_all_have_is_refused() {
+    for missing in [
+        "NextUIDValidity",
+        "Message",
+        "Mailbox",
+        "Subscription",
+        "Password",
+        "SyncState",
+        "Upgrade",
+    ] {
+        let fixture = write(sound());
+        let mut writer = Writer::create(&fixture.theirs("mjl").join("index.db"));
+        for (name, rows) in sound().into_iter().filter(|(name, _)| *name != missing) {
+            writer.table(&Schema::of("account", name), rows);
+        }
+        writer.finish();
+        let theirs = mox_takeover::Account::open(&fixture.theirs("mjl")).unwrap();
+        let refused = theirs.check(&mut Patient).unwrap_err();
+        assert!(matches!(refused, TakeoverError::Missing { what, .. } if what == missing));
+        assert!(refused.to_string().contains(missing), "{refused}");
+    }
+    // Types that came later may be missing.
+    let fixture = write(sound());
+    let mut writer = Writer::create(&fixture.theirs("mjl").join("index.db"));
+    for (name, rows) in sound() {
+        writer.table(&Schema::of("account", name), rows);
+    }
+    writer.finish();
+    copied(&fixture, &[]);
+}
+
+#[test]
 fn a_database_that_is_of_no_account_is_refused_with_what_it_lacks() {
     let fixture = Fixture::empty();
     let dir = fixture.theirs("mjl");
     fs::create_dir_all(&dir).unwrap();
     write_database(&dir.join("index.db"), "queue", []);
     let theirs = mox_takeover::Account::open(&dir).unwrap();
-    let refused = theirs.check(&mut crate::fixtures::Patient);
+    let refused = theirs.check(&mut Patient);
     assert!(matches!(refused, Err(TakeoverError::Missing { what: "NextUIDValidity", .. })));
 }

@@ -39,6 +39,10 @@ fn of_table(
     let (mut here, mut dirs) = (Dir::new(0), Vec::new());
     for element in records.walk().flatten() {
         let Some(id) = id(&element.key) else { continue };
+        // Only damage can have them in another order; each directory is listed once whatever comes.
+        if id <= here.last {
+            continue;
+        }
         if id >> FILES_PER_DIR_BITS != here.number {
             let next = Dir::new(id >> FILES_PER_DIR_BITS);
             dirs.push(std::mem::replace(&mut here, next).finish(files, summary)?);
@@ -65,12 +69,14 @@ fn id(key: &[u8]) -> Option<i64> {
 /// A directory of files, and the ids in it that have records.
 struct Dir {
     number: i64,
+    /// The id that came last.
+    last: i64,
     has: Vec<bool>,
 }
 
 impl Dir {
     fn new(number: i64) -> Self {
-        Self { number, has: vec![false; 1 << FILES_PER_DIR_BITS] }
+        Self { number, last: 0, has: vec![false; 1 << FILES_PER_DIR_BITS] }
     }
 
     fn first(&self) -> i64 {
@@ -83,6 +89,7 @@ impl Dir {
     }
 
     fn has(&mut self, id: i64) {
+        self.last = id;
         if let Some(has) = self.at(id) {
             *has = true;
         }

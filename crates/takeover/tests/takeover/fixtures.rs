@@ -119,7 +119,7 @@ pub(crate) fn unix_secs(time: &Json) -> i64 {
 }
 
 /// How large pages of the fixtures are.
-const PAGE: usize = 4_096;
+pub(crate) const PAGE: usize = 4_096;
 
 /// Damages a page of a database, one way for each, so that all have their turn.
 pub(crate) fn damage(file: &mut [u8], page: usize) {

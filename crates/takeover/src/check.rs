@@ -257,7 +257,7 @@ impl Ledger {
     /// What clients are told to be gone, though no removal was found: lost messages, at a modseq above all
     /// others so that every client hears of it; and, if removals were forgotten, all UIDs that are not
     /// there, at the last modseq that was forgotten. To tell more than was asked for is allowed
-    /// (RFC 7162 §3.2.5.1).
+    /// (RFC 7162 §3.2.6).
     pub(crate) fn presumed_gone(
         &self,
         forgotten: Option<ModSeq>,

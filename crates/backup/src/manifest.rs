@@ -383,6 +383,43 @@ mod tests {
         assert!(Manifest::read(dir.path()).is_err());
     }
 
+    /// Attack: a backup of somebody else, in which a link leads to where the next entry is written.
+    #[test]
+    fn nothing_lies_below_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, is_read) in [
+            ("config/link.txt", true),
+            ("config/linked/file", true),
+            ("config/link", false),
+            ("config/link/file", false),
+            ("config/link/a/b", false),
+        ] {
+            let mut manifest = manifest();
+            let entry = Entry { path: path.to_owned(), ..manifest.entries[0].clone() };
+            manifest.entries.push(entry);
+            manifest.write(dir.path()).unwrap();
+            assert_eq!(Manifest::read(dir.path()).is_ok(), is_read, "{path}");
+            fs::remove_file(dir.path().join(MANIFEST)).unwrap();
+        }
+    }
+
+    /// A program that runs with the rights of its owner would run with those of who puts it back.
+    #[test]
+    fn bits_that_give_rights_away_are_dropped() {
+        for (kind, mode, want) in [
+            (Kind::Database, "640", 0o640),
+            (Kind::Database, "4755", 0o755),
+            (Kind::Database, "2755", 0o755),
+            (Kind::Directory, "2750", 0o2750),
+            (Kind::Directory, "7777", 0o2777),
+            (Kind::Database, "nonsense", 0o600),
+        ] {
+            let entry = manifest().entries.remove(1);
+            let entry = Entry { kind, mode: mode.to_owned(), ..entry };
+            assert_eq!(entry.mode_bits(), want, "{mode}");
+        }
+    }
+
     #[track_caller]
     fn check_path(path: &str, want: bool) {
         assert_eq!(is_safe(path), want, "{path:?}");

@@ -145,6 +145,21 @@ mod tests {
         assert_eq!(journal.uid("c", 0), 0);
     }
 
+    /// The file in the making was named by the part of the name before its last dot, which others share.
+    #[test]
+    fn journals_of_like_names_do_not_meet() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("a.example"), dir.path().join("a.new"));
+        let mark = Mark { uidvalidity: 7, uid: 100 };
+        Journal::open(&other).unwrap().note("x", mark).unwrap();
+        Journal::open(&one).unwrap().note("y", mark).unwrap();
+        let uids = |path| {
+            let journal = Journal::open(path).unwrap();
+            (journal.uid("x", 7), journal.uid("y", 7))
+        };
+        assert_eq!((uids(&one), uids(&other)), ((0, 100), (100, 0)));
+    }
+
     #[test]
     fn another_file_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();

@@ -261,3 +261,34 @@ impl Reader {
         in_mailbox(self.db()?, mailbox, hash)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(error: &StoreError, want: bool) {
+        assert_eq!(is_damage(error), want, "{error:?}");
+    }
+
+    /// Damage is told and gone past; what may pass is waited for.
+    #[test]
+    fn damage_is_told_from_what_may_pass() {
+        let sqlite = |code: i32| {
+            let code = rusqlite::ffi::Error::new(code);
+            StoreError::Database(Arc::new(rusqlite::Error::SqliteFailure(code, None)))
+        };
+        check(&StoreError::Damaged { what: "uid" }, true);
+        let io = |error: io::Error| StoreError::Io(Arc::new(error));
+        check(&io(io::Error::from_raw_os_error(BAD_SECTOR)), true);
+        check(&io(io::ErrorKind::UnexpectedEof.into()), true);
+        check(&sqlite(rusqlite::ffi::SQLITE_CORRUPT), true);
+        check(&sqlite(rusqlite::ffi::SQLITE_CORRUPT_VTAB), true);
+        check(&sqlite(rusqlite::ffi::SQLITE_BUSY), false);
+        check(&sqlite(rusqlite::ffi::SQLITE_FULL), false);
+        check(&io(io::ErrorKind::PermissionDenied.into()), false);
+        check(&StoreError::Poisoned, false);
+    }
+}

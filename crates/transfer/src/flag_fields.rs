@@ -218,6 +218,8 @@ mod tests {
             Flags::SEEN | Flags::ANSWERED | Flags::FORWARDED,
             &["$label1"],
         );
+        // Deleted or moved to another folder, until the file is compacted.
+        check(&["X-Mozilla-Status: 0009"], Flags::SEEN | Flags::DELETED, &[]);
         check(&["X-Keywords:"], Flags::NONE, &[]);
         check(&["X-Keywords: b\"d, good"], Flags::NONE, &["good"]);
         check(&["X-Mozilla-Status: zz"], Flags::NONE, &[]);

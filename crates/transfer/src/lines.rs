@@ -163,6 +163,23 @@ mod tests {
         assert_eq!(seen.concat_bytes(), long);
     }
 
+    /// Of a line without an end, however long, the last piece is known to be that.
+    #[test]
+    fn the_last_piece_is_known_to_be_the_last() {
+        for size in [1, BUFFER_BYTES / 2 - 1, BUFFER_BYTES / 2, BUFFER_BYTES, 2 * BUFFER_BYTES] {
+            let data = vec![b'x'; size];
+            let mut lines = Lines::new(&data[..]);
+            let mut pieces = Vec::new();
+            while let Some(line) = lines.next_line().unwrap() {
+                pieces.push((line.bytes.len(), line.is_last));
+            }
+            let last = pieces.pop().unwrap();
+            assert!(last.0 > 0 && last.1, "{size}: {last:?}");
+            assert!(pieces.iter().all(|(_, is_last)| !is_last), "{size}: {pieces:?}");
+            assert_eq!(pieces.iter().map(|piece| piece.0).sum::<usize>() + last.0, size);
+        }
+    }
+
     trait Concat {
         fn concat_bytes(&self) -> Vec<u8>;
     }

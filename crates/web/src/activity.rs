@@ -155,6 +155,23 @@ mod tests {
         assert_eq!(wait(&activity).await, IDLE_WAIT);
     }
 
+    /// Attack: streams without a window, one after the other, whose answers nobody takes.
+    #[tokio::test(start_paused = true)]
+    async fn requests_do_not_go_on_for_ever() {
+        let activity = Activity::new(false);
+        let first = activity.request();
+        sleep(SECOND).await;
+        let second = activity.request();
+        drop(first);
+        assert_eq!(wait(&activity).await, ANSWER_WAIT - SECOND);
+        // A pause between them begins anew.
+        drop(second);
+        let third = activity.request();
+        assert_eq!(wait(&activity).await, ANSWER_WAIT);
+        drop(third);
+        assert_eq!(wait(&activity).await, IDLE_WAIT);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn no_time_runs_while_there_are_requests() {
         let activity = Activity::new(false);

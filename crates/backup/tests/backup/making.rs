@@ -1,7 +1,7 @@
 //! What is in a backup.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mox_backup::{BackupError, Manifest, Options, Target, backup, restore, verify_backup};
@@ -64,6 +64,49 @@ fn bodies_of_an_earlier_backup_are_linked_to() {
     // The earlier one may go.
     fs::remove_dir_all(fixture.path("b1")).unwrap();
     assert_eq!(fixture.faults("b2"), Vec::<String>::new());
+}
+
+/// What rots in one backup is not handed on to the next that links to it.
+#[test]
+fn a_body_that_rotted_in_the_earlier_backup_is_copied_anew() {
+    let fixture = Fixture::new();
+    fixture.backup("b1", None);
+    let sums = sums(&fixture.path("b1"));
+    let name = sums.keys().find(|name| name.contains("bob/blob/")).unwrap();
+    let path = fixture.path("b1").join(name);
+    let mut content = fs::read(&path).unwrap();
+    let changed = fs::metadata(&path).unwrap().modified().unwrap();
+    content[300_000] ^= 1;
+    // Not in place: it is linked to the data directory.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, content).unwrap();
+    fs::File::open(&path).unwrap().set_modified(changed).unwrap();
+    let outcome = fixture.backup("b2", Some("b1"));
+    assert_eq!((outcome.linked_earlier, outcome.linked_data), (1, 1));
+    let want = format!("{name}: damaged in the earlier backup, copied anew");
+    assert_eq!(outcome.warnings, [want]);
+    assert_eq!(fixture.faults("b2"), Vec::<String>::new());
+}
+
+/// Attack: the service user has root back up a file of somebody else.
+#[test]
+fn a_body_that_is_a_link_is_not_followed() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("secret"), b"of somebody else").unwrap();
+    fixture.backup("b1", None);
+    let sums = sums(&fixture.path("b1"));
+    let name = sums.keys().find(|name| name.contains("bob/blob/")).unwrap();
+    let body = fixture.dir.path().join(name);
+    fs::remove_file(&body).unwrap();
+    symlink(fixture.path("secret"), &body).unwrap();
+    let (folder, elsewhere) = (fixture.path("data/accounts/ann/blob"), fixture.path("elsewhere"));
+    fs::rename(&folder, &elsewhere).unwrap();
+    symlink(&elsewhere, &folder).unwrap();
+    let options = Options { earlier: None, now: NOW, program: String::new() };
+    let outcome = backup(&fixture.source(), &fixture.path("b2"), &options, &mut |_| {}).unwrap();
+    let want = ["data/accounts/ann/blob: not a folder".to_owned(), format!("{name}: not a file")];
+    assert_eq!(outcome.faults, want);
+    assert!(!fixture.path("b2").join(name).exists());
 }
 
 #[test]

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use mox_backup::{
     BackupError, Options, Source, backup, fix, messages, restore, restore_account, verify_data,
 };
-use mox_base::{Clock, MailboxName, Uid, UidValidity};
+use mox_base::{Address, Clock, MailboxName, Uid, UidValidity};
+use mox_queue::{NewMessage, NewRecipient, Queue};
+use mox_smtp::ReversePath;
 use mox_store::{Policy, ReadOnly, Store};
-use mox_testkit::ManualClock;
+use mox_testkit::{ManualClock, TestRng};
 
-use crate::support::{Fixture, NOW, deliver, small, sums};
+use crate::support::{Fixture, NOW, deliver, large, small, sums};
 
 #[test]
 fn a_restored_backup_has_the_same_checksums_and_works() {
@@ -132,6 +134,41 @@ fn single_messages_are_read_from_a_backup() {
     assert_eq!(all, [1, 2, 3]);
     assert!(matches!(read("Inbox", Some(&[4])), Err(BackupError::NoMessage(_))));
     assert!(matches!(read("None", None), Err(BackupError::NoMessage(_))));
+}
+
+/// Copies a directory as a crash leaves it: what was committed may be in logs only.
+fn crashed(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            crashed(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// What the log alone names was taken for stray, and moved away.
+#[test]
+fn what_a_crash_left_in_the_log_keeps_its_bodies() {
+    let fixture = Fixture::new();
+    let queue = Queue::open(&fixture.path("data/queue"), Arc::new(TestRng::new(1))).unwrap();
+    let body = queue.stage(&mut &large(1)[..]).unwrap();
+    let mut message = NewMessage::new("ann", body);
+    let rcpt = Address::parse("b@x.example").unwrap().into();
+    message.recipients = vec![NewRecipient::new(ReversePath::Null, rcpt)];
+    queue.add(message, NOW).wait().unwrap();
+    fixture.deliver("ann", &large(50));
+    let data = fixture.path("crashed");
+    crashed(&fixture.path("data"), &data);
+    for log in ["queue/queue.db-wal", "accounts/ann/index.db-wal"] {
+        assert!(fs::metadata(data.join(log)).unwrap().len() > 0, "{log}");
+    }
+    assert_eq!(fix(&data, &clock()).unwrap(), Vec::<String>::new());
+    assert!(!data.join("moved").exists());
+    let verified = verify_data(&data, true).unwrap();
+    assert_eq!((verified.faults, verified.warnings), (Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -173,6 +173,20 @@ mod tests {
                 Value::List(vec![string("")]),
             ])]),
         );
+        // A bracket in a keyword opens nothing.
+        check(
+            "FLAGS (a[b \\Seen) UID 7",
+            &Ok(vec![
+                atom("FLAGS"),
+                Value::List(vec![atom("a[b"), atom("\\Seen")]),
+                atom("UID"),
+                atom("7"),
+            ]),
+        );
+        check(
+            "binary.size[1.2] 3 XBODY[a b]",
+            &Ok(vec![atom("binary.size[1.2]"), atom("3"), atom("XBODY[a"), atom("b]")]),
+        );
         check("", &Ok(Vec::new()));
         check("(", &Err(1));
         check(")", &Err(0));

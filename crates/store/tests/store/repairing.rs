@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use mox_base::{Flags, MailboxName, NumSet, UidValidity};
+use mox_base::{Flags, MailboxName, NumSet, UidValidity, UnixSeconds};
 use mox_store::{Expunge, NewMessage, Repair, RepairStep};
 use rusqlite::Connection;
 
@@ -221,6 +221,38 @@ fn uidvalidity_grows_and_sessions_hear_of_it() {
     let none = fixture.account.bump_uidvalidity(Some(name("None")), None).wait();
     assert!(none.is_err());
     drop(subscription);
+}
+
+/// An account that was put back from a backup gave out UIDVALIDITYs after it that it knows nothing of: at
+/// most one in two seconds, so that half the seconds since 1970 are above all of them.
+#[test]
+fn uidvalidity_does_not_repeat_what_was_given_out_after_a_backup() {
+    let fixture = Fixture::new();
+    let least = u32::try_from(START.0 / 2).unwrap();
+    assert!(uidvalidities(&fixture).iter().all(|one| (least..least + 20).contains(&one.get())));
+    fixture.clock.set(START.plus_secs(1_000));
+    let bumped = fixture.account.bump_uidvalidity(Some(name("Sent")), None).wait().unwrap();
+    assert!(bumped[0].1.get() >= least + 500, "{bumped:?}");
+    // A clock that was wrong, far in the future, leaves numbers for later.
+    fixture.clock.set(UnixSeconds(i64::MAX / 4));
+    let bumped = fixture.account.bump_uidvalidity(Some(name("Sent")), None).wait().unwrap();
+    assert!(bumped[0].1.get() <= u32::MAX / 2 + 1, "{bumped:?}");
+}
+
+/// What an administrator left in the folder of bodies keeps no account closed.
+#[test]
+fn a_file_among_the_folders_of_bodies_is_passed_over() {
+    let fixture = Fixture::new();
+    fixture.deliver(b"Subject: x\r\n\r\n");
+    std::fs::create_dir_all(fixture.account_dir().join("blob")).unwrap();
+    std::fs::write(fixture.account_dir().join("blob/notes.txt"), b"x").unwrap();
+    let policy = std::sync::Arc::new(mox_store::Policy::default());
+    let clock = std::sync::Arc::<mox_testkit::ManualClock>::clone(&fixture.clock);
+    let again = mox_store::Store::new(fixture.dir.path(), clock, policy);
+    let account = again.account("mjl").unwrap();
+    let inbox = account.read().unwrap().mailbox(&MailboxName::inbox()).unwrap();
+    assert_eq!(inbox.counts.total, 1);
+    assert!(fixture.account_dir().join("blob/notes.txt").exists());
 }
 
 #[test]

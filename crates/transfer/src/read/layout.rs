@@ -170,11 +170,15 @@ mod tests {
             false,
             Some("mbox Mail>Local Folders>Inbox>Sub false"),
         );
+        // Folders of people who write about mail servers.
+        check("a/dovecot", false, Some("mbox a>dovecot false"));
+        check("dovecot.index.mbox", false, Some("mbox dovecot.index true"));
         check("Work.mbox/mbox", false, Some("mbox Work true"));
         for ignored in [
             "a/tmp/1",
             "dovecot.index.log",
             "a/dovecot-uidlist",
+            "._dovecot.mbox",
             "Inbox.msf",
             "cur/.x",
             "errors.txt",

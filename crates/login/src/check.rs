@@ -78,7 +78,7 @@ impl Inner {
     fn find(&self, username: &str) -> Result<Found, LoginError> {
         let decoy_name = self.decoy_name(username);
         // Made up in any case, and a twin looked at in place of the account: that takes time.
-        let (decoy, twin) = self.decoys.stored(&decoy_name);
+        let (decoy, twin) = self.decoy(&decoy_name);
         let Ok(target) = self.config.snapshot().account_for_login(username) else {
             if let Some(twin) = twin {
                 let _unused = self.store.peek_secret(&twin, SECRET);
@@ -93,6 +93,19 @@ impl Inner {
             stored: stored.unwrap_or(decoy),
             owner: text.map(|text| (target.account, text)),
         })
+    }
+
+    /// What is made up for a name, and the account whose shape it has.
+    fn decoy(&self, name: &str) -> (StoredPassword, Option<Arc<str>>) {
+        let config = self.config.snapshot();
+        loop {
+            let (decoy, twin) = self.decoys.stored(name);
+            match twin.as_ref().filter(|twin| config.account(twin).is_none()) {
+                // It was removed since, and there is nothing of it to look at.
+                Some(gone) => self.decoys.note(gone, None),
+                None => return (decoy, twin),
+            }
+        }
     }
 
     /// The verifier of a user. The decoy's for one who does not exist, who has no password, or of whose

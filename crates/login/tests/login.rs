@@ -39,7 +39,8 @@ mod login {
         keys: Arc<ClientKeys>,
         store: Store,
         clock: Arc<ManualClock>,
-        _dir: TempDir,
+        config: Arc<Live>,
+        dir: TempDir,
     }
 
     /// A server whose accounts have the password [`PASSWORD`].
@@ -65,8 +66,9 @@ mod login {
         }
         let keys = Arc::new(ClientKeys::open(dir.path()).unwrap());
         let limits = AuthFailures::with(&[Window { secs: 60, limits: [5, 15, 45] }]);
+        let config = Arc::new(live);
         let logins = Logins::new(
-            Arc::new(live),
+            Arc::clone(&config),
             store.clone(),
             Arc::clone(&keys),
             clock,
@@ -74,7 +76,7 @@ mod login {
             [9; 32],
             limits,
         );
-        Fixture { logins, keys, store, clock: manual, _dir: dir }
+        Fixture { logins, keys, store, clock: manual, config, dir }
     }
 
     /// The same, but of its accounts other servers have stored the passwords.
@@ -272,24 +274,26 @@ mod login {
         assert_eq!(stored(&fixture, "mjl"), kept, "there is nothing more to do");
     }
 
+    /// Of how many names without account SCRAM shows few iterations.
+    async fn few_of(fixture: &Fixture, names: u32) -> u32 {
+        let mut few = 0;
+        for number in 0..names {
+            let user = format!("nobody{number}@example.org");
+            let first = client(Mechanism::ScramSha256, &user, PASSWORD).initial();
+            let mut exchange = fixture.logins.start(Mechanism::ScramSha256, &peer());
+            let Outcome::Challenge(shown) = exchange.first(first.as_deref()).await else {
+                panic!("no challenge");
+            };
+            few += u32::from(field(&shown, "i=").as_deref() == Some("i=4096"));
+        }
+        few
+    }
+
     /// An iteration count of its own would tell who has been taken over: RFC 5802 §9.
     #[tokio::test]
     async fn names_without_account_show_what_accounts_show() {
-        const NAMES: u32 = 400;
         let fixture = taken_over(&[("mjl", &few_iterations()), ("other", BCRYPT)]);
-        let few = async || {
-            let mut few = 0;
-            for number in 0..NAMES {
-                let user = format!("nobody{number}@example.org");
-                let first = client(Mechanism::ScramSha256, &user, PASSWORD).initial();
-                let mut exchange = fixture.logins.start(Mechanism::ScramSha256, &peer());
-                let Outcome::Challenge(shown) = exchange.first(first.as_deref()).await else {
-                    panic!("no challenge");
-                };
-                few += u32::from(field(&shown, "i=").as_deref() == Some("i=4096"));
-            }
-            few
-        };
+        let few = async || few_of(&fixture, 400).await;
         // Of two accounts with verifiers one has few iterations: half, up to four standard deviations.
         let half = few().await;
         assert!((160..=240).contains(&half), "{half}");
@@ -304,6 +308,18 @@ mod login {
         };
         tokio::task::spawn_blocking(set).await.unwrap();
         assert_eq!(few().await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_removed_account_is_nobodys_twin() {
+        let fixture = taken_over(&[("mjl", &few_iterations()), ("other", BCRYPT)]);
+        let before = few_of(&fixture, 100).await;
+        assert!((20..80).contains(&before), "{before}");
+        let (left, _) = DOMAINS_CONF.split_once("\tother:").unwrap();
+        std::fs::write(fixture.dir.path().join("domains.conf"), left).unwrap();
+        let UnixSeconds(now) = fixture.clock.now();
+        fixture.config.reload(UnixSeconds(now + 10)).unwrap();
+        assert_eq!(few_of(&fixture, 100).await, 100);
     }
 
     /// A disk that can be full.

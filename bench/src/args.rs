@@ -41,6 +41,8 @@ pub(crate) enum Group {
     Import,
     /// Taking over an account of the original with 100,000 messages.
     Takeover,
+    /// A backup of 100,000 messages.
+    Backup,
     /// Learning what is junk, and judging a message.
     Junk,
     /// Logins.

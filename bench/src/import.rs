@@ -7,7 +7,6 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +21,7 @@ use crate::args::Args;
 use crate::run::Sizes;
 use crate::say;
 use crate::table::{Figure, Target};
-use crate::used::Used;
+use crate::used::{Used, in_process};
 
 /// The hidden argument of the process that takes messages over.
 pub(crate) const ARGUMENT: &str = "import-here";
@@ -109,19 +108,10 @@ fn write_maildir(path: &Path, count: u64) -> Result<()> {
 
 /// Takes over what lies at a path, in another process.
 fn run(path: &Path, dir: &Path, account: &str) -> Result<Told> {
-    let output = Command::new(std::env::current_exe()?)
-        .arg(ARGUMENT)
-        .args([path, dir, Path::new(account)])
-        .output()
-        .context("start the import")?;
-    if !output.status.success() {
-        bail!("the import failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let text = String::from_utf8(output.stdout)?;
-    let (messages, used) = text.trim().split_once(' ').context("what the import tells")?;
-    let messages = messages.parse()?;
-    ensure!(messages > 0.0, "nothing was taken over");
-    Ok(Told { messages, used: Used::parse(used)? })
+    let words = [path.as_os_str(), dir.as_os_str(), account.as_ref()];
+    let (messages, used) = in_process(ARGUMENT, &words)?;
+    ensure!(messages > 0, "nothing was taken over");
+    Ok(Told { messages: messages as f64, used })
 }
 
 /// What the other process does. Words: path, data directory, account.

@@ -9,6 +9,7 @@
 
 mod args;
 mod auth;
+mod backup;
 mod child;
 mod crash;
 mod crash_queue;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     let outcome = match words.next() {
         Some(word) if word == served::ARGUMENT => served::run(words).map(|()| true),
         Some(word) if word == import::ARGUMENT => import::run_here(words).map(|()| true),
+        Some(word) if word == backup::ARGUMENT => backup::run_here(words).map(|()| true),
         Some(word) if word == takeover::ARGUMENT => takeover::run_here(words).map(|()| true),
         _ => bench(&Args::parse()),
     };

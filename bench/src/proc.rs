@@ -8,11 +8,18 @@ use anyhow::{Context, Result};
 pub(crate) fn resident_kib(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    parse_resident_kib(&status).with_context(|| format!("no VmRSS in {path}"))
+    parse_kib(&status, "VmRSS:").with_context(|| format!("no VmRSS in {path}"))
 }
 
-fn parse_resident_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// The most memory that this process had since its program was started, in KiB. What the system tells of
+/// resources used counts the process that started it too.
+pub(crate) fn peak_kib() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+    parse_kib(&status, "VmHWM:").context("no VmHWM in /proc/self/status")
+}
+
+fn parse_kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
@@ -53,7 +60,7 @@ mod tests {
 
     #[track_caller]
     fn check_resident(status: &str, want: Option<u64>) {
-        assert_eq!(parse_resident_kib(status), want, "{status:?}");
+        assert_eq!(parse_kib(status, "VmRSS:"), want, "{status:?}");
     }
 
     #[test]
@@ -95,7 +102,8 @@ mod tests {
 
     #[test]
     fn this_machine_can_be_read() {
-        assert!(resident_kib(std::process::id()).unwrap() > 0);
+        let now = resident_kib(std::process::id()).unwrap();
+        assert!(now > 0 && peak_kib().unwrap() > 0);
         assert!(CpuTicks::now().unwrap().total > 0);
     }
 }

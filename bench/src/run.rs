@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use crate::args::{Args, Group};
 use crate::table::{Figure, Verdict};
 use crate::{
-    auth, complain, deliver, history, idle, import, junk, login, mailbox, say, send, start, submit,
-    table, takeover,
+    auth, backup, complain, deliver, history, idle, import, junk, login, mailbox, say, send, start,
+    submit, table, takeover,
 };
 
 /// How much is measured.
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let sizes = if args.quick { QUICK } else { FULL };
     let mut figures = Vec::new();
     type Measure = fn(&Args, &Sizes) -> Result<Vec<Figure>>;
-    let groups: [(Group, &str, Measure); 11] = [
+    let groups: [(Group, &str, Measure); 12] = [
         (Group::Start, "start", start::measure),
         (Group::Idle, "idle sessions", idle::measure),
         (Group::Auth, "authentication", auth::measure),
@@ -68,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (Group::History, "history", history::measure),
         (Group::Import, "import", import::measure),
         (Group::Takeover, "takeover", takeover::measure),
+        (Group::Backup, "backup", backup::measure),
         (Group::Junk, "junk filter", junk::speed::measure),
         (Group::Send, "sending", send::measure),
         (Group::Submit, "submission", submit::measure),

@@ -7,11 +7,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use mox_net::SystemClock;
 use mox_store::{Policy, Store};
 use mox_takeover::{Account, Watch};
@@ -20,7 +19,7 @@ use mox_testkit::original::{Host, Plan, generate};
 use crate::args::{Args, TakeoverArgs};
 use crate::run::Sizes;
 use crate::table::{Figure, Target};
-use crate::used::Used;
+use crate::used::{MIB, Used, in_process, plain_copy};
 use crate::{complain, say, table};
 
 /// The hidden argument of the process that takes an account over.
@@ -60,7 +59,9 @@ fn figures(args: &Args, options: &TakeoverArgs) -> Result<Vec<Figure>> {
     let name = format!("takeover of {count}");
     for step in [Step::Check, Step::Copy, Step::Again] {
         complain(&format!("taking over: {}", step.word()));
-        let told = in_process(step, &theirs, &ours)?;
+        let words = [step.word().as_ref(), theirs.as_os_str(), ours.as_os_str()];
+        let (messages, used) = in_process(ARGUMENT, &words)?;
+        let told = Told { messages, used };
         ensure!(told.messages == count, "{} of {count} messages: {}", told.messages, step.word());
         let name = format!("{name}: {}", step.shown());
         figures.extend(told.figures(&name, step));
@@ -75,8 +76,6 @@ fn figures(args: &Args, options: &TakeoverArgs) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-const MIB: f64 = 1024.0 * 1024.0;
-
 /// The host to take over: the one that is there, or a new one.
 fn host(dir: &Path, options: &TakeoverArgs) -> Result<(Host, Vec<Figure>)> {
     let at = options.source.clone().unwrap_or_else(|| dir.join("theirs"));
@@ -90,14 +89,6 @@ fn host(dir: &Path, options: &TakeoverArgs) -> Result<(Host, Vec<Figure>)> {
     let rate = options.messages as f64 / started.elapsed().as_secs_f64();
     let name = format!("takeover of {}: making the host", options.messages);
     Ok((host, vec![Figure::new(name, rate, "/s")]))
-}
-
-/// Returns how many seconds `cp` takes.
-fn plain_copy(from: &Path, to: &Path) -> Result<f64> {
-    let started = Instant::now();
-    let status = Command::new("cp").arg("-r").args([from, to]).status().context("start cp")?;
-    ensure!(status.success(), "cp failed");
-    Ok(started.elapsed().as_secs_f64())
 }
 
 /// Bytes that all files below a directory take.
@@ -161,20 +152,6 @@ impl Told {
         let memory = Figure::new(format!("{name}, most memory"), self.used.peak_mib, "MiB");
         vec![rate, memory.target(Target::AtMost(TARGET_MIB))]
     }
-}
-
-fn in_process(step: Step, theirs: &Path, ours: &Path) -> Result<Told> {
-    let output = Command::new(std::env::current_exe()?)
-        .args([ARGUMENT, step.word()])
-        .args([theirs, ours])
-        .output()
-        .context("start the other process")?;
-    if !output.status.success() {
-        bail!("{}: {}", step.word(), String::from_utf8_lossy(&output.stderr));
-    }
-    let text = String::from_utf8(output.stdout)?;
-    let (messages, used) = text.trim().split_once(' ').context("what the other process tells")?;
-    Ok(Told { messages: messages.parse()?, used: Used::parse(used)? })
 }
 
 struct Patient;

@@ -252,3 +252,46 @@ pub(crate) fn raise_file_limit() {
         tracing::warn!(%error, "limit of open files not raised");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use nix::unistd::{Gid, Uid};
+
+    use super::*;
+
+    #[track_caller]
+    fn check_taken(dir: &Path, want: bool) {
+        // Nobody whom a test may run as.
+        let service = Ids { uid: Uid::from_raw(61_234), gid: Gid::from_raw(61_234) };
+        assert_eq!(refuse_foreign(dir, service).is_ok(), want, "{}", dir.display());
+        assert!(refuse_foreign(dir, Ids::current()).is_ok(), "its own");
+    }
+
+    /// Attack: `DataDir: /home/somebody` would have root give that directory away.
+    #[test]
+    fn only_a_data_directory_is_given_to_the_user_of_the_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        check_taken(&data, true);
+        fs::create_dir(&data).unwrap();
+        let set_mode = |mode| fs::set_permissions(&data, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(0o755);
+        check_taken(&data, true);
+        // A disk of its own.
+        fs::create_dir(data.join("lost+found")).unwrap();
+        check_taken(&data, true);
+        fs::write(data.join("letter.txt"), "x").unwrap();
+        check_taken(&data, false);
+        // As if it were one.
+        symlink("letter.txt", data.join("auth.db")).unwrap();
+        fs::create_dir(data.join("lock")).unwrap();
+        check_taken(&data, false);
+        fs::write(data.join("receivedid.key"), "x").unwrap();
+        check_taken(&data, true);
+        // Where anybody may have made that file.
+        set_mode(0o777);
+        check_taken(&data, false);
+    }
+}

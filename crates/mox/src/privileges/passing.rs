@@ -266,7 +266,8 @@ fn as_user<T>(service: Ids, work: impl FnOnce() -> T) -> Result<T> {
     Ok(done)
 }
 
-/// A copy in memory that nobody can change.
+/// Whether root passes a file on.
+///
 /// Attack: `mox.conf` is the service user's, and must not make root read the files of others to it.
 fn is_expected(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
@@ -278,6 +279,7 @@ fn is_expected(bytes: &[u8]) -> bool {
     is_pem || is_hash || (line.len() <= 500 && line.bytes().all(is_key))
 }
 
+/// A copy in memory that nobody can change.
 fn copy(path: &Path) -> Result<File> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -406,6 +408,25 @@ mod tests {
         check(&[(STAGE, "next 7 root"), (FILES, "/a:/b")], 2, None);
         let many = serde_json::to_string(&vec!["/a"; FILES_MAX + 1]).unwrap();
         check(&[(STAGE, "next 7 root"), (FILES, &many)], 1_000, None);
+    }
+
+    #[track_caller]
+    fn check_passed_on(text: &str, want: bool) {
+        assert_eq!(is_expected(text.as_bytes()), want, "{text:?}");
+    }
+
+    /// Attack: a path in `mox.conf` that names the passwords of the machine.
+    #[test]
+    fn root_passes_on_what_it_is_asked_for_and_no_files_of_others() {
+        check_passed_on("-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----\n", true);
+        check_passed_on("Bag Attributes\n-----BEGIN CERTIFICATE-----\n", true);
+        check_passed_on("$2y$10$abcdefghijklmnopqrstuusMVHFTw.JKB27l2hVIt7KZttImi2cE6\n", true);
+        check_passed_on("zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W\n", true);
+        check_passed_on("root:$6$salt$hash:19000:0:99999:7:::\n", false);
+        check_passed_on("$2y$10$short\nroot:x:0:0\n", false);
+        check_passed_on("-----BEGIN OPENSSH PRIVATE KEY-----\n", false);
+        check_passed_on("two words", false);
+        check_passed_on(&"a".repeat(501), false);
     }
 
     #[test]

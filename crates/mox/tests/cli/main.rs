@@ -1,6 +1,8 @@
 //! The program as people and scripts meet it: words, output, exit codes.
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod import;
 #[cfg(test)]
 mod localserve;

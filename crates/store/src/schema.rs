@@ -14,7 +14,7 @@ pub const SCHEMA_VERSION: u32 = 5;
 
 /// Every commit syncs the log: acknowledged mail must outlive a power failure. The memory for pages
 /// was measured equal to 8 MB for scans of 100,000 messages.
-const SETTINGS: Settings =
+pub(crate) const SETTINGS: Settings =
     Settings { durability: Durability::Commit, page_cache_kib: 1_024, statements_max: 96 };
 
 const TABLES: &str = "

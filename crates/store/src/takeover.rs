@@ -142,11 +142,21 @@ impl Account {
     /// later it only forgets removals after the last modseq, which are to be kept again. Fails with [`StoreError::InUse`] if the account has other messages or
     /// other mailboxes with messages.
     ///
-    /// From then on the connection that writes takes up to 32 MiB for pages, until the account is closed.
+    /// From then on the connection that writes takes up to 32 MiB for pages, until [`Account::keep_ended`].
     pub fn keep(&self, kept: KeptAccount) -> Pending<()> {
         self.shared().write(None, 0, move |tx| {
             tx.db().execute_batch(&format!("PRAGMA cache_size = -{PAGE_CACHE_KIB}"))?;
             keep(tx, kept)
+        })
+    }
+
+    /// Gives back the memory for pages that [`Account::keep`] took: accounts stay open for a while after
+    /// their last use, and there may be many. To be called when all is kept.
+    pub fn keep_ended(&self) -> Pending<()> {
+        self.shared().write(None, 0, |tx| {
+            let ordinary = crate::schema::SETTINGS.page_cache_kib;
+            let sql = format!("PRAGMA cache_size = -{ordinary}; PRAGMA shrink_memory");
+            Ok(tx.db().execute_batch(&sql)?)
         })
     }
 

@@ -75,7 +75,11 @@ impl Account {
         introbox: Option<&MailboxName>,
         watch: &mut dyn Watch,
     ) -> Result<Summary, TakeoverError> {
-        self.pass(Some(into), introbox, watch)
+        let copied = self.pass(Some(into), introbox, watch);
+        let ended = into.keep_ended().wait();
+        let summary = copied?;
+        ended?;
+        Ok(summary)
     }
 
     /// Goes through the account, and copies it if there is something to copy it into.

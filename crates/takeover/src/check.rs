@@ -38,6 +38,8 @@ pub(crate) struct Sound {
     pub(crate) modseq: ModSeq,
     pub(crate) createseq: ModSeq,
     pub(crate) keywords: Vec<Keyword>,
+    /// Bytes that are there, with the prefix.
+    pub(crate) size: u64,
 }
 
 impl Sound {
@@ -136,11 +138,14 @@ impl Ledger {
         let Some(seen) = self.mailboxes.get_mut(&mailbox) else { return Judged::Nothing };
         seen.counted.add(&record);
         self.marked.add(&record);
-        if let Err(why) = fits(&record, size_of_file, &seen.name, summary) {
-            summary.damage(LOST, format!("{}: {why}", shown(&record, &seen.name)));
-            seen.lost.insert(uid.get());
-            return Judged::Nothing;
-        }
+        let size = match fits(&record, size_of_file, &seen.name, summary) {
+            Ok(size) => size,
+            Err(why) => {
+                summary.damage(LOST, format!("{}: {why}", shown(&record, &seen.name)));
+                seen.lost.insert(uid.get());
+                return Judged::Nothing;
+            }
+        };
         let keywords = seen.keywords_of(&record, summary);
         Judged::Live(Sound {
             record,
@@ -149,6 +154,7 @@ impl Ledger {
             modseq,
             createseq,
             keywords,
+            size,
         })
     }
 
@@ -283,6 +289,11 @@ impl Ledger {
         })
     }
 
+    /// The modseq above all that were given out: every client hears of what has it.
+    pub(crate) fn raised(&self) -> ModSeq {
+        self.raised
+    }
+
     /// How many messages are marked as junk, or as none.
     pub(crate) fn marked(&self) -> Learnt {
         self.marked
@@ -316,7 +327,7 @@ fn fits(
     size_of_file: &dyn Fn(i64) -> Result<u64, String>,
     mailbox: &MailboxName,
     summary: &mut Summary,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let size = size_of_file(record.i64("ID"))?;
     let found = (record.bytes("MsgPrefix").len() as u64).saturating_add(size);
     let noted = record.u64("Size");
@@ -327,7 +338,7 @@ fn fits(
         let told = format!("{}: {found} bytes, {noted} noted", shown(record, mailbox));
         summary.differs("messages larger than noted", told);
     }
-    Ok(())
+    Ok(found)
 }
 
 impl Seen {

@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -107,6 +107,21 @@ impl TakeoverError {
         }
         text
     }
+}
+
+/// Opens a file that is the original's own, and no link: who may write there must not have root read
+/// another file through it.
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
+    let other = || io::Error::new(io::ErrorKind::InvalidInput, "not a file");
+    let named = std::fs::symlink_metadata(path)?;
+    if !named.is_file() {
+        return Err(other());
+    }
+    let file = File::open(path)?;
+    let opened = file.metadata()?;
+    // A link may have been put there meanwhile.
+    let is_same = (named.dev(), named.ino()) == (opened.dev(), opened.ino());
+    if is_same { Ok(file) } else { Err(other()) }
 }
 
 /// A file that is read at random places.

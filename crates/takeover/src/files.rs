@@ -11,7 +11,7 @@ use mox_base::Domain;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::file::TakeoverError;
+use crate::file::{TakeoverError, open_own};
 use crate::stray;
 use crate::summary::Summary;
 
@@ -110,11 +110,17 @@ impl Copying<'_> {
                 self.put(Path::new("receivedid.key"), &key, 0o600, KEYS_OF_IDS)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::FileTooLarge => {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput
+                ) =>
+            {
                 Err(TakeoverError::Read { path, source: error })
             }
             _ => {
-                let why = format!("{}: not {RECEIVED_ID_KEY_BYTES} bytes", path.display());
+                let why =
+                    format!("{}: not a file of {RECEIVED_ID_KEY_BYTES} bytes", path.display());
                 self.summary.damage(KEYS_OF_IDS, why);
                 Ok(())
             }
@@ -126,17 +132,23 @@ impl Copying<'_> {
     fn acme(&mut self) -> Result<(), TakeoverError> {
         let mut left = ACME_FILES_MAX;
         let dir = Path::new("acme");
+        if !self.is_own(dir) {
+            return Ok(());
+        }
         for entry in entries(&self.from.join(dir))? {
             let (name, path) = (name(&entry), dir.join(entry.file_name()));
             match name.strip_suffix(".key") {
                 Some(provider) if is_file(&entry) && is_provider(provider) => {
                     self.acme_file(&path, Form::Account, &mut left)?;
                 }
-                _ if name == "keycerts" && is_dir(&entry) => {}
+                _ if name == "keycerts" => {}
                 _ => self.summary.skip(UNKNOWN, self.from.join(path).display().to_string()),
             }
         }
         let dir = dir.join("keycerts");
+        if !self.is_own(&dir) {
+            return Ok(());
+        }
         for entry in entries(&self.from.join(&dir))? {
             let (name, path) = (name(&entry), dir.join(entry.file_name()));
             if is_dir(&entry) && is_provider(&name) {
@@ -146,6 +158,17 @@ impl Copying<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing but a directory lies there, if anything: who may write there must not have root
+    /// read keys of others through a link. What else lies there is told.
+    fn is_own(&mut self, dir: &Path) -> bool {
+        let path = self.from.join(dir);
+        let is_other = fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir());
+        if is_other {
+            self.summary.skip(UNKNOWN, path.display().to_string());
+        }
+        !is_other
     }
 
     /// - `dir`: that of a provider.
@@ -300,11 +323,8 @@ fn is_p256(pem: &[u8]) -> bool {
 
 /// A file of up to `bytes_max`; a longer one is an error.
 fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    if !fs::symlink_metadata(path)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    open_own(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         return Err(io::ErrorKind::FileTooLarge.into());
     }

@@ -79,6 +79,7 @@ pub(crate) fn read(index: &DatabaseFile, summary: &mut Summary) -> Result<Base, 
     mailboxes.read(index, summary);
     summary.took("mailboxes", mailboxes.kept.len() as u64);
     let (modseq, forgotten) = modseqs(index, summary);
+    mailboxes.bound_modseqs(modseq, summary);
     let kept = KeptAccount {
         modseq,
         last_message: MsgId(sequence(index.required(MESSAGE.table)?.sequence())),
@@ -201,11 +202,12 @@ fn annotations(
             continue;
         }
         let value = record.bytes("Value").to_vec();
-        bytes = bytes.saturating_add(key.len()).saturating_add(value.len());
-        if key.is_empty() || all.len() >= ANNOTATIONS_MAX || bytes > ANNOTATION_BYTES_MAX {
+        let with_this = bytes.saturating_add(key.len()).saturating_add(value.len());
+        if key.is_empty() || all.len() >= ANNOTATIONS_MAX || with_this > ANNOTATION_BYTES_MAX {
             summary.skip("annotations beyond our limits", format!("{key:?}"));
             continue;
         }
+        bytes = with_this;
         let mailbox = Some(MailboxId(id)).filter(|id| id.0 != 0);
         let is_binary = !record.bool("IsString");
         let kept = KeptAnnotation { mailbox, name: key.clone(), value, is_binary };
@@ -306,7 +308,13 @@ impl Mailboxes {
         let field = |name| if self.has_modseqs { name } else { "" };
         let modseq = message::modseq(record, field("ModSeq"));
         let createseq = message::modseq(record, field("CreateSeq"));
-        let uidnext = u32::try_from(record.u64("UIDNext")).unwrap_or(u32::MAX).max(1);
+        let uidnext = u32::try_from(record.u64("UIDNext")).unwrap_or_else(|_| {
+            // Its messages and removals raise it; the largest would leave none for new mail.
+            let told = format!("index.db: mailbox {id}, {name:?}: {}", record.u64("UIDNext"));
+            summary.damage("next UIDs that cannot be any", told);
+            1
+        });
+        let uidnext = uidnext.max(1);
         let special_use = self.roles_of(record, summary);
         let name = kept_name;
         let id = MailboxId(id);
@@ -321,6 +329,18 @@ impl Mailboxes {
             special_use,
             keywords,
         });
+    }
+
+    /// A modseq above the last that was given out becomes the next one, as those of messages do: the account
+    /// counts on from the largest, and must not come to the end of all numbers.
+    fn bound_modseqs(&mut self, last: ModSeq, summary: &mut Summary) {
+        let next = ModSeq::new(last.get() + 1).unwrap_or(last);
+        for one in self.kept.iter_mut().filter(|one| one.modseq > last) {
+            let told = format!("index.db: mailbox {}: {}", one.id, one.modseq);
+            summary.damage("modseqs above the last of the account", told);
+            one.modseq = next;
+            one.createseq = one.createseq.min(next);
+        }
     }
 
     /// A role is of one mailbox: of the one with the lowest id, if several have it.

@@ -103,7 +103,7 @@ pub(crate) struct Aside<'a> {
 
 /// A message with its content.
 pub(crate) fn message(sound: &Sound, content: Staged, aside: &Aside<'_>) -> KeptMessage {
-    let Sound { record, mailbox, uid, modseq, createseq, keywords } = sound;
+    let Sound { record, mailbox, uid, modseq, createseq, keywords, .. } = sound;
     let (id, mailbox) = (MsgId(sound.id()), *mailbox);
     let flags = FLAGS.iter().filter(|(name, _)| record.bool(name));
     let received = record.time("Received").map_or(0, |time| time.unix_secs);

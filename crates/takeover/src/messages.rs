@@ -10,7 +10,7 @@ use mox_store::{Account as Ours, KeptMessage, Pending, StoreError};
 
 use crate::account::{Account, Watch};
 use crate::check::{Judged, Ledger, Sound};
-use crate::file::TakeoverError;
+use crate::file::{TakeoverError, open_own};
 use crate::junk;
 use crate::mailbox::Base;
 use crate::message::{self, Aside};
@@ -101,7 +101,7 @@ impl<'a> Passing<'a> {
             let size = message::weight(&record);
             match self.ledger.judge(record, &size_of_file, self.summary) {
                 Judged::Live(sound) => {
-                    self.bytes = self.bytes.saturating_add(size);
+                    self.bytes = self.bytes.saturating_add(size.max(sound.size));
                     self.batch.push(sound);
                 }
                 Judged::Gone(mailbox, modseq, uid) => self.gone.push((mailbox, modseq, uid)),
@@ -122,7 +122,13 @@ impl<'a> Passing<'a> {
             return Ok(false);
         }
         self.flush_gone()?;
-        self.flush_presumed(base)?;
+        // Messages that clients have, and removals they have not heard of, may lie where nothing can be
+        // read: all that is not there is gone then, for every client.
+        let forgotten = match reading.faults {
+            0 => base.forgotten,
+            _ => Some(self.ledger.raised()),
+        };
+        self.flush_presumed(forgotten)?;
         while erasing.next.is_some() {
             erasing.advance(self.summary);
         }
@@ -141,9 +147,9 @@ impl<'a> Passing<'a> {
         Ok(())
     }
 
-    fn flush_presumed(&mut self, base: &Base) -> Result<(), TakeoverError> {
+    fn flush_presumed(&mut self, forgotten: Option<ModSeq>) -> Result<(), TakeoverError> {
         let mut batch = Vec::new();
-        let mut presumed = self.ledger.presumed_gone(base.forgotten, self.summary).peekable();
+        let mut presumed = self.ledger.presumed_gone(forgotten, self.summary).peekable();
         while let Some(one) = presumed.next() {
             batch.push(one);
             if batch.len() < BATCH_GONE_MAX && presumed.peek().is_some() {
@@ -186,6 +192,10 @@ impl<'a> Passing<'a> {
         let staged = self.stage_all(into, &batch)?;
         // Not more than one batch in advance: memory is bounded by that.
         self.settle()?;
+        // Those that could not be read are noted as lost, and are not tried again.
+        let read: Vec<_> = staged.iter().map(|message| message.id).collect();
+        let is_read = |sound: &Sound| read.contains(&MsgId(sound.id()));
+        let batch: Vec<_> = batch.into_iter().filter(is_read).collect();
         let (count, outcome) = (staged.len() as u64, into.keep_messages(staged));
         self.committing = Some(Committing { batch, count, outcome });
         Ok(())
@@ -206,7 +216,13 @@ impl<'a> Passing<'a> {
             Err(_) => {}
         }
         for sound in &committing.batch {
-            let Ok(message) = stage(self.account, into, &self.aside, sound)? else { continue };
+            let message = match stage(self.account, into, &self.aside, sound)? {
+                Ok(message) => message,
+                Err(why) => {
+                    self.ledger.lose(sound, &why, self.summary);
+                    continue;
+                }
+            };
             match into.keep_messages(vec![message]).wait() {
                 Ok(()) => self.summary.took("messages", 1),
                 Err(error) if is_of_one_message(&error) => {
@@ -272,7 +288,7 @@ fn stage(
 ) -> Result<Result<KeptMessage, String>, TakeoverError> {
     let name = message::file_name(sound.id());
     let lost = |error| Ok(Err(format!("msg/{name}: {error}")));
-    let mut source = match File::open(account.dir.join("msg").join(&name)) {
+    let mut source = match open_own(&account.dir.join("msg").join(&name)) {
         Ok(file) => Source { file: BufReader::new(file), failed: None },
         Err(error) => return lost(error.to_string()),
     };

@@ -181,10 +181,10 @@ impl Run<'_> {
             watch.check()?;
         }
         watch.part("files");
-        report.files = match self.into {
-            Some(into) => files::copy(dir, into.dir)?,
-            None => files::check(dir)?,
-        };
+        report.files = told(match self.into {
+            Some(into) => files::copy(dir, into.dir),
+            None => files::check(dir),
+        })?;
         self.tell_others(&mut report.files)?;
         Ok(report)
     }

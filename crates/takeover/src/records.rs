@@ -261,7 +261,14 @@ pub(crate) fn open<'a>(
 
 fn note(summary: &mut Summary, index: &DatabaseFile, kind: &Kind, fault: &Fault) {
     let path = index.path.display();
-    summary.damage(kind.what, format!("{path}: {}: {fault}", kind.table));
+    let told = match fault {
+        // The key is the hash of the password: a report is no place for it.
+        Fault::Record { page, error, .. } if kind.table == PASSWORD.table => {
+            format!("page {page}: {error}")
+        }
+        fault => fault.to_string(),
+    };
+    summary.damage(kind.what, format!("{path}: {}: {told}", kind.table));
     if !summary.damaged.contains_key(TORN) {
         summary.damage(TORN, format!("{path} {TORN_WHY}"));
     }

@@ -14,10 +14,23 @@ const STRAY: &str = "message files without a record";
 pub(crate) fn find(data_dir: &Path, summary: &mut Summary) -> Result<(), TakeoverError> {
     for account in entries(&data_dir.join("accounts"))?.iter().filter(|entry| is_dir(entry)) {
         let dir = account.path();
-        of_table(&dir.join("index.db"), "Message", &dir.join("msg"), summary)?;
+        let found = of_table(&dir.join("index.db"), "Message", &dir.join("msg"), summary);
+        or_told(found, summary)?;
     }
     let queue = data_dir.join("queue");
-    of_table(&queue.join("index.db"), "Msg", &queue, summary)
+    let found = of_table(&queue.join("index.db"), "Msg", &queue, summary);
+    or_told(found, summary)
+}
+
+/// What cannot be listed keeps nothing from being taken: messages that cannot be read are told one by one.
+fn or_told(found: Result<(), TakeoverError>, summary: &mut Summary) -> Result<(), TakeoverError> {
+    match found {
+        Err(error) if error.is_damage() => {
+            summary.skip("directories of messages that cannot be read", error.in_full());
+            Ok(())
+        }
+        found => found,
+    }
 }
 
 fn of_table(

@@ -154,7 +154,7 @@ fn fill(
     }
     let is_given = nix::unistd::geteuid().is_root() && !config.statics.no_fix_permissions;
     if is_given {
-        privileges::give_to_service(&config, data.path())?;
+        privileges::find_service(&config)?;
     }
     say(&format!("taking over into {}\n", data.path().display()));
     let dir = data.path();

@@ -145,6 +145,15 @@ fn repair_permissions(config: &Config, service: Ids) -> Result<()> {
     Ok(())
 }
 
+/// Finds out whether there is a user for the server to become.
+///
+/// # Errors
+///
+/// If not.
+pub(crate) fn find_service(config: &Config) -> Result<()> {
+    Ids::find(&config.statics.user, system_user).map(drop)
+}
+
 /// Gives a data directory that root has filled, under whatever name, to the user of the server.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use mox_queue::{KeptBody, KeptQueued, MessageId, Queue, Queued};
 
 use super::message::Found;
-use crate::file::TakeoverError;
+use crate::file::{TakeoverError, open_own};
 use crate::message::file_name;
 
 /// Bodies of one submission that are told apart; each further one is kept by itself.
@@ -50,7 +50,7 @@ impl Files {
     pub(super) fn find(&self, mut found: Found) -> Result<Found, String> {
         let path = self.path(found.message.id);
         let shown = |error: io::Error| format!("{}: {error}", path.display());
-        let meta = fs::metadata(&path).map_err(shown)?;
+        let meta = fs::symlink_metadata(&path).map_err(shown)?;
         if !meta.is_file() {
             return Err(format!("{}: not a file", path.display()));
         }
@@ -74,7 +74,7 @@ impl Files {
         }
         let Some(base) = self.base else { return Ok(None) };
         let path = self.path(found.message.id);
-        let meta = fs::metadata(&path)?;
+        let meta = fs::symlink_metadata(&path)?;
         let file = (meta.dev(), meta.ino());
         for form in &self.forms {
             if form.is_of(found) && (form.file == file || have_same_content(&form.path, &path)?) {
@@ -108,7 +108,7 @@ impl Files {
             return Ok(Ok((KeptQueued { message, body: KeptBody::Of(of) }, 0)));
         }
         let path = self.path(message.id);
-        let file = match File::open(&path) {
+        let file = match open_own(&path) {
             Ok(file) => file,
             Err(error) => return Ok(Err(self.without(message.id, &error))),
         };
@@ -172,7 +172,7 @@ impl io::Read for Source {
 
 /// Copies are links to one file, unless somebody has copied the directory without.
 fn have_same_content(one: &Path, other: &Path) -> io::Result<bool> {
-    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
+    let (mut one, mut other) = (open_own(one)?, open_own(other)?);
     let (mut first, mut second) = (Vec::new(), Vec::new());
     loop {
         first.clear();

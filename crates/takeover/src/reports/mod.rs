@@ -21,7 +21,7 @@ use mox_reportdb::{
 
 use self::limits::{Room, Senders};
 use self::policies::Newest;
-use self::reading::Reading;
+use self::reading::{NUMBER_MAX, Reading};
 use crate::account::Watch;
 use crate::file::{DatabaseFile, TakeoverError};
 use crate::known::Kind;
@@ -300,7 +300,10 @@ impl Work<'_> {
         if !self.is_stopped {
             self.flush(&mut batch)?;
         }
-        if let Some(into) = self.into {
+        if last > NUMBER_MAX.cast_unsigned() {
+            let shown = format!("{}: {}: {last}", file.path.display(), table.kind.table);
+            self.summary.damage("last numbers", shown);
+        } else if let Some(into) = self.into {
             into.keep_sequence(table.of, last)?;
         }
         Ok(())

@@ -8,6 +8,9 @@ use super::shown;
 use crate::file::DatabaseFile;
 use crate::summary::Summary;
 
+/// No number is larger in sound data: ours counts on behind it, and must have numbers left.
+pub(super) const NUMBER_MAX: i64 = i64::MAX >> 1;
+
 /// A record that is read, and what is told of it.
 pub(super) struct Reading<'a> {
     pub(super) record: &'a Record,
@@ -40,10 +43,11 @@ impl<'a> Reading<'a> {
     /// Its number; `None` if it cannot be one.
     pub(super) fn id(&mut self, kind: &'static str) -> Option<i64> {
         let id = self.record.i64("ID");
-        if id <= 0 {
+        let is_number = (1..=NUMBER_MAX).contains(&id);
+        if !is_number {
             self.damage(kind, "the number cannot be one");
         }
-        Some(id).filter(|id| *id > 0)
+        is_number.then_some(id)
     }
 
     pub(super) fn text(&mut self, value: &Value) -> String {

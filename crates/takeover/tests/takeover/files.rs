@@ -194,3 +194,30 @@ fn accounts_and_certificates_of_acme_are_taken_as_they_are() {
     assert_eq!(fs::read_to_string(ours.path().join(ACCOUNT_KEY)).unwrap(), account);
     assert!(!ours.path().join("acme/letsencrypt.key.new").exists());
 }
+
+#[test]
+fn a_directory_that_cannot_be_listed_is_told() {
+    let fixture = Fixture::new("rich");
+    let msg = fixture.theirs("bob").join("msg");
+    fs::rename(&msg, msg.with_file_name("aside")).unwrap();
+    fs::write(&msg, "no directory").unwrap();
+    let summary = files::check(&fixture.host.data).unwrap();
+    assert_eq!(summary.skipped["directories of messages that cannot be read"].count, 1);
+}
+
+#[test]
+fn no_keys_are_reached_through_links() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let text = key(&rcgen::PKCS_ECDSA_P256_SHA256);
+    put(elsewhere.path(), "private/server.key", &text);
+    put(elsewhere.path(), "ca.key", &text);
+    for link in ["acme", "acme/keycerts"] {
+        let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = theirs.path().join(link);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), &path).unwrap();
+        let summary = copy(theirs.path(), ours.path());
+        assert_eq!(names(&summary.skipped["files that are not known"], theirs.path()), [link]);
+        assert_eq!(tree(ours.path()), []);
+    }
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use mox_base::Flags;
+use mox_base::{Flags, MsgId};
 use mox_bstore::{Bucket, Database, Held, Table};
 use mox_store::{Account as Ours, Columns, Fetched};
 use mox_takeover::{Account, Summary, TakeoverError};
@@ -175,6 +175,7 @@ fn check(fixture: &str, account: &str, every: usize) {
     let (summary, ours) = take(&fixture, account, "whole").unwrap();
     assert!(summary.is_whole());
     let whole = messages(&ours);
+    let before = ours.read().unwrap();
     assert!(whole.keys().eq(sound.messages.keys()));
     let rng = TestRng::new(7);
     let mut hurt = 0;
@@ -200,6 +201,14 @@ fn check(fixture: &str, account: &str, every: usize) {
             // What it may come from, and what to do, is told once.
             let told = summary.damaged.values().flat_map(|notes| &notes.some);
             assert_eq!(told.filter(|text| text.contains("mox backup")).count(), 1, "{summary:?}");
+        }
+        // Whoever had a message that is lost hears of it.
+        let after = ours.read().unwrap();
+        for id in whole.keys().filter(|id| !found.contains_key(id)) {
+            let was = before.remembered(MsgId(*id)).unwrap().unwrap();
+            let is_told = after.mailbox_by_id(was.mailbox).is_err()
+                || after.gone_at(was.mailbox, was.uid).unwrap().is_some();
+            assert!(is_told || matches!(how, Damage::Bits), "{how:?} of page {page}: message {id}");
         }
         hurt += usize::from(!summary.is_whole());
     }

@@ -227,6 +227,35 @@ fn files_that_are_missing_or_short_cost_their_messages() {
 
 /// Nothing that is impossible in sound data gets into ours, however it came there.
 #[test]
+fn files_are_not_reached_through_links() {
+    let dir = tempfile::tempdir().unwrap();
+    file(dir.path(), 2, CONTENT);
+    let queue = dir.path().join("queue");
+    std::os::unix::fs::symlink(queue.join("a/2"), queue.join("a/1")).unwrap();
+    write_database(&queue.join("index.db"), "queue", vec![("Msg", vec![msg(1), msg(2)])]);
+    let queues = Queues::of(dir);
+    assert_eq!(copy(&queues).damaged["queued messages"].count, 1);
+    assert_eq!(queues.queued().len(), 1);
+}
+
+/// As in a copy that is torn.
+#[test]
+fn one_number_twice_is_damage() {
+    let queues = made(
+        vec![
+            ("Msg", vec![msg(1)]),
+            ("MsgRetired", vec![gone(1), gone(2)]),
+            ("Hook", vec![waiting(1)]),
+            ("HookRetired", vec![made_call(1)]),
+        ],
+        1,
+    );
+    let summary = copy(&queues);
+    assert_eq!(summary.damaged["messages of the history"].count, 1);
+    assert_eq!(summary.damaged["webhook calls of the history"].count, 1);
+}
+
+#[test]
 fn records_that_cannot_be_ours_are_told() {
     let queues = made(
         vec![

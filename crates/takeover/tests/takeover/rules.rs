@@ -179,6 +179,17 @@ fn a_modseq_to_come_becomes_the_next_one() {
     assert_eq!(reader.modseq().get(), 9);
 }
 
+/// With it, no change could be numbered any more.
+#[test]
+fn the_modseq_of_a_mailbox_is_none_to_come() {
+    let change = |tables: &mut Tables| {
+        tables.insert("Mailbox", vec![mailbox(1, "Inbox", 2).with("ModSeq", i64::MAX)]);
+    };
+    let (_fixture, ours) = check(change, &["damaged: 1 modseqs above the last of the account"]);
+    let name = MailboxName::parse("New").unwrap();
+    ours.create_mailbox(name, mox_base::SpecialUse::NONE).wait().unwrap();
+}
+
 #[test]
 fn without_a_last_modseq_it_is_the_largest_in_use() {
     let change = |tables: &mut Tables| {
@@ -423,11 +434,12 @@ fn annotations_are_bounded_and_those_of_no_mailbox_are_skipped() {
         let of = |id, mailbox: i64, key: &str| row(id).with("MailboxID", mailbox).with("Key", key);
         let value = |bytes: usize| Value::Bytes(vec![b'x'; bytes]);
         let all = vec![
-            of(1, 1, "/private/comment").with("Value", value(5)).with("IsString", true),
-            of(2, 1, "/private/COMMENT").with("Value", value(6)).with("IsString", true),
-            of(3, 1, "/private/gone").with("Expunged", true),
-            of(4, 77, "/private/comment").with("Value", value(1)),
-            of(5, 0, "/private/large").with("Value", value(1_000_000)),
+            // One that does not fit takes no room from the others.
+            of(1, 0, "/private/large").with("Value", value(1_200_000)),
+            of(2, 1, "/private/comment").with("Value", value(5)).with("IsString", true),
+            of(3, 1, "/private/COMMENT").with("Value", value(6)).with("IsString", true),
+            of(4, 1, "/private/gone").with("Expunged", true),
+            of(5, 77, "/private/comment").with("Value", value(1)),
         ];
         tables.insert("Annotation", all);
     };
@@ -488,6 +500,25 @@ fn a_password_that_nothing_is_left_of_must_be_set_anew() {
         tables.insert("Password", vec![]);
     };
     check(change, &["differs: 1 accounts without a password"]);
+}
+
+/// The key of a password's record is its hash.
+#[test]
+fn the_hash_of_a_damaged_password_is_not_told() {
+    let fixture = Fixture::new("rich");
+    let path = fixture.theirs("bob").join("index.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let hash = b"$2a$10$1GTgtL9ctZFWUIOSCkNry.kYkRzL3LzXvbLCc73EgbMGNQ7wBqLPi";
+    for at in 0..bytes.len() - hash.len() {
+        // The value follows its key, and begins with the version: one that is not described.
+        if bytes[at..].starts_with(hash) {
+            bytes[at + hash.len()] = 99;
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let summary = fixture.check("bob");
+    assert_eq!(summary.damaged["passwords"].count, 1);
+    assert!(!format!("{summary:?}").contains("$2a$"));
 }
 
 #[test]

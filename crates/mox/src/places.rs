@@ -75,7 +75,10 @@ impl Places {
         let swap =
             Swap { filled: with_suffix(&live, FILLED)?, kept: with_suffix(&live, KEPT)?, live };
         if !is_original(&swap.live) {
-            if is_unfinished(&swap.live) && (is_original(&swap.filled) || is_original(&swap.kept)) {
+            // The report comes before names are changed. Without it, this is half of what is taken over
+            // with --data from where somebody moved the original's.
+            let is_filled = is_unfinished(&swap.live) && swap.live.join(REPORT).is_file();
+            if is_filled && (is_original(&swap.filled) || is_original(&swap.kept)) {
                 return Ok(Found::AllButNames(swap));
             }
             if is_finished(&swap.live) {

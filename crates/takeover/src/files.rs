@@ -84,15 +84,30 @@ pub fn copy(data_dir: &Path, into_dir: &Path) -> Result<Summary, TakeoverError> 
 fn run(data_dir: &Path, into: Option<&Path>) -> Result<Summary, TakeoverError> {
     let mut summary = Summary::default();
     let mut copying = Copying { from: data_dir, into, summary: &mut summary };
-    copying.key_of_ids()?;
-    copying.acme()?;
+    let done = copying.key_of_ids();
+    noted(done, copying.summary)?;
+    let done = copying.acme();
+    noted(done, copying.summary)?;
     // Ours has versions of its own: with a higher one of the original it would tell of none for long.
     if data_dir.join("lastknownversion").exists() {
         summary.leave("notes of the last release that was told of", 1);
     }
-    unknown(data_dir, &mut summary)?;
-    stray::find(data_dir, &mut summary)?;
+    let done = unknown(data_dir, &mut summary);
+    noted(done, &mut summary)?;
+    let done = stray::find(data_dir, &mut summary);
+    noted(done, &mut summary)?;
     Ok(summary)
+}
+
+/// What cannot be read is told, and the rest is looked at.
+fn noted(done: Result<(), TakeoverError>, summary: &mut Summary) -> Result<(), TakeoverError> {
+    match done {
+        Err(error) if error.is_damage() => {
+            summary.damage("files", error.in_full());
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Files on their way.

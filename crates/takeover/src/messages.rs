@@ -1,6 +1,6 @@
 //! Going through the messages of an account, in batches.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::thread;
 
@@ -271,12 +271,9 @@ fn is_of_one_message(error: &StoreError) -> bool {
 /// How long the file of a message is, or why it is none.
 fn size_of_file(account: &Account, id: i64) -> Result<u64, String> {
     let name = message::file_name(id);
-    // Not through links: a file of the original is one of its own.
-    match fs::symlink_metadata(account.dir.join("msg").join(&name)) {
-        Ok(found) if found.is_file() => Ok(found.len()),
-        Ok(_) => Err(format!("msg/{name}: not a file")),
-        Err(error) => Err(format!("msg/{name}: {error}")),
-    }
+    // Opened, so that a check finds what a copy could not read.
+    let found = open_own(&account.dir.join("msg").join(&name)).and_then(|file| file.metadata());
+    found.map(|found| found.len()).map_err(|error| format!("msg/{name}: {error}"))
 }
 
 /// Reads and compresses a message; or tells why it cannot be read.

@@ -11,7 +11,7 @@ use mox_store::{ClientKeys, Store};
 
 use crate::account::{Account, Watch};
 use crate::auth::Auth;
-use crate::file::{DatabaseFile, TakeoverError};
+use crate::file::{DatabaseFile, FileSource, TakeoverError};
 use crate::files;
 use crate::queue::{QueueAccount, QueueFiles};
 use crate::report::Report;
@@ -54,8 +54,9 @@ pub struct Targets<'a> {
 #[derive(Debug)]
 pub struct Original {
     dir: PathBuf,
-    /// Those that are always open there. They keep it from being started.
-    locked: Vec<DatabaseFile>,
+    /// Keep it from being started.
+    _locked: Vec<FileSource>,
+    stamp: String,
 }
 
 impl Original {
@@ -68,22 +69,28 @@ impl Original {
         if !crate::is_original(dir) {
             return Err(TakeoverError::NotOriginal(dir.to_owned()));
         }
-        let mut locked = Vec::new();
+        let (mut locked, mut stamps) = (Vec::new(), Vec::new());
         for name in ALWAYS_OPEN {
             let path = dir.join(name);
-            if path.exists() {
-                locked.push(DatabaseFile::open(path)?);
+            if !path.exists() {
+                continue;
             }
+            locked.push(FileSource::open(&path)?);
+            stamps.push(match DatabaseFile::open(path) {
+                Ok(file) => file.database.transaction().to_string(),
+                // Told by the part that reads it.
+                Err(error) if error.is_damage() => "damaged".to_owned(),
+                Err(error) => return Err(error),
+            });
         }
-        Ok(Self { dir: dir.to_owned(), locked })
+        Ok(Self { dir: dir.to_owned(), _locked: locked, stamp: stamps.join(" ") })
     }
 
     /// What changes whenever the original is started: it commits to these databases then. One copy cannot
     /// be begun before that and ended after it.
     #[must_use]
     pub fn stamp(&self) -> String {
-        let stamps = self.locked.iter().map(|file| file.database.transaction().to_string());
-        stamps.collect::<Vec<_>>().join(" ")
+        self.stamp.clone()
     }
 
     /// Reads everything that [`Original::copy`] would, and tells what that would give. Writes nothing.
@@ -162,6 +169,11 @@ impl Run<'_> {
                 None => auth.check(&is_taken, &mut watch),
             })?);
             watch.check()?;
+        }
+        // The original makes it whenever it starts.
+        let index = dir.join("queue/index.db");
+        if !index.exists() {
+            report.queue.damage("databases", format!("{}: missing", index.display()));
         }
         if let Some(queue) = opened(QueueFiles::open(dir), &mut report.queue)? {
             watch.part("queue");

@@ -207,7 +207,12 @@ fn write_synced(dir: &Path, name: &str, content: &[u8]) -> Result<(), TargetErro
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         file.write_all(content)?;
         file.sync_all()?;
-        File::open(dir)?.sync_all()
+        File::open(dir)?.sync_all()?;
+        // The directory may be as new.
+        match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => File::open(parent)?.sync_all(),
+            None => Ok(()),
+        }
     };
     write().map_err(|source| TargetError::Io { path: path.clone(), source })
 }

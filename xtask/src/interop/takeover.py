@@ -156,28 +156,6 @@ def login(host):
     return session
 
 
-def check_resync(first, second):
-    session = login(second)
-    checked = 0
-    for now in second.mailboxes():
-        before = next((one for one in first.mailboxes() if one["id"] == now["id"]), None)
-        if before is None:
-            continue
-        name, validity = now["name"], now["uidvalidity"]
-        knew = {one["uid"] for one in first.messages(now["id"])}
-        there = {one["uid"]: one["modseq"] for one in second.messages(now["id"])}
-        # As it was at the first, and as it is.
-        for modseq, known in [(before["modseq"], knew), (now["modseq"], set(there))]:
-            gone, changed = resync(session, name, validity, max(modseq, 1), known)
-            want(gone >= known - set(there), name, gone, known - set(there))
-            want(not gone & set(there), name, gone)
-            wanted = {uid for uid, changed_at in there.items() if changed_at > modseq}
-            want(changed == wanted, name, changed, wanted)
-        checked += 1
-    session.logout()
-    want(checked > 10, checked)
-
-
 # The two hosts.
 
 

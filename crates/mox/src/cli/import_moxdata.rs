@@ -84,9 +84,13 @@ impl ImportMoxdata {
             }
             return Ok(if found.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        let report = fill(&original, &places, live, &accounts, &mut bar)?;
+        let report = fill(&original, &places, live, &accounts, self.skip_damaged, &mut bar)?;
         bar.clear();
         self.tell(&report)?;
+        if !report.is_whole() && !self.skip_damaged {
+            say(DAMAGED_LATE);
+            return Ok(ExitCode::FAILURE);
+        }
         say(&format!("{}\n", rate_text(report.messages(), started.elapsed())));
         for notice in &notices {
             say(&format!("note: {notice}\n"));
@@ -110,6 +114,12 @@ const DAMAGED: &str = "\
 something is damaged or missing, see above: nothing was taken over. If this is a copy that was made while the
 original ran, stop it and copy again, or take the output of its command \"mox backup\". If it is the data itself,
 put a backup of it back, or take over the rest with --skip-damaged: what is listed as damaged is missing then.
+";
+
+/// What to do about damage that a check cannot see.
+const DAMAGED_LATE: &str = "\
+something could not be read, see above: the original's data is still in its place, and can be started. Make it
+readable and run this again, which goes on where it ended; or take over the rest with --skip-damaged.
 ";
 
 fn done(kept: &Path) -> Result<ExitCode> {
@@ -143,6 +153,7 @@ fn fill(
     places: &Places,
     live: Live,
     accounts: &[Wanted],
+    skips_damaged: bool,
     bar: &mut Bar,
 ) -> Result<Report> {
     let config = live.snapshot();
@@ -175,6 +186,10 @@ fn fill(
         original.copy(accounts, &into, now, bar)?
     };
     drop(store);
+    // It was sound when it was checked; nobody has agreed to be without it.
+    if !report.is_whole() && !skips_damaged {
+        return Ok(report);
+    }
     target.keep_report(&report)?;
     if is_given {
         privileges::give_to_service(&config, dir)?;

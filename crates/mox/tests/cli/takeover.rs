@@ -207,3 +207,30 @@ fn a_directory_begun_before_the_original_ran_again_is_not_gone_on_with() {
     fs::remove_dir_all(&filled).unwrap();
     assert_eq!(stopped.run(&[]).code, Some(0));
 }
+
+/// It was begun with --data, from where the original's was moved by hand, and is gone on with without.
+#[test]
+fn half_of_something_is_not_taken_for_all_of_it() {
+    let stopped = Stopped::new("rich");
+    fs::rename(&stopped.host.data, stopped.beside(".original")).unwrap();
+    fs::create_dir(&stopped.host.data).unwrap();
+    let marker = stopped.host.data.join("takeover.unfinished");
+    fs::write(&marker, "{}").unwrap();
+    check_refused(&stopped.run(&[]), "name its data directory with --data");
+    assert!(marker.exists());
+}
+
+#[test]
+fn damage_of_what_is_always_open_costs_no_mail() {
+    let stopped = Stopped::new("rich");
+    for name in ["auth.db", "queue/index.db"] {
+        let file = File::options().write(true).open(stopped.host.data.join(name)).unwrap();
+        file.set_len(100).unwrap();
+    }
+    let found = stopped.run(&[]);
+    check_refused(&found, "nothing was taken over");
+    assert!(found.out.contains("auth.db") && found.out.contains("queue/index.db"), "{found:?}");
+    let found = stopped.run(&["--skip-damaged"]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    assert!(found.out.contains("Account bob\n  taken: "), "{found:?}");
+}

@@ -10,6 +10,7 @@ use mox_backup::{
 use mox_base::{Address, Clock, MailboxName, Uid, UidValidity};
 use mox_queue::{NewMessage, NewRecipient, Queue};
 use mox_smtp::ReversePath;
+use mox_sqlite::{Durability, Settings};
 use mox_store::{Policy, ReadOnly, Store};
 use mox_testkit::{ManualClock, TestRng};
 
@@ -110,6 +111,34 @@ fn a_damaged_backup_leaves_the_account_as_it_is() {
     assert!(matches!(refused, Err(BackupError::Damaged { .. })));
     assert_eq!(verify_data(&data, true).unwrap().faults, Vec::<String>::new());
     assert!(!data.join("moved").exists());
+}
+
+/// What takes the place of an account cannot be opened, as one of a later version: the old one comes back.
+#[test]
+fn an_account_that_cannot_be_opened_takes_no_place() {
+    let fixture = Fixture::new();
+    let Fixture { dir, store } = fixture;
+    drop(store);
+    let (to, data) = (dir.path().join("b"), dir.path().join("data"));
+    let settings =
+        Settings { durability: Durability::Commit, page_cache_kib: 64, statements_max: 1 };
+    let database = mox_sqlite::open(&data.join("accounts/bob/index.db"), &settings).unwrap();
+    database.execute_batch("PRAGMA user_version = 4000").unwrap();
+    drop(database);
+    let options = Options { earlier: None, now: NOW, program: String::new() };
+    let source = Source { config: dir.path().join("config"), data: data.clone() };
+    let outcome = backup(&source, &to, &options, &mut |_| {}).unwrap();
+    assert_eq!(outcome.faults, Vec::<String>::new());
+    let before = uidvalidity(&data, "ann");
+    let refused = restore_account(&to, ("bob", "ann"), &data, &clock(), &mut |_| {});
+    assert!(matches!(refused, Err(BackupError::Account { name, .. }) if name == "ann"));
+    assert_eq!(uidvalidity(&data, "ann"), before);
+    let store = Store::new(&data, clock(), Arc::new(Policy::default()));
+    assert_eq!(store.account("ann").unwrap().check().unwrap(), Vec::<String>::new());
+    // Under a name that nobody had, there is nobody then either.
+    let refused = restore_account(&to, ("bob", "rob"), &data, &clock(), &mut |_| {});
+    assert!(matches!(refused, Err(BackupError::Account { name, .. }) if name == "rob"));
+    assert!(!data.join("accounts/rob").exists());
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use mox_base::{Flags, MailboxName, SpecialUse};
 use mox_store::Policy;
 use mox_transfer::{
-    Body, Event, ImportError, ImportOptions, Item, Meter, Notice, ReadOptions, SourceError, import,
-    read_path,
+    BATCH_BYTES, BODY_MEMORY_MAX, Body, BodyWriter, Event, ImportError, ImportOptions, Item, Meter,
+    Notice, ReadOptions, SourceError, import, read_path,
 };
 
 use crate::support::{Fixture, START};
@@ -168,6 +168,41 @@ fn messages_keep_their_order_over_many_batches() {
         assert!(message.content.starts_with(&format!("Subject: {number}\r\n")), "{number}");
         assert_eq!(message.received, START.0);
     }
+}
+
+/// Attack on memory: messages just too large to be held in it are in files, of which each is open, and all of
+/// a batch are held at once when they are compressed.
+#[test]
+fn large_messages_go_in_small_batches() {
+    const MESSAGES: usize = 64;
+    let fixture = Fixture::new();
+    let temporary = fixture.options().temporary;
+    let mut events = (0..MESSAGES).map(|number| {
+        let mut body = BodyWriter::new(&temporary, u64::MAX);
+        write!(body, "Subject: {number}\r\n\r\n").unwrap();
+        body.write_all(&b"text\r\n".repeat(BODY_MEMORY_MAX / 6 + 1)).unwrap();
+        let content = body.finish().unwrap().unwrap();
+        assert_eq!(content.memory_bytes(), 0);
+        let Event::Message(item) = item("a", number) else { unreachable!() };
+        Event::Message(Box::new(Item { content, ..*item }))
+    });
+    let mut batches = 0;
+    let outcome = import(
+        &fixture.account,
+        ImportOptions::default(),
+        |sink| match events.try_for_each(sink) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(SourceError::Stopped),
+        },
+        &mut |notice| {
+            batches += usize::from(matches!(notice, Notice::Progress(_)));
+            ControlFlow::Continue(())
+        },
+    );
+    outcome.end.unwrap();
+    assert_eq!(outcome.summary.added, MESSAGES as u64);
+    // One more at the end.
+    assert!(batches > MESSAGES * BODY_MEMORY_MAX / BATCH_BYTES, "{batches}");
 }
 
 /// It was killed in the middle, after some commits, and runs again.

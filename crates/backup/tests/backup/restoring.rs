@@ -123,7 +123,7 @@ fn an_account_that_cannot_be_opened_takes_no_place() {
     let settings =
         Settings { durability: Durability::Commit, page_cache_kib: 64, statements_max: 1 };
     let database = mox_sqlite::open(&data.join("accounts/bob/index.db"), &settings).unwrap();
-    database.execute_batch("PRAGMA user_version = 4000").unwrap();
+    database.pragma_update(None, "user_version", 4_000).unwrap();
     drop(database);
     let options = Options { earlier: None, now: NOW, program: String::new() };
     let source = Source { config: dir.path().join("config"), data: data.clone() };

@@ -93,7 +93,9 @@ impl DataDir {
         let made = fs::DirBuilder::new().recursive(true).mode(0o750).create(path);
         made.with_context(|| format!("make data directory {}", path.display()))?;
         let name = path.join(LOCK);
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&name);
+        let no_link = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).append(true).mode(0o600).custom_flags(no_link).open(&name);
         let lock = lock.with_context(|| format!("open {}", name.display()))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),

@@ -113,6 +113,16 @@ impl TakeoverError {
 /// another file through it.
 pub(crate) fn open_own(path: &Path) -> io::Result<File> {
     let other = || io::Error::new(io::ErrorKind::InvalidInput, "not a file");
+    // Nor one in a directory that somebody linked who does not own it. Those of a message's path, up to the
+    // directory of the account.
+    let above = path.ancestors().skip(1).take(3).filter(|dir| !dir.as_os_str().is_empty());
+    for dir in above {
+        let link = std::fs::symlink_metadata(dir)?;
+        let is_known = !link.is_symlink() || link.uid() == 0;
+        if !is_known && std::fs::metadata(dir)?.uid() != link.uid() {
+            return Err(other());
+        }
+    }
     let named = std::fs::symlink_metadata(path)?;
     if !named.is_file() {
         return Err(other());

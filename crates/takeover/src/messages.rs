@@ -136,8 +136,8 @@ impl<'a> Passing<'a> {
         }
         if reading.faults == 0 {
             self.ledger.compare(base.used_bytes, erasing.bytes, self.summary);
-            junk::compare(&self.account.dir, self.ledger.marked(), self.summary)?;
         }
+        junk::compare(&self.account.dir, self.ledger.marked(), self.summary)?;
         Ok(true)
     }
 

@@ -197,13 +197,25 @@ impl Run<'_> {
             Some(into) => files::copy(dir, into.dir),
             None => files::check(dir),
         })?;
-        self.tell_others(&mut report.files)?;
+        let accounts = dir.join("accounts");
+        if !self.accounts.is_empty() && !accounts.is_dir() {
+            report.files.damage("files", format!("{}: missing", accounts.display()));
+        }
+        match self.tell_others(&mut report.files) {
+            Err(error) if error.is_damage() => report.files.damage("files", error.in_full()),
+            told => told?,
+        }
         Ok(report)
     }
 
     fn account(&self, wanted: &Wanted, watch: &mut dyn Watch) -> Result<Summary, TakeoverError> {
         let dir = self.original.dir.join("accounts").join(&wanted.name);
-        let theirs = dir.exists().then(|| Account::open(&dir)).transpose();
+        // A link to a disk that is not there, say, is no account that was not used yet.
+        let is_unused = matches!(
+            fs::symlink_metadata(&dir),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound
+        );
+        let theirs = (!is_unused).then(|| Account::open(&dir)).transpose();
         let Some(into) = self.into else {
             let Some(theirs) = theirs? else { return Ok(unused(&dir)) };
             let mut summary = theirs.check(watch)?;

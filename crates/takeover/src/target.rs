@@ -15,6 +15,9 @@ const UNFINISHED: &str = "takeover.unfinished";
 /// The file with the report, in JSON.
 pub const REPORT: &str = "takeover.json";
 
+/// What a file is called while it is written.
+const WRITTEN: &str = "takeover.new";
+
 /// Where a database of the original has its magic number, and which.
 const MAGIC: (u64, [u8; 4]) = (16, 0xed0c_daed_u32.to_le_bytes());
 
@@ -190,7 +193,7 @@ fn check_unused(dir: &Path, own: &[&str]) -> Result<(), TargetError> {
     };
     for entry in entries {
         let name = entry.map_err(unreadable)?.file_name();
-        if !own.iter().any(|own| name == *own) && name != "lost+found" {
+        if !own.iter().any(|own| name == *own) && name != "lost+found" && name != WRITTEN {
             let found = name.to_string_lossy().into_owned();
             return Err(TargetError::Used { dir: dir.to_owned(), found });
         }
@@ -204,9 +207,17 @@ fn write_synced(dir: &Path, name: &str, content: &[u8]) -> Result<(), TargetErro
     let write = || -> io::Result<()> {
         fs::create_dir_all(dir)?;
         let mut options = File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let new = dir.join(WRITTEN);
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Attack: whoever may write here puts a link of that name to a file of root's. Neither making a
+        // file that must be new nor renaming it follows one.
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(content)?;
         file.sync_all()?;
+        fs::rename(&new, &path)?;
         File::open(dir)?.sync_all()?;
         // The directory may be as new.
         match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -277,5 +288,17 @@ mod tests {
             assert!(is_original(dir.path()), "{name}");
             fs::remove_file(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn nothing_is_written_through_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, other) = (dir.path().join("data"), dir.path().join("other"));
+        fs::create_dir(&data).unwrap();
+        fs::write(&other, "secret").unwrap();
+        std::os::unix::fs::symlink(&other, data.join(UNFINISHED)).unwrap();
+        Target::begin(&data, (Path::new("/srv/theirs"), "7"), &[]).unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "secret");
+        assert!(fs::symlink_metadata(data.join(UNFINISHED)).unwrap().is_file());
     }
 }

@@ -166,6 +166,7 @@ fn fill(
     let is_given = nix::unistd::geteuid().is_root() && !config.statics.no_fix_permissions;
     if is_given {
         privileges::find_service(&config)?;
+        privileges::keep_from_service(data.path())?;
     }
     say(&format!("taking over into {}\n", data.path().display()));
     let dir = data.path();

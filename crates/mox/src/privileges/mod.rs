@@ -154,6 +154,18 @@ pub(crate) fn find_service(config: &Config) -> Result<()> {
     Ids::find(&config.statics.user, system_user).map(drop)
 }
 
+/// Takes a directory that root is about to fill, so that nobody puts links into it until it is given back.
+///
+/// # Errors
+///
+/// If its owner or mode cannot be set.
+pub(crate) fn keep_from_service(dir: &Path) -> Result<()> {
+    let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
+    std::os::unix::fs::chown(dir, Some(0), Some(0))
+        .and_then(|()| fs::set_permissions(dir, mode))
+        .with_context(|| format!("owner and mode of {}", dir.display()))
+}
+
 /// Gives a data directory that root has filled, under whatever name, to the user of the server.
 ///
 /// # Errors

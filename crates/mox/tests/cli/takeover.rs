@@ -234,3 +234,15 @@ fn damage_of_what_is_always_open_costs_no_mail() {
     assert_eq!(found.code, Some(0), "{found:?}");
     assert!(found.out.contains("Account bob\n  taken: "), "{found:?}");
 }
+
+#[test]
+fn an_account_on_a_disk_that_is_not_there_is_not_taken_for_unused() {
+    for name in ["accounts/bob", "accounts"] {
+        let stopped = Stopped::new("rich");
+        let dir = stopped.host.data.join(name);
+        fs::remove_dir_all(&dir).unwrap();
+        std::os::unix::fs::symlink("/nonexistent/disk", &dir).unwrap();
+        check_refused(&stopped.run(&[]), "nothing was taken over");
+        assert!(!stopped.beside(".original").exists(), "{name}");
+    }
+}

@@ -2,11 +2,12 @@
 //!
 //! - `cargo xtask tidy` checks the rules of STYLE.md that a compiler does not know.
 //! - `cargo xtask rfc` writes docs/rfc.md, the index of RFC citations.
+//! - `cargo xtask licenses` writes the licences of all that is linked into the program.
 //! - `cargo xtask interop [NAME]` runs other people's mail programs against `mox localserve`; with a
 //!   name, only the cases that contain it.
 //! - `cargo xtask package [--target TRIPLE] [--binary FILE]` makes a Debian package and an archive.
 //!
-//! The first two also run as tests of this package.
+//! The first three also run as tests of this package.
 #![expect(clippy::print_stdout, reason = "a command-line tool talks on standard output")]
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 mod interop;
+mod licenses;
 mod package;
 mod rfc;
 mod source;
@@ -41,6 +43,12 @@ fn run(task: &str) -> Result<()> {
             println!("{}", index.print_density());
             report(&index.faults())
         }
+        "licenses" => {
+            let text = licenses::text(&root)?;
+            std::fs::write(root.join(licenses::PATH), &text).context("write licences")?;
+            println!("{}: {} bytes", licenses::PATH, text.len());
+            Ok(())
+        }
         "interop" => interop::run(&std::env::args().nth(2).unwrap_or_default()),
         "package" => {
             let arguments: Vec<_> = std::env::args().skip(2).collect();
@@ -49,7 +57,7 @@ fn run(task: &str) -> Result<()> {
             }
             Ok(())
         }
-        _ => bail!("unknown task; there are: tidy, rfc, interop, package"),
+        _ => bail!("unknown task; there are: tidy, rfc, licenses, interop, package"),
     }
 }
 

@@ -20,7 +20,6 @@ const COMPLETIONS: &[(&str, &str)] = &[
 
 /// Files taken as they are: where they lie, and where they go.
 const FILES: &[(&str, &str)] = &[
-    ("LICENSE", "usr/share/doc/mox/copyright"),
     ("README.md", "usr/share/doc/mox/README.md"),
     ("CHANGELOG.md", "usr/share/doc/mox/CHANGELOG.md"),
     ("packaging/prometheus/mox-alerts.yml", "usr/share/doc/mox/mox-alerts.yml"),
@@ -135,6 +134,9 @@ fn fill(root: &Path, stage: &Path, binary: &Path) -> Result<()> {
         let script = output(Command::new(binary).args(["completions", shell]))?;
         write(&stage.join(to), &script, 0o644)?;
     }
+    // Our licence stands first in it.
+    let licenses = output(Command::new(binary).arg("licenses"))?;
+    write(&stage.join("usr/share/doc/mox/copyright"), &licenses, 0o644)?;
     let pages = stage.join("usr/share/man/man1");
     output(Command::new(binary).arg("manpages").arg(&pages))?;
     // Without the time and name of each, so that packing twice gives the same.

@@ -38,6 +38,7 @@ mod import;
 mod import_imap;
 mod import_moxdata;
 mod junk;
+mod licenses;
 mod localserve;
 mod loglevels;
 mod lookups;
@@ -196,6 +197,7 @@ enum Command {
     Admin(AdminCommand),
     Completions(completions::Completions),
     Manpages(manpages::Manpages),
+    Licenses(licenses::Licenses),
     Version(version::Version),
     Help(help::Help),
 }
@@ -345,6 +347,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Admin(AdminCommand::Imapserve(command)) => command.run(&global)?,
         Command::Completions(command) => command.run()?,
         Command::Manpages(command) => command.run()?,
+        Command::Licenses(command) => command.run()?,
         Command::Version(command) => command.run()?,
     }
     Ok(ExitCode::SUCCESS)

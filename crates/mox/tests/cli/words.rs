@@ -20,6 +20,9 @@ fn check(words: &[&str], code: i32, out: &str, err: &str) {
 fn results_go_to_standard_output() {
     check(&["version"], 0, "mox 0.", "");
     check(&["--version"], 0, "mox 0.", "");
+    check(&["licenses"], 0, "MIT License", "");
+    check(&["licenses"], 0, "SQLite", "");
+    check(&["licenses", "--help"], 0, "Usage: mox licenses", "");
     check(&["help"], 0, "mox localserve", "");
     check(&["help", "message", "parse"], 0, "Usage: mox message parse", "");
     check(&["stop", "-help"], 0, "Usage: mox stop", "");

@@ -11,7 +11,9 @@ use mox_net::blocking;
 use mox_smtp::ForwardPath;
 use mox_smtp::server::{DataRefusal, Envelope};
 use mox_smtp::trace::{Received, delivered_to_field, return_path_field};
-use mox_store::{Added, CONTENT_HASH_BYTES, Decision, NewMessage, Pending, Store, StoreError};
+use mox_store::{
+    Added, CONTENT_HASH_BYTES, Decision, NewMessage, Pending, ReceivedTls, Store, StoreError,
+};
 
 use crate::connection::Connection;
 use crate::decision::{Decided, Judgement, mail_from_text};
@@ -307,10 +309,23 @@ impl Postmark<'_> {
             rcpt_to: copy.rcpt.mailbox().unwrap_or(&copy.address).to_string(),
             remote_ip: self.connection.conn.peer_ip().to_string(),
             ehlo: client.map(ToString::to_string).unwrap_or_default(),
+            tls: received_tls(self.connection, self.envelope),
             incoming: decided.map(incoming),
         };
         let mailbox = judgement.mailbox.clone();
         Parcel { account: Arc::clone(&copy.account), mailbox, prefix, envelope }
+    }
+}
+
+/// How a message was protected on its way from the client.
+fn received_tls(connection: &Connection, envelope: &Envelope) -> ReceivedTls {
+    let is_required = envelope.mail.requires_tls;
+    match connection.conn.tls() {
+        Some(tls) => {
+            let (version, cipher) = (tls.version.number(), tls.cipher_number);
+            ReceivedTls { version, cipher, is_required }
+        }
+        None => ReceivedTls { version: ReceivedTls::PLAIN, cipher: 0, is_required },
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn copy(
         let mut insert = tx.db().prepare_cached(
             "INSERT INTO meta SELECT ?2, original_mailbox, received, message_id, subject, \
              thread_bits, thread_parents, is_dsn, mail_from, rcpt_to, remote_ip, ehlo, prefix, \
-             structure, preview FROM meta WHERE id = ?1",
+             structure, preview, tls_version, tls_cipher, tls_required FROM meta WHERE id = ?1",
         )?;
         insert.execute([row.id.0, id.0])?;
         history::copied(tx, row.id, id)?;

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension as _, Row};
 
 use crate::history;
 use crate::message::Envelope;
+use crate::meta::ReceivedTls;
 use crate::read::Reader;
 use crate::takeover::KeptThread;
 use crate::thread::{self, Place};
@@ -39,7 +40,7 @@ pub struct Remembered {
 
 const SQL: &str = "SELECT m.mailbox, m.uid, m.createseq, m.thread, t.original_mailbox, \
      t.message_id, t.subject, t.is_dsn, t.thread_bits, t.thread_parents, t.mail_from, t.rcpt_to, \
-     t.remote_ip, t.ehlo, length(t.prefix) FROM msg m JOIN meta t ON t.id = m.id WHERE m.id = ?1";
+     t.remote_ip, t.ehlo, length(t.prefix), t.tls_version, t.tls_cipher, t.tls_required FROM msg m JOIN meta t ON t.id = m.id WHERE m.id = ?1";
 
 impl Reader {
     /// What is remembered of a message; `None` if it is not there. Costs three descents into tables.
@@ -70,7 +71,9 @@ fn read(row: &Row<'_>) -> Result<Remembered> {
     let envelope = match mail_from {
         Some(mail_from) => {
             let (rcpt_to, remote_ip, ehlo) = (text(11)?, text(12)?, text(13)?);
-            Some(Envelope { mail_from, rcpt_to, remote_ip, ehlo, incoming: None })
+            let (version, cipher, is_required) = (row.get(15)?, row.get(16)?, row.get(17)?);
+            let tls = ReceivedTls { version, cipher, is_required };
+            Some(Envelope { mail_from, rcpt_to, remote_ip, ehlo, tls, incoming: None })
         }
         None => None,
     };

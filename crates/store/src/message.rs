@@ -9,6 +9,7 @@ use crate::feed::{ChangeKind, MessageState};
 use crate::history::{self, Arriving, Incoming};
 use crate::junk;
 use crate::mailbox::{self, Mailbox};
+use crate::meta::{Meta, ReceivedTls};
 use crate::policy::Policy;
 use crate::rejects;
 use crate::row::keywords_column;
@@ -40,6 +41,8 @@ pub struct Envelope {
     pub remote_ip: String,
     /// What the client called itself.
     pub ehlo: String,
+    /// How it was protected on the way here.
+    pub tls: ReceivedTls,
     /// What the decision on the message found out, so that the next one can be judged by it.
     pub incoming: Option<Incoming>,
 }
@@ -177,28 +180,17 @@ pub(crate) fn add_one(
         content.facts.sent_day,
         zoned.zone_minutes(),
     ])?;
-    let (facts, envelope) = (&content.facts, envelope.as_ref());
-    let mut insert = tx.db().prepare_cached(
-        "INSERT INTO meta VALUES \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-    )?;
-    insert.execute(params![
-        id.0,
-        mailbox.id.0,
-        received.0,
-        facts.message_id,
-        facts.subject,
-        place.bits,
-        place.parents_column(),
-        facts.is_dsn,
-        envelope.map(|e| &e.mail_from),
-        envelope.map(|e| &e.rcpt_to),
-        envelope.map(|e| &e.remote_ip),
-        envelope.map(|e| &e.ehlo),
-        content.prefix,
-        facts.structure,
-        facts.preview,
-    ])?;
+    let meta = Meta {
+        id,
+        original_mailbox: mailbox.id,
+        received,
+        place: &place,
+        envelope: envelope.as_ref(),
+        content: &content,
+        preview: None,
+    };
+    meta.insert(tx.db())?;
+    let facts = &content.facts;
     if mailbox.special_use.contains(SpecialUse::SENT) {
         history::record_sent(tx.db(), id, &facts.structure, facts.sent.unwrap_or(received))?;
     }

@@ -136,10 +136,14 @@ CREATE TABLE annotation(
 CREATE TABLE url_key(mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);
 ";
 
-/// What version 5 adds: the zone of INTERNALDATE. That of older messages is UTC, as it was shown.
+/// What version 5 adds: the zone of INTERNALDATE, which of older messages is UTC, as it was shown; and
+/// how messages were protected on their way here, which of older ones nobody knows.
 const TABLES_5: &str = "
 ALTER TABLE msg ADD COLUMN zone INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tomb ADD COLUMN zone INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN tls_version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN tls_cipher INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN tls_required INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Step n brings a database from version n to n + 1, in one transaction with the new version.

@@ -18,6 +18,7 @@ use crate::history;
 use crate::junk;
 use crate::mailbox::{self, Counts, Mailbox};
 use crate::message::{Envelope, MESSAGE_KEYWORDS_MAX};
+use crate::meta::Meta;
 use crate::read::Reader;
 use crate::row::keywords_column;
 use crate::stage::Staged;
@@ -384,34 +385,23 @@ fn keep_message(tx: &mut Tx<'_>, mailbox: &mut Mailbox, message: KeptMessage) ->
         content.facts.sent_day,
         ZonedTime::new(received, message.received_zone).map_or(0, ZonedTime::zone_minutes),
     ])?;
-    let (facts, envelope) = (&content.facts, message.envelope);
-    let mut insert = tx.db().prepare_cached(
-        "INSERT INTO meta VALUES \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-    )?;
-    insert.execute(params![
-        id.0,
-        message.original_mailbox.0,
-        received.0,
-        facts.message_id,
-        facts.subject,
-        place.bits,
-        place.parents_column(),
-        facts.is_dsn,
-        envelope.as_ref().map(|e| &e.mail_from),
-        envelope.as_ref().map(|e| &e.rcpt_to),
-        envelope.as_ref().map(|e| &e.remote_ip),
-        envelope.as_ref().map(|e| &e.ehlo),
-        content.prefix,
-        facts.structure,
-        message.preview.as_ref().unwrap_or(&facts.preview),
-    ])?;
+    let meta = Meta {
+        id,
+        original_mailbox: message.original_mailbox,
+        received,
+        place: &place,
+        envelope: message.envelope.as_ref(),
+        content: &content,
+        preview: message.preview.as_deref(),
+    };
+    meta.insert(tx.db())?;
+    let facts = &content.facts;
     if mailbox.special_use.contains(SpecialUse::SENT) {
         history::record_sent(tx.db(), id, &facts.structure, facts.sent.unwrap_or(received))?;
     }
     content.insert_body(tx, id.0)?;
     junk::flags_change(tx, id, Flags::NONE, flags)?;
-    match envelope.and_then(|envelope| envelope.incoming) {
+    match message.envelope.and_then(|envelope| envelope.incoming) {
         Some(incoming) => history::keep(tx.db(), id, flags, &incoming, message.destined),
         None => Ok(()),
     }

@@ -128,9 +128,6 @@ impl Ledger {
         }
         let mailbox = record.i64("MailboxID");
         self.used_bytes = self.used_bytes.saturating_add(record.u64("Size"));
-        if record.u64("ReceivedTLSVersion") > 0 {
-            summary.leave("TLS versions by which messages came", 1);
-        }
         let Some(uid) = self.uid_of_live(&record, mailbox, summary) else {
             return Judged::Nothing;
         };

@@ -9,7 +9,9 @@ use mox_base::{
 };
 use mox_bstore::{Record, Value};
 use mox_policy::{Author, Marks, Network, Origin, Proven};
-use mox_store::{Envelope, Incoming, KeptMessage, KeptThread, Staged, THREAD_PARENTS_MAX};
+use mox_store::{
+    Envelope, Incoming, KeptMessage, KeptThread, ReceivedTls, Staged, THREAD_PARENTS_MAX,
+};
 
 use crate::check::Sound;
 
@@ -159,7 +161,9 @@ fn zone_minutes(offset_secs: i32) -> i16 {
 /// What SMTP told; nothing for messages that came otherwise.
 fn envelope(record: &Record) -> Option<Envelope> {
     let is_by_smtp = ["RemoteIP", "MailFrom", "RcptToDomain", "EHLODomain"];
-    if is_by_smtp.iter().all(|field| record.text(field).is_empty()) {
+    let tls = received_tls(record);
+    if is_by_smtp.iter().all(|field| record.text(field).is_empty()) && tls == ReceivedTls::default()
+    {
         return None;
     }
     let rcpt_to = match (record.text("RcptToLocalpart"), record.text("RcptToDomain")) {
@@ -174,8 +178,19 @@ fn envelope(record: &Record) -> Option<Envelope> {
         rcpt_to,
         remote_ip: record.text("RemoteIP").to_owned(),
         ehlo: record.text("EHLODomain").to_owned(),
+        tls,
         incoming: incoming(record),
     })
+}
+
+/// The numbers are the same there, also that of plain text.
+fn received_tls(record: &Record) -> ReceivedTls {
+    let number = |field: &str| u16::try_from(record.u64(field)).unwrap_or_default();
+    ReceivedTls {
+        version: number("ReceivedTLSVersion"),
+        cipher: number("ReceivedTLSCipherSuite"),
+        is_required: record.bool("ReceivedRequireTLS"),
+    }
 }
 
 fn address(localpart: &str, domain: &str) -> Option<Address> {

@@ -40,6 +40,17 @@ pub enum TlsVersion {
     V13,
 }
 
+impl TlsVersion {
+    /// Its number in the protocol. RFC 8446 §4.2.1.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        match self {
+            Self::V12 => 0x0303,
+            Self::V13 => 0x0304,
+        }
+    }
+}
+
 impl fmt::Display for TlsVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -93,6 +104,8 @@ pub struct TlsInfo {
     pub version: TlsVersion,
     /// The cipher suite by its IANA name, such as `TLS_AES_128_GCM_SHA256`.
     pub cipher_suite: String,
+    /// Its number, as IANA has it: 0x1301 for that one. RFC 8446 §B.4.
+    pub cipher_number: u16,
     /// The server name that the client asked for, in lower case.
     pub sni: Option<String>,
     /// The application protocol agreed on.
@@ -404,11 +417,17 @@ pub(super) fn cipher_suite_of(connection: &CommonState) -> String {
     suite.and_then(|suite| suite.as_str()).unwrap_or_default().replacen("TLS13_", "TLS_", 1)
 }
 
+/// The number that IANA has given the cipher suite of a connection.
+pub(super) fn cipher_number_of(connection: &CommonState) -> u16 {
+    connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into())
+}
+
 fn settled(connection: &ServerConnection, sni: Option<String>, served: &Served) -> TlsInfo {
     let client = connection.peer_certificates().and_then(|chain| chain.first());
     TlsInfo {
         version: version_of(connection),
         cipher_suite: cipher_suite_of(connection),
+        cipher_number: cipher_number_of(connection),
         sni,
         alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
         resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),

@@ -119,6 +119,12 @@ async fn both_versions_are_spoken_and_described() {
         let info = conn.tls().unwrap();
         assert_eq!(info.version, version);
         assert!(info.cipher_suite.starts_with(suite), "{}", info.cipher_suite);
+        // As the client sees it: TLS 1.3 has suites of its own, 0x13 before their number.
+        let spoken = client.get_ref().1.negotiated_cipher_suite().unwrap().suite();
+        assert_eq!(info.cipher_number, u16::from(spoken));
+        let is_13 = version == TlsVersion::V13;
+        assert_eq!(version.number(), if is_13 { 0x0304 } else { 0x0303 });
+        assert_eq!(info.cipher_number >> 8 == 0x13, is_13, "{:#06x}", info.cipher_number);
         assert_eq!(info.sni.as_deref(), Some("mail.example"));
         assert_eq!(info.alpn.as_deref(), Some(&b"imap"[..]));
         assert_eq!((info.resumed, info.client_key.clone()), (false, None));

@@ -22,7 +22,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::accept::{HANDSHAKE_WAIT, TlsInfo, TlsVersion, cipher_suite_of, version_of};
+use super::accept::{
+    HANDSHAKE_WAIT, TlsInfo, TlsVersion, cipher_number_of, cipher_suite_of, version_of,
+};
 use super::binding;
 use super::client_verify::Verifier;
 use crate::Conn;
@@ -263,6 +265,7 @@ fn settled(connection: &ClientConnection, sni: Option<String>) -> TlsInfo {
     TlsInfo {
         version: version_of(connection),
         cipher_suite: cipher_suite_of(connection),
+        cipher_number: cipher_number_of(connection),
         sni,
         alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
         resumed: false,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mox_base::{Clock, Domain, Flags, MailboxName, NumSet, Rng, Uid, UnixSeconds};
+use mox_base::{Clock, Domain, Flags, MailboxName, ModSeq, NumSet, Rng, Uid, UnixSeconds};
 use mox_config::{Live, NamedFiles};
 use mox_dns::{FakeDns, Resolver};
 use mox_login::{Logins, set_password};
@@ -19,7 +19,7 @@ use mox_signing::SigningKeys;
 use mox_smtpd::{Port, ReceivedIds, Service, Services, Smtpd};
 use mox_store::{
     Account, ClientKeys, Destination, Disk, FlagChange, FlagOp, JunkFilter, NewMessage, Policies,
-    Policy, RealDisk, Store,
+    Policy, RealDisk, ReceivedTls, Store,
 };
 use mox_testkit::{ManualClock, TestRng};
 use tempfile::TempDir;
@@ -310,6 +310,17 @@ impl Fixture {
         let uids = reader.uids(mailbox.id).unwrap();
         let read = |uid| reader.content(mailbox.id, Uid::new(uid).unwrap()).unwrap().to_vec();
         uids.into_iter().map(|uid| read(uid).unwrap()).collect()
+    }
+
+    /// How the messages in an Inbox were protected on their way here, oldest first.
+    pub(crate) fn received_tls(&self, account: &str) -> Vec<ReceivedTls> {
+        let reader = self.account(account).read().unwrap();
+        let inbox = reader.mailbox(&MailboxName::parse("Inbox").unwrap()).unwrap().id;
+        let all = NumSet::range(1, u32::MAX);
+        let mut rows = reader.changed_since(inbox, ModSeq::default(), &all).unwrap().rows;
+        rows.sort_by_key(|row| row.uid);
+        let read = |id| reader.remembered(id).unwrap().unwrap().envelope.unwrap().tls;
+        rows.iter().map(|row| read(row.id)).collect()
     }
 
     pub(crate) fn account(&self, name: &str) -> Account {

@@ -6,7 +6,7 @@ use mox_base::{Address, Rng, Secret, UnixSeconds};
 use mox_net::tls::{Certs, KeyCertPem, TlsAcceptor, TlsOptions, spki_fingerprint};
 use mox_sasl::{ChannelBindings, Mechanism};
 use mox_smtpd::{Port, Service};
-use mox_store::ClientKey;
+use mox_store::{ClientKey, ReceivedTls};
 use mox_testkit::{ManualClock, TestRng};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
@@ -83,6 +83,31 @@ async fn starttls_starts_anew() {
     // RFC 3848.
     assert!(stored.contains(" with ESMTPS id "), "{stored}");
     assert!(stored.contains(" (TLS1.3 TLS_AES_"), "{stored}");
+}
+
+#[tokio::test]
+async fn how_a_message_was_protected_is_kept() {
+    let fixture = Fixture::new();
+    let mut client = fixture.deliverer().await;
+    let message = "Subject: in the open\r\n\r\nx\r\n";
+    let reply = client.transact("a@client.example", &["mjl@example.org"], message).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    let (port, connector) = set_up(Service::Delivery, None);
+    let mut client = fixture.client(port).await;
+    client.check("STARTTLS", "220").await;
+    let mut client = shake_hands(client, &connector).await;
+    let suite = client.stream.get_ref().1.negotiated_cipher_suite().unwrap().suite();
+    client.send(b"EHLO client.example\r\n").await;
+    client.lines().await;
+    for parameter in ["", " REQUIRETLS"] {
+        client.check(&format!("MAIL FROM:<a@client.example>{parameter}"), "250").await;
+        client.check("RCPT TO:<mjl@example.org>", "250").await;
+        let reply = client.data(&format!("Subject: hidden{parameter}\r\n\r\nx\r\n")).await;
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    let tls = |is_required| ReceivedTls { version: 0x0304, cipher: suite.into(), is_required };
+    let plain = ReceivedTls { version: ReceivedTls::PLAIN, cipher: 0, is_required: false };
+    assert_eq!(fixture.received_tls("mjl"), [plain, tls(false), tls(true)]);
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ mod order;
 #[cfg(test)]
 mod read_only;
 #[cfg(test)]
+mod received_tls;
+#[cfg(test)]
 mod rejects;
 #[cfg(test)]
 mod removal;

@@ -10,11 +10,14 @@ use mox_base::{
 use mox_policy::{Addressee, History as _};
 use mox_store::{
     Columns, Envelope, Fetched, KeptAccount, KeptAnnotation, KeptMailbox, KeptMessage, KeptThread,
-    StoreError,
+    ReceivedTls, StoreError,
 };
 
 use crate::history::{incoming, origin};
 use crate::support::{Fixture, name, uid};
+
+/// A version that is not spoken any more.
+const TLS: ReceivedTls = ReceivedTls { version: 0x0301, cipher: 0x002f, is_required: true };
 
 fn modseq(number: u64) -> ModSeq {
     ModSeq::new(number).unwrap()
@@ -76,6 +79,7 @@ fn message(fixture: &Fixture, id: i64, in_mailbox: i64, at: u32) -> KeptMessage 
         destined: None,
         envelope: Some(Envelope {
             incoming: Some(incoming(origin("ann@y.example", Validation::Strict, "192.0.2.7"))),
+            tls: TLS,
             ..Envelope::default()
         }),
         preview: Some("as it was\n".to_owned()),
@@ -112,6 +116,8 @@ fn mailboxes_and_messages_keep_their_numbers() {
     assert_eq!(reader.gone_at(inbox.id, uid(43)).unwrap(), Some(modseq(48)));
     let ids = [700, 701, 702].map(MsgId);
     assert_eq!(reader.holds(&ids).unwrap(), [true, true, false]);
+    let known = reader.remembered(MsgId(700)).unwrap().unwrap();
+    assert_eq!(known.envelope.unwrap().tls, TLS);
     // Annotations raise no modseq, and the preview is the one that clients know.
     for (of, value) in [(None, &b"all"[..]), (Some(inbox.id), b"\x00 one")] {
         let found = reader.annotations(of).unwrap();

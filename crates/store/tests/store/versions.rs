@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use mox_base::{Flags, Keyword, Validation};
 use mox_policy::PassKey;
 use mox_store::{
-    DecisionFilter, Expunge, FlagChange, FlagOp, Needed, Outcome, Query, SCHEMA_VERSION, SortBy,
-    SortKey, ThreadAlgorithm,
+    DecisionFilter, Expunge, FlagChange, FlagOp, Needed, Outcome, Query, ReceivedTls,
+    SCHEMA_VERSION, SortBy, SortKey, ThreadAlgorithm,
 };
 
 use crate::history::{address, incoming, message_of, origin};
@@ -112,6 +112,11 @@ fn check_extras(fixture: &Fixture, version: u32) {
     } else {
         assert_eq!((decisions, key), (vec![decision(1, Outcome::Accepted)], Some(pass_key())));
         assert_eq!(fixture.flags("Junk", 1), Flags::JUNK);
+        // Nobody noted how it came.
+        let since = mox_base::ModSeq::default();
+        let changed = reader.changed_since(fixture.id("Junk"), since, &set(&[1])).unwrap();
+        let known = reader.remembered(changed.rows[0].id).unwrap().unwrap();
+        assert_eq!(known.envelope.unwrap().tls, ReceivedTls::default());
     }
 }
 

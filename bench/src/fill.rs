@@ -101,7 +101,7 @@ fn add(account: &Account, numbers: std::ops::Range<u64>) -> Result<()> {
                 rcpt_to: ADDRESS.to_owned(),
                 remote_ip: "192.0.2.25".to_owned(),
                 ehlo: "relay.fixture.example".to_owned(),
-                incoming: None,
+                ..Envelope::default()
             }),
         })
     });

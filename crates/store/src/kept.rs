@@ -40,7 +40,8 @@ pub struct Remembered {
 
 const SQL: &str = "SELECT m.mailbox, m.uid, m.createseq, m.thread, t.original_mailbox, \
      t.message_id, t.subject, t.is_dsn, t.thread_bits, t.thread_parents, t.mail_from, t.rcpt_to, \
-     t.remote_ip, t.ehlo, length(t.prefix), t.tls_version, t.tls_cipher, t.tls_required FROM msg m JOIN meta t ON t.id = m.id WHERE m.id = ?1";
+     t.remote_ip, t.ehlo, length(t.prefix), t.tls_version, t.tls_cipher, t.tls_required \
+     FROM msg m JOIN meta t ON t.id = m.id WHERE m.id = ?1";
 
 impl Reader {
     /// What is remembered of a message; `None` if it is not there. Costs three descents into tables.

@@ -48,7 +48,15 @@ const TEMPORARY_DEPTH_MAX: usize = 8;
 pub(crate) struct DataDir {
     path: PathBuf,
     /// The lock goes with the process, however that ends.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataDir {
+    /// Closing the file would not be enough: a process that is being started has it too until it is another
+    /// program.
+    fn drop(&mut self) {
+        drop(self.lock.unlock());
+    }
 }
 
 impl DataDir {
@@ -98,7 +106,7 @@ impl DataDir {
         let lock = options.create(true).append(true).mode(0o600).custom_flags(no_link).open(&name);
         let lock = lock.with_context(|| format!("open {}", name.display()))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => bail!(in_use(path)),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("lock {}", name.display()))
@@ -121,9 +129,13 @@ impl DataDir {
         };
         let (done, locked) = mpsc::channel();
         // If it never gets the lock it ends with the process, which has nothing else to do.
-        std::thread::spawn(move || done.send(lock.lock()));
+        std::thread::spawn(move || {
+            // Given back before anyone hears of it, who may take it for himself then.
+            let locked = lock.lock().and_then(|()| lock.unlock());
+            // Nobody listens any more if it took too long.
+            drop(done.send(locked));
+        });
         match locked.recv_timeout(FREE_WAIT) {
-            // Given back when the file was closed.
             Ok(locked) => locked.with_context(|| format!("lock {}", name.display())),
             Err(_) => bail!(in_use(path)),
         }
@@ -246,6 +258,26 @@ mod tests {
         assert!(error.contains("in use by another mox"), "{error}");
         drop(first);
         DataDir::take(&path).unwrap();
+    }
+
+    #[test]
+    fn it_is_free_when_its_user_is_gone_even_if_the_file_is_still_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::take(dir.path()).unwrap();
+        // As in a process that was just started and is not yet another program.
+        let _inherited = first.lock.try_clone().unwrap();
+        drop(first);
+        DataDir::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_was_waited_for_can_be_taken_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..500 {
+            DataDir::take(dir.path()).unwrap();
+            DataDir::wait_until_free(dir.path()).unwrap();
+        }
+        DataDir::take(dir.path()).unwrap();
     }
 
     #[test]

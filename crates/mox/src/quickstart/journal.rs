@@ -68,6 +68,14 @@ pub(super) struct Journal {
     pub(super) steps_left: Option<usize>,
 }
 
+impl Drop for Journal {
+    /// Closing the file would not be enough: a process that is being started has it too until it is another
+    /// program.
+    fn drop(&mut self) {
+        drop(self.file.unlock());
+    }
+}
+
 impl Journal {
     /// Opens the journal of a directory. What a former run left there is removed.
     ///

@@ -275,8 +275,8 @@ pub(crate) fn is_report(kind: Kind) -> bool {
 
 /// Sends no more reports to where a server refused one for good. Blocks.
 pub(crate) fn note_failure(reports: &ReportDb, message: &Queued, fault: &Fault, now: UnixSeconds) {
-    // Without a reply it is the way to the server that is broken, not the address.
-    if !is_report(message.kind) || fault.code.is_none() {
+    // Without a reply it is the way to the server that is broken, or closed by us, not the address.
+    if !is_report(message.kind) || fault.code.is_none() || fault.is_own_rule {
         return;
     }
     let address = message.rcpt_to.to_string();

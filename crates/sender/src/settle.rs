@@ -294,7 +294,9 @@ impl Inner {
     }
 
     fn suppresses(&self, message: &Queued, fault: &Fault) -> bool {
-        if fault.is_suppressed {
+        // Deviation: the original goes by the code alone, so that `Fail` with 550 in mox.conf suppresses
+        // the address as if its server had refused it, and for longer than the rule is there.
+        if fault.is_suppressed || fault.is_own_rule {
             return false;
         }
         let queue = &self.services.queue;

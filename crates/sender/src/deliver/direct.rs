@@ -140,6 +140,7 @@ fn settle_requiretls(fates: &mut [Option<Fate>]) {
             && !fault.is_permanent
         {
             fault.is_permanent = true;
+            fault.is_own_rule = fault.code.is_none();
             fault.code = fault.code.or(Some(554));
             fault.enhanced = Some((5, 7, 30));
         }

@@ -79,6 +79,9 @@ pub(crate) struct Fault {
     pub(crate) is_stale: bool,
     /// The recipient is on the suppression list.
     pub(crate) is_suppressed: bool,
+    /// A rule of ours or of the sender's stood in the way: it says nothing about the recipient's
+    /// address, whatever code goes with it.
+    pub(crate) is_own_rule: bool,
     pub(crate) code: Option<u16>,
     pub(crate) enhanced: Option<(u8, u16, u16)>,
     pub(crate) text: String,
@@ -108,6 +111,7 @@ impl Fault {
             is_in_doubt: error.is_in_doubt(),
             is_stale: is_stale(error),
             is_suppressed: false,
+            is_own_rule: false,
             code: error.code(),
             enhanced: error.enhanced(),
             text: error.to_string(),

@@ -49,7 +49,7 @@ pub(super) fn explicit(fail: &Fail) -> Fault {
     let code = if fail.smtp_code == 0 { 554 } else { fail.smtp_code };
     let is_permanent = code >= 500;
     let text = if fail.smtp_message.is_empty() { FAIL_TEXT } else { &fail.smtp_message };
-    Fault { code: Some(code), ..Fault::ours(is_permanent, (7, 0), text) }
+    Fault { code: Some(code), is_own_rule: true, ..Fault::ours(is_permanent, (7, 0), text) }
 }
 
 pub(super) async fn deliver(
@@ -84,7 +84,8 @@ async fn open(inner: &Inner, batch: &Batch, host: &Host<'_>) -> Result<Link, Fau
     if passes_requiretls && !is_verified {
         let text = "requiretls: the transport does not verify the server";
         let fault = Fault::ours(true, (7, 30), text);
-        return Err(Fault { code: Some(554), remote: remote(None), ..fault });
+        let remote = remote(None);
+        return Err(Fault { code: Some(554), is_own_rule: true, remote, ..fault });
     }
     let dialed = batch.message().dialed_ips.get(name.ascii()).cloned().unwrap_or_default();
     let found = addresses(&inner.services.resolver, name, Families::ALL, &dialed);

@@ -158,3 +158,21 @@ async fn not_every_refusal_suppresses() {
         assert_eq!(found.is_some(), want, "{reply}");
     }
 }
+
+/// A rule with 550 put each recipient on the list, for longer than the rule was there: what we refuse
+/// says nothing about an address, however often.
+#[tokio::test]
+async fn our_own_rules_suppress_nobody() {
+    for (rcpt, require_tls) in [("b@routed.example", None), ("b@one.example", Some(true))] {
+        let rig = Rig::new();
+        for count in 1..=3 {
+            let message = rig.message("a@example.org", &[rcpt]);
+            rig.queue(NewMessage { require_tls, ..message });
+            rig.alone(count).await;
+        }
+        let retired = rig.retired();
+        let codes: Vec<_> = retired.iter().map(|one| one.message.results[0].code).collect();
+        assert!(codes.len() == 3 && codes.iter().all(Option::is_some), "{codes:?}");
+        assert_eq!(rig.queue.suppressed("a", &mailbox(rcpt)).unwrap(), None);
+    }
+}

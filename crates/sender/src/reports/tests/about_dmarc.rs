@@ -191,7 +191,9 @@ async fn suppressed_addresses_get_nothing_until_their_time_is_over() {
     let mut message = fixture.sent().remove(0).queued;
     let lost = Fault::ours(true, (4, 4), "unreachable");
     let refused = Fault { code: Some(550), text: "550 no".to_owned(), ..lost.clone() };
+    let own = Fault { is_own_rule: true, ..refused.clone() };
     note_failure(&fixture.db, &message, &lost, NOW);
+    note_failure(&fixture.db, &message, &own, NOW);
     for (kind, count) in [(Kind::Mail, 1), (Kind::Notice, 1), (Kind::DmarcReport, 2)] {
         message.kind = kind;
         note_failure(&fixture.db, &message, &refused, NOW);

@@ -1,4 +1,5 @@
-//! Test doubles and fixtures: a clock moved by hand, a seeded random source, transcripts, mail and junk.
+//! Test doubles and fixtures: a clock moved by hand, a seeded random source, transcripts, mail and junk,
+//! certificates.
 //!
 //! Only ever a dev-dependency, so it may panic: a panic here is a failed test. It knows nothing of
 //! any protocol; a transcript is bytes from the client, bytes from the server, and questions and
@@ -14,6 +15,8 @@
 //! assert_eq!(clock.now(), UnixSeconds(1_030));
 //! ```
 
+#[cfg(feature = "certificates")]
+pub mod certificates;
 mod clock;
 mod counting;
 pub mod junk;

@@ -1,21 +1,11 @@
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+use mox_testkit::certificates::{
+    Authority, Certified, authority_params, below, params, root, until,
 };
 
 use super::*;
 
 /// 2026-01-01.
 const NOW: UnixSeconds = UnixSeconds(1_767_225_600);
-
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority_params(name: &str, last_year: i32) -> CertificateParams {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.not_after = date_time_ymd(last_year, 12, 31);
-    params
-}
 
 /// Root, the authority below it, and the certificate of `mx.example`.
 struct Lab {
@@ -27,14 +17,10 @@ struct Lab {
 impl Lab {
     /// Each good through this year.
     fn until(root_year: i32, middle_year: i32, end_year: i32) -> Self {
-        let key = || KeyPair::generate().unwrap();
-        let root = Authority::self_signed(authority_params("root", root_year), key()).unwrap();
-        let params = authority_params("middle", middle_year);
-        let middle = Authority::signed_by(params, key(), &root).unwrap();
-        let mut params = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap();
-        params.not_after = date_time_ymd(end_year, 12, 31);
-        let end = params.signed_by(&key(), &middle).unwrap().der().clone();
-        Self { root, middle, end }
+        let root = root(until(authority_params("root"), root_year));
+        let middle = below(&root, until(authority_params("middle"), middle_year));
+        let end = Certified::signed_by(&until(params(&["mx.example"]), end_year), &middle);
+        Self { root, middle, end: end.der().clone() }
     }
 
     fn new() -> Self {

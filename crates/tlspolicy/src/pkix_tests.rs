@@ -1,21 +1,12 @@
+use mox_testkit::certificates::{Authority, Certified, authority_params, below, params, root};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, date_time_ymd,
 };
 
 use super::*;
 
 /// 2026-01-01.
 const NOW: UnixSeconds = UnixSeconds(1_767_225_600);
-
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
-}
 
 /// A root that is trusted, and an authority below it.
 struct Lab {
@@ -25,20 +16,17 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let key = || KeyPair::generate().unwrap();
-        let root = Authority::self_signed(authority("root"), key()).unwrap();
+        let root = root(authority_params("root"));
         let mut roots = Roots::default();
         roots.add(root.der()).unwrap();
-        let middle = Authority::signed_by(authority("middle"), key(), &root).unwrap();
-        Self { roots, middle }
+        Self { roots, middle: below(&root, authority_params("middle")) }
     }
 
     /// A server's certificate and the authority above it.
     fn chain(&self, change: impl FnOnce(&mut CertificateParams)) -> Vec<CertificateDer<'static>> {
-        let names = ["mx.example", "*.wild.example", "192.0.2.1"].map(str::to_owned);
-        let mut params = CertificateParams::new(names).unwrap();
+        let mut params = params(&["mx.example", "*.wild.example", "192.0.2.1"]);
         change(&mut params);
-        let end = params.signed_by(&KeyPair::generate().unwrap(), &self.middle).unwrap();
+        let end = Certified::signed_by(&params, &self.middle);
         vec![end.der().clone(), self.middle.der().clone()]
     }
 
@@ -135,12 +123,10 @@ fn certificates_are_good_for_a_time_and_a_purpose() {
     };
     check(&is_ca, "mx.example", Err(CertFault::NotForServers));
     // An authority that may not be one.
-    let mut params = authority("no authority");
-    params.is_ca = IsCa::ExplicitNoCa;
-    let key = || KeyPair::generate().unwrap();
-    let middle = Authority::signed_by(params, key(), &lab.middle).unwrap();
-    let params = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap();
-    let end = params.signed_by(&key(), &middle).unwrap();
+    let mut none = authority_params("no authority");
+    none.is_ca = IsCa::ExplicitNoCa;
+    let middle = below(&lab.middle, none);
+    let end = Certified::signed_by(&params(&["mx.example"]), &middle);
     let chain = [end.der().clone(), middle.der().clone(), lab.middle.der().clone()];
     lab.check(&chain, "mx.example", Err(CertFault::NotForServers));
 }

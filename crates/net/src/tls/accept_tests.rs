@@ -2,79 +2,29 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use mox_testkit::ManualClock;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use mox_testkit::certificates::{self, Certified, TrustAll};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::super::KeyCertPem;
-use super::super::certs::tests::pem;
+use super::super::certs::tests::{pem, pem_of};
 use super::*;
 use crate::trace::Kind;
 use crate::{Conn, Wait};
 
 const TEST: Wait = Wait::new("test", Duration::from_secs(10));
 
-/// Trusts every server: what is tested is ours.
-#[derive(Debug)]
-struct TrustAll;
-
-impl ServerCertVerifier for TrustAll {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256]
-    }
-}
-
 type Client = tokio_rustls::client::TlsStream<DuplexStream>;
 
-pub(crate) fn client_config(version: TlsVersion, key: Option<&KeyCertPem>) -> ClientConfig {
+/// A client that trusts every server: what is tested is ours.
+pub(crate) fn client_config(version: TlsVersion, own: Option<&Certified>) -> ClientConfig {
     let version = match version {
         TlsVersion::V12 => &rustls::version::TLS12,
         TlsVersion::V13 => &rustls::version::TLS13,
     };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustAll));
-    match key {
-        None => builder.with_no_client_auth(),
-        Some(pair) => {
-            let chain = CertificateDer::pem_slice_iter(&pair.cert).map(Result::unwrap).collect();
-            let key = PrivateKeyDer::from_pem_slice(&pair.key).unwrap();
-            builder.with_client_auth_cert(chain, key).unwrap()
-        }
-    }
+    let schemes = vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256];
+    certificates::client(Arc::new(TrustAll(schemes)), &[version], own)
 }
 
 pub(crate) fn acceptor(options: TlsOptions) -> TlsAcceptor {
@@ -194,11 +144,10 @@ async fn sessions_are_resumed_on_their_own_port_only() {
 #[tokio::test]
 async fn a_client_key_is_named_also_when_the_session_is_resumed() {
     let acceptor = acceptor(TlsOptions { client_keys: true, ..TlsOptions::default() });
-    let pair = pem(&["client"]);
-    let der = CertificateDer::from_pem_slice(&pair.cert).unwrap();
-    let fingerprint = spki_fingerprint(&der);
+    let own = Certified::new(&["client"]);
+    let fingerprint = spki_fingerprint(own.der());
     for version in [TlsVersion::V12, TlsVersion::V13] {
-        let config = Arc::new(client_config(version, Some(&pair)));
+        let config = Arc::new(client_config(version, Some(&own)));
         for want_resumed in [false, true] {
             let (_client, conn) = connect(&acceptor, &config, "mail.example").await;
             let conn = conn.unwrap();
@@ -305,12 +254,10 @@ async fn tickets_do_not_survive_a_change_of_certificate() {
 }
 
 /// With the critical extension that such proofs have.
-fn proof(name: &str) -> KeyCertPem {
-    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+fn proof(name: &str) -> Certified {
+    let mut params = certificates::params(&[name]);
     params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(&[7; 32])];
-    let key = rcgen::KeyPair::generate().unwrap();
-    let cert = params.self_signed(&key).unwrap();
-    KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() }
+    Certified::self_signed(&params, certificates::key())
 }
 
 /// RFC 8737 §3: the name is proven by the certificate shown for `acme-tls/1` and nothing follows.
@@ -339,9 +286,8 @@ async fn control_of_a_name_is_proven_while_it_is_asked_for() {
         shown
     };
     let proof = proof("a.example");
-    certs.begin_challenge("A.Example", &proof).unwrap();
-    let der = CertificateDer::from_pem_slice(&proof.cert).unwrap();
-    assert_eq!(prove("a.example").await.unwrap(), der.to_vec());
+    certs.begin_challenge("A.Example", &pem_of(&proof)).unwrap();
+    assert_eq!(prove("a.example").await.unwrap(), proof.der().to_vec());
     // It is no certificate for anything else.
     assert!(!acceptor.is_ready());
 

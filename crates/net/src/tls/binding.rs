@@ -59,7 +59,8 @@ fn hash_by_oid(oid: &str) -> Option<&'static Algorithm> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, SignatureAlgorithm};
+    use mox_testkit::certificates::{Certified, params};
+    use rcgen::{KeyPair, SignatureAlgorithm};
     use x509_parser::prelude::FromDer;
 
     use super::*;
@@ -67,8 +68,7 @@ mod tests {
     #[track_caller]
     fn check(algorithm: &'static SignatureAlgorithm, want: Option<&'static Algorithm>) {
         let key = KeyPair::generate_for(algorithm).unwrap();
-        let params = CertificateParams::new(vec!["x.example".to_owned()]).unwrap();
-        let cert = params.self_signed(&key).unwrap();
+        let cert = Certified::self_signed(&params(&["x.example"]), key);
         let (_, parsed) = X509Certificate::from_der(cert.der()).unwrap();
         let want = want.map(|hash| digest::digest(hash, cert.der()).as_ref().to_vec());
         assert_eq!(end_point_hash(cert.der(), &parsed), want, "{algorithm:?}");

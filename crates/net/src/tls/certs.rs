@@ -490,19 +490,22 @@ fn names_of(cert: &X509Certificate<'_>) -> Vec<String> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use rcgen::{CertificateParams, KeyPair};
+    use mox_testkit::certificates::{Certified, key, params};
+    use rcgen::KeyPair;
 
     use super::*;
 
     /// A certificate for the names that signs itself.
     pub(crate) fn pem(names: &[&str]) -> KeyCertPem {
-        pem_with(names, &KeyPair::generate().unwrap())
+        pem_of(&Certified::new(names))
     }
 
-    fn pem_with(names: &[&str], key: &KeyPair) -> KeyCertPem {
-        let names: Vec<_> = names.iter().copied().map(str::to_owned).collect();
-        let cert = CertificateParams::new(names).unwrap().self_signed(key).unwrap();
-        KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() }
+    pub(crate) fn pem_of(made: &Certified) -> KeyCertPem {
+        KeyCertPem { cert: made.cert_pem().into(), key: made.key_pem().into() }
+    }
+
+    fn pem_with(names: &[&str], key: KeyPair) -> KeyCertPem {
+        pem_of(&Certified::self_signed(&params(names), key))
     }
 
     const P256: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
@@ -548,7 +551,7 @@ pub(crate) mod tests {
     #[test]
     fn the_key_is_one_the_client_can_check() {
         let ed25519 = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-        let pairs = [pem_with(&["x.example"], &ed25519), pem(&["x.example"])];
+        let pairs = [pem_with(&["x.example"], ed25519), pem(&["x.example"])];
         let certs = Certs::from_pem(&pairs, "x.example").unwrap();
         let served = |schemes| match certs.choose(Some("x.example"), schemes) {
             Some(Choice::Named(served)) => served.key.key.choose_scheme(schemes).unwrap().scheme(),
@@ -610,12 +613,9 @@ pub(crate) mod tests {
 
     #[test]
     fn the_first_expiry_is_told() {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["x.example".to_owned()]).unwrap();
+        let mut params = params(&["x.example"]);
         params.not_after = rcgen::date_time_ymd(2030, 1, 2);
-        let cert = params.self_signed(&key).unwrap();
-        let short =
-            KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
+        let short = pem_of(&Certified::self_signed(&params, key()));
         let certs = Certs::from_pem(&[pem(&["long.example"]), short], "x.example").unwrap();
         assert_eq!(certs.first_expiry(), Some(UnixSeconds(1_893_542_400)));
     }
@@ -658,7 +658,7 @@ pub(crate) mod tests {
         // The next certificate for a name takes the place of the one before, of its kind.
         let Some(Choice::Named(before)) = certs.choose(None, P256) else { panic!("no choice") };
         let rsa = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048);
-        certs.put(&pem_with(&["mail.example"], &rsa.unwrap())).unwrap();
+        certs.put(&pem_with(&["mail.example"], rsa.unwrap())).unwrap();
         assert!(certs.serves(&before));
         let Some(Choice::Named(served)) = certs.choose(Some("mail.example"), RSA) else {
             panic!("no choice")

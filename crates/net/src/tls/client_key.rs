@@ -81,16 +81,15 @@ impl ClientCertVerifier for AnyClientKey {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
+    use mox_testkit::certificates::{key, params};
+    use rcgen::PublicKeyData as _;
 
     use super::*;
 
     #[test]
     fn the_fingerprint_names_the_key_and_not_the_certificate() {
-        let key = KeyPair::generate().unwrap();
-        let cert = |name: &str| {
-            CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap()
-        };
+        let key = key();
+        let cert = |name: &str| params(&[name]).self_signed(&key).unwrap();
         let fingerprint = spki_fingerprint(cert("a.example").der()).unwrap();
         let spki = key.subject_public_key_info();
         assert_eq!(fingerprint, URL_SAFE_NO_PAD.encode(digest(&SHA256, &spki)));

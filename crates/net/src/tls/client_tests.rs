@@ -1,14 +1,12 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use mox_base::UnixSeconds;
 use mox_testkit::ManualClock;
+use mox_testkit::certificates::{self, Authority, Certified};
 use mox_tlspolicy::dane::{Matching, Selector};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
-};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ALL_VERSIONS, RootCertStore, ServerConfig};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -31,26 +29,19 @@ fn names(names: &[&str]) -> Vec<Domain> {
 
 /// An authority, and a server whose certificate it made.
 pub(crate) struct Lab {
-    authority: CertifiedIssuer<'static, KeyPair>,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    authority: Authority,
+    own: Certified,
 }
 
 impl Lab {
     /// A server's certificate for these names, good through this year.
     pub(crate) fn new(names: &[&str], last_year: i32) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, format!("{names:?} {last_year}"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<_> = names.iter().copied().map(str::to_owned).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.not_after = date_time_ymd(last_year, 12, 31);
-        let cert = params.signed_by(&key, &authority).unwrap();
-        let chain = vec![cert.der().clone(), authority.der().clone()];
-        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
-        Self { authority, chain, key }
+        let name = format!("{names:?} {last_year}");
+        let authority = certificates::root(certificates::authority_params(&name));
+        let params = certificates::until(certificates::params(names), last_year);
+        let mut own = Certified::signed_by(&params, &authority);
+        own.above.push(authority.der().clone());
+        Self { authority, own }
     }
 
     pub(crate) fn connector(&self) -> Connector {
@@ -60,18 +51,12 @@ impl Lab {
     }
 
     pub(crate) fn server(&self) -> ServerConfig {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(self.chain.clone(), self.key.clone_key())
-            .unwrap()
+        self.own.server(ALL_VERSIONS)
     }
 
     /// DANE-EE by the key's SHA-256.
     fn record(&self) -> Tlsa {
-        let key = Selector::Spki.select(&self.chain[0]).unwrap();
+        let key = Selector::Spki.select(self.own.der()).unwrap();
         Tlsa { usage: 3, selector: 1, matching: 1, data: Matching::Sha256.data(&key) }
     }
 }
@@ -116,9 +101,9 @@ async fn what_was_settled_is_told() {
         assert!(!info.resumed);
         // RFC 9266 §3: with TLS 1.2 there is no exporter; RFC 5929 §4.1.
         assert_eq!(info.exporter.is_some(), max == TlsVersion::V13);
-        let hash = digest(&SHA256, &lab.chain[0]);
+        let hash = digest(&SHA256, lab.own.der());
         assert_eq!(info.server_end_point.as_deref(), Some(hash.as_ref()));
-        assert_eq!(outcome, TlsOutcome { pkix: Ok(()), dane: None, chain: lab.chain.clone() });
+        assert_eq!(outcome, TlsOutcome { pkix: Ok(()), dane: None, chain: lab.own.chain() });
     }
 }
 
@@ -257,15 +242,7 @@ async fn broken_handshakes_are_told_apart() {
 #[tokio::test]
 async fn no_version_in_common() {
     let lab = Lab::new(&["mx.example"], 2030);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let server = || {
-        ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS12])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(lab.chain.clone(), lab.key.clone_key())
-            .unwrap()
-    };
+    let server = || lab.own.server(&[&rustls::version::TLS12]);
     let verify = Verify::default();
     let connector = lab.connector().with_versions(TlsVersion::V13, TlsVersion::V13);
     let got = told(connect_to(&connector, &verify, server()).await);
@@ -308,7 +285,7 @@ async fn an_alert_after_the_handshake_is_found_by_the_first_read() {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_client_cert_verifier(clients.build().unwrap())
-        .with_single_cert(lab.chain.clone(), lab.key.clone_key())
+        .with_single_cert(lab.own.chain(), lab.own.key_der())
         .unwrap();
     let (client, server) = duplex(64 * 1024);
     let served = tokio::spawn(serve(server, config));
@@ -333,9 +310,9 @@ async fn a_server_that_asks_is_shown_our_certificate() {
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_client_cert_verifier(clients.build().unwrap())
-        .with_single_cert(lab.chain.clone(), lab.key.clone_key())
+        .with_single_cert(lab.own.chain(), lab.own.key_der())
         .unwrap();
-    let connector = strangers().with_client_cert(lab.chain.clone(), lab.key.clone_key());
+    let connector = strangers().with_client_cert(lab.own.chain(), lab.own.key_der());
     connect_to(&connector, &Verify::default(), config).await.unwrap();
 }
 
@@ -385,8 +362,8 @@ fn showing(
 #[tokio::test]
 async fn a_certificate_of_somebody_else_proves_nothing() {
     let (lab, thief) = (Lab::new(&["mx.example"], 2030), Lab::new(&["mx.example"], 2030));
-    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&thief.key).unwrap();
-    let shown = Arc::new(rustls::sign::CertifiedKey::new(lab.chain.clone(), key));
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&thief.own.key_der()).unwrap();
+    let shown = Arc::new(rustls::sign::CertifiedKey::new(lab.own.chain(), key));
     let names = names(&["mx.example"]);
     let bad = CertFault::BadSignature;
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {

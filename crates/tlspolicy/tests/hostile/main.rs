@@ -5,25 +5,17 @@ mod checks;
 
 #[cfg(test)]
 mod tests {
+    use mox_testkit::certificates::{Certified, authority_params, below, params, root};
     use mox_tlspolicy::dane::{Matching, Selector};
     use proptest::prelude::*;
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
     use super::checks::{check_dane, check_policy, check_record};
 
     /// Certificates of a server, of the authority above it, and of one above that.
     fn certs() -> Vec<Vec<u8>> {
-        let authority = |name: &str| {
-            let mut params = CertificateParams::new(Vec::new()).unwrap();
-            params.distinguished_name.push(DnType::CommonName, name);
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params
-        };
-        let key = || KeyPair::generate().unwrap();
-        let root = CertifiedIssuer::self_signed(authority("root"), key()).unwrap();
-        let middle = CertifiedIssuer::signed_by(authority("middle"), key(), &root).unwrap();
-        let params = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap();
-        let end = params.signed_by(&key(), &middle).unwrap();
+        let root = root(authority_params("root"));
+        let middle = below(&root, authority_params("middle"));
+        let end = Certified::signed_by(&params(&["mx.example"]), &middle);
         vec![end.der().to_vec(), middle.der().to_vec(), root.der().to_vec()]
     }
 
@@ -106,25 +98,20 @@ mod tests {
     #[test]
     fn many_authorities_of_one_name_cost_a_bounded_time() {
         let mut data = Vec::new();
-        let mut signer: Option<CertifiedIssuer<'static, KeyPair>> = None;
+        let mut signer = None;
         for _ in 0..12 {
-            let mut params = CertificateParams::new(Vec::new()).unwrap();
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            let key = KeyPair::generate().unwrap();
+            let params = authority_params("one");
             let next = match &signer {
-                None => CertifiedIssuer::self_signed(params, key),
-                Some(signer) => CertifiedIssuer::signed_by(params, key, signer),
+                None => root(params),
+                Some(signer) => below(signer, params),
             };
-            let next = next.unwrap();
             data.splice(0..0, piece(b'c', next.der()));
             for (usage, matching) in [(0, 1), (2, 1), (2, 0)] {
                 data.extend(record([usage, 0, matching], next.der()));
             }
             signer = Some(next);
         }
-        let params = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let end = params.signed_by(&key, signer.as_ref().unwrap()).unwrap();
+        let end = Certified::signed_by(&params(&["mx.example"]), signer.as_ref().unwrap());
         data.splice(0..0, piece(b'c', end.der()));
         check_dane(&data);
     }

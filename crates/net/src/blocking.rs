@@ -8,19 +8,27 @@ pub const BLOCKING_THREADS_MAX: usize = 64;
 
 /// Runs a call that blocks, on a thread that may. A panic in it goes on in the caller.
 ///
-/// The call is not given up when the returned future is dropped.
-pub async fn blocking<T, F>(work: F) -> T
+/// The call begins at once, not when the returned future is first waited for: what its caller does meanwhile
+/// may be what it waits for. It is not given up when the future is dropped.
+///
+/// # Panics
+///
+/// Outside a runtime.
+pub fn blocking<T, F>(work: F) -> impl Future<Output = T> + Send + use<T, F>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            // Only a runtime that is shutting down refuses work: nobody waits for an answer.
-            Err(_) => std::future::pending().await,
-        },
+    let begun = tokio::task::spawn_blocking(work);
+    async move {
+        match begun.await {
+            Ok(outcome) => outcome,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // Only a runtime that is shutting down refuses work: nobody waits for an answer.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 }
 
@@ -31,6 +39,14 @@ mod tests {
     #[tokio::test]
     async fn the_outcome_comes_back() {
         assert_eq!(blocking(|| 1 + 1).await, 2);
+    }
+
+    #[tokio::test]
+    async fn it_begins_before_anyone_waits_for_it() {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let work = blocking(move || sender.send(1));
+        assert_eq!(receiver.await, Ok(1));
+        work.await.unwrap();
     }
 
     #[tokio::test]

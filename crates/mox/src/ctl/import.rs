@@ -44,33 +44,30 @@ impl Handler {
         let temporary = self.services.config.snapshot().data_dir().join(TEMPORARY);
         let (pieces, received) = mpsc::channel(PIECES_MAX);
         let work = mox_net::blocking(move || run(&account, options, received, &temporary));
-        let mut work = std::pin::pin!(work);
-        let outcome = loop {
-            tokio::select! {
-                // It ends by itself only if it fails.
-                outcome = &mut work => break outcome,
-                piece = wire.receive_piece() => match piece? {
-                    Some(piece) => {
-                        if pieces.send(piece).await.is_err() {
-                            break work.await;
-                        }
-                        wire.write_ok().await?;
-                    }
-                    None => {
-                        drop(pieces);
-                        break work.await;
-                    }
-                },
+        // If it fails, the client is told in place of the next `ok`: earlier it would not listen.
+        let mut is_whole = false;
+        while !is_whole {
+            let Some(piece) = wire.receive_piece().await? else {
+                is_whole = true;
+                continue;
+            };
+            if pieces.send(piece).await.is_err() {
+                break;
             }
-        };
+            wire.write_ok().await?;
+        }
+        drop(pieces);
+        let (Outcome { summary, end }, problems) = work.await;
         wire.set_wait(Some(super::LINE_WAIT));
-        let (Outcome { summary, end }, problems) = outcome;
         end.map_err(|error| {
             let CommandError::Refused(text) = CommandError::refused(&error) else {
                 return CommandError::refused(&error);
             };
             CommandError::Refused(format!("{text} (after {} messages)", summary.added))
         })?;
+        if !is_whole {
+            return Err(CommandError::Refused("more comes after the end of the mail".to_owned()));
+        }
         wire.write_ok().await?;
         let mut text = summary_line(&summary);
         for problem in problems {
@@ -205,6 +202,10 @@ mod tests {
         wrong.extend(vec![b'x'; 3_000_000]);
         let error = send(&server, "mox", &wrong).await.unwrap_err();
         assert!(error.contains("not known here"), "{error}");
+        let mut long = frames(0..1);
+        long.extend(vec![b'x'; 3_000_000]);
+        let error = send(&server, "mox", &long).await.unwrap_err();
+        assert_eq!(error, "more comes after the end of the mail");
         check_refused(
             client(&server).await.run("import", &["nobody", ""]).await,
             "no such account",

@@ -81,6 +81,9 @@ pub(crate) struct TakeoverArgs {
     /// How many messages the account has.
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     pub(crate) messages: u64,
+    /// As an old release left it that knew no threads: all are found anew.
+    #[arg(long)]
+    pub(crate) without_threads: bool,
     /// Where the original's host is: made there if there is none, and kept. It must have been made
     /// with as many messages.
     #[arg(long, value_name = "DIR")]

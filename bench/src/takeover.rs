@@ -36,7 +36,8 @@ const ACCOUNT: &str = "alice";
 
 /// Measures as a group of all measurements.
 pub(crate) fn measure(args: &Args, sizes: &Sizes) -> Result<Vec<Figure>> {
-    let options = TakeoverArgs { messages: sizes.mailbox_messages, source: None };
+    let options =
+        TakeoverArgs { messages: sizes.mailbox_messages, without_threads: false, source: None };
     figures(args, &options)
 }
 
@@ -85,7 +86,8 @@ fn host(dir: &Path, options: &TakeoverArgs) -> Result<(Host, Vec<Figure>)> {
     }
     complain(&format!("making: a host of {} messages", options.messages));
     let started = Instant::now();
-    let host = generate(&at, &Plan { messages: options.messages, ..Plan::default() });
+    let (messages, has_threads) = (options.messages, !options.without_threads);
+    let host = generate(&at, &Plan { messages, has_threads, ..Plan::default() });
     let rate = options.messages as f64 / started.elapsed().as_secs_f64();
     let name = format!("takeover of {}: making the host", options.messages);
     Ok((host, vec![Figure::new(name, rate, "/s")]))

@@ -260,7 +260,8 @@ impl Account<'_> {
             .with("CreateSeq", created)
             .with("ModSeq", if is_changed { changed } else { created });
         if letter.is_gone {
-            return record.with("Expunged", true).with("ThreadID", id);
+            let record = record.with("Expunged", true);
+            return if self.plan.has_threads { record.with("ThreadID", id) } else { record };
         }
         let prefix = letter.prefix(self);
         let size = prefix.len() as u64 + letter.size_bytes();
@@ -298,8 +299,10 @@ impl Account<'_> {
         record.set("MessageID", message_id.trim_matches(['<', '>']));
         record.set("SubjectBase", Spec::subject(topic).to_lowercase());
         let topic = letter.id - u64::from(letter.answers());
-        record.set("ThreadID", topic);
-        if letter.answers() {
+        if self.plan.has_threads {
+            record.set("ThreadID", topic);
+        }
+        if self.plan.has_threads && letter.answers() {
             record.set("ThreadParentIDs", list([topic]));
             record.set("ThreadMuted", letter.chance.is_multiple_of(50));
         }
@@ -404,7 +407,8 @@ impl Account<'_> {
         one("DiskUsage", row(1).with("MessageSize", size));
         let upgrade = ["MailboxModSeq", "MailboxParentID", "MailboxCounts"]
             .into_iter()
-            .fold(row(1).with("Threads", 2), |row, name| row.with(name, true));
+            .fold(row(1), |row, name| row.with(name, true))
+            .with("Threads", if self.plan.has_threads { 2 } else { 0 });
         one("Upgrade", upgrade.with("MessageParseVersion", 2));
         one("Password", password(self.password));
         let note = row(1)

@@ -29,13 +29,15 @@ pub struct Plan {
     pub mailboxes: u32,
     /// How many messages wait to be sent.
     pub queued: u32,
+    /// Whether the release that wrote it knew threads.
+    pub has_threads: bool,
     /// Chooses what chance would.
     pub seed: u64,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { accounts: 1, messages: 1_000, mailboxes: 20, queued: 10, seed: 1 }
+        Self { accounts: 1, messages: 1_000, mailboxes: 20, queued: 10, has_threads: true, seed: 1 }
     }
 }
 

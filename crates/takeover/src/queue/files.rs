@@ -14,6 +14,9 @@ use crate::message::file_name;
 /// Bodies of one submission that are told apart; each further one is kept by itself.
 const FORMS_MAX: usize = 16;
 
+/// What is larger without its file is kept by itself.
+const FORM_BYTES_MAX: u64 = 1 << 20;
+
 const CHUNK_BYTES: u64 = 64 << 10;
 
 /// The files, and the bodies of the submission that was seen last: of the recipients of one, ours keeps
@@ -85,7 +88,7 @@ impl Files {
         if !self.forms.is_empty() {
             found.message.base_id = Some(found.message.id).filter(|id| *id != base);
         }
-        if self.forms.len() < FORMS_MAX {
+        if self.forms.len() < FORMS_MAX && found.bytes <= FORM_BYTES_MAX {
             let Found { message, prefix, utf8, .. } = &*found;
             let (message, prefix, utf8) = (message.clone(), prefix.clone(), utf8.clone());
             self.forms.push(Form { message, prefix, utf8, file, path });
@@ -103,9 +106,9 @@ impl Files {
         found: Found,
         of: Option<MessageId>,
     ) -> Result<Result<(KeptQueued, u64), String>, TakeoverError> {
-        let Found { message, prefix, utf8, .. } = found;
+        let Found { message, prefix, utf8, bytes, .. } = found;
         if let Some(of) = of {
-            return Ok(Ok((KeptQueued { message, body: KeptBody::Of(of) }, 0)));
+            return Ok(Ok((KeptQueued { message, body: KeptBody::Of(of) }, bytes)));
         }
         let path = self.path(message.id);
         let file = match open_own(&path) {
@@ -122,7 +125,7 @@ impl Files {
             [] => None,
             mut utf8 => Some(queue.stage(&mut utf8)?),
         };
-        let bytes = body.size() + utf8.as_ref().map_or(0, mox_queue::Body::size);
+        let bytes = bytes + body.size() + utf8.as_ref().map_or(0, mox_queue::Body::size);
         Ok(Ok((KeptQueued { message, body: KeptBody::Own { body, utf8 } }, bytes)))
     }
 

@@ -8,7 +8,9 @@ use mox_queue::{
     MessageId, NewHook, OutgoingEvent,
 };
 
-use super::message::{attempts, duration_ms, extra, in_brackets, start, text_of, time};
+use super::message::{
+    attempts, duration_ms, extra, in_brackets, memory_bytes, newest, start, text, text_of, time,
+};
 use super::{Batch, HOOKS, HOOKS_RETIRED, NUMBER_MAX, Numbers, Ours, Run};
 use crate::file::TakeoverError;
 use crate::known::{Field, Kind, fields};
@@ -90,7 +92,10 @@ impl Run<'_> {
                 Ok(_) if others.have(record.i64("ID")) => {
                     run.damage(kind, record, "it waits too", summary);
                 }
-                Ok(found) => batch.extend(run.wanted_hook(kind.what, found, usage, summary)),
+                Ok(found) => {
+                    let wanted = run.wanted_hook(kind.what, found, usage, summary);
+                    batch.extend(wanted.map(|hook| (hook, memory_bytes(record))));
+                }
                 Err(why) => run.damage(kind, record, &why, summary),
             }
             if batch.is_full() { run.flush_hooks(&mut batch) } else { Ok(()) }
@@ -98,14 +103,14 @@ impl Run<'_> {
         self.flush_hooks(&mut batch)
     }
 
-    /// A call with its bytes, unless it is not to be taken.
+    /// A call, unless it is not to be taken.
     fn wanted_hook(
         &mut self,
         kind: &'static str,
         (mut hook, event): (Hook, Option<String>),
         usage: &mut Usage,
         summary: &mut Summary,
-    ) -> Option<(Hook, u64)> {
+    ) -> Option<Hook> {
         let shown = format!("call {} of {:?}", hook.id, hook.call.account);
         if hook.retired.is_some_and(|end| end.keep_until <= self.context.now) {
             summary.skip("webhook calls of the history that are due to be forgotten", shown);
@@ -135,7 +140,7 @@ impl Run<'_> {
             hook.call.keep_secs = account.keep_calls_secs;
         }
         summary.took(kind, 1);
-        Some((hook, size as u64))
+        Some(hook)
     }
 
     fn flush_hooks(&mut self, batch: &mut Batch<Hook>) -> Result<(), TakeoverError> {
@@ -155,7 +160,7 @@ pub(super) fn hook(record: &Record, is_retired: bool) -> Result<(Hook, Option<St
     if !(1..=NUMBER_MAX).contains(&id) {
         return Err("its number cannot be one".to_owned());
     }
-    let text = |field| record.text(field).to_owned();
+    let lossy = |field| text_of(record.get(field));
     let submitted = time(record, "Submitted").unwrap_or_default();
     let last_activity = time(record, "LastActivity").unwrap_or(submitted);
     let keep_until = time(record, "KeepUntil").unwrap_or(last_activity);
@@ -166,35 +171,37 @@ pub(super) fn hook(record: &Record, is_retired: bool) -> Result<(Hook, Option<St
         last_activity,
         keep_until,
     });
-    let word = record.text("OutgoingEvent");
-    let event = OutgoingEvent::parse(word);
+    let word = lossy("OutgoingEvent");
+    let event = OutgoingEvent::parse(&word);
     let unknown = event.is_none() && !word.is_empty();
     // Of calls that were made only whether there was one is noted.
-    let authorization = text("Authorization");
-    let has_authorization = !authorization.is_empty() || record.bool("Authorization");
+    let (authorization, has_authorization) = match record.get("Authorization") {
+        Value::Bool(is) => (String::new(), *is),
+        _ => text(record, "Authorization").map(|text| (text.to_owned(), !text.is_empty()))?,
+    };
     let hook = Hook {
         id: HookId(id),
         call: NewHook {
             queued: Some(record.i64("QueueMsgID")).filter(|id| *id > 0).map(MessageId),
-            from_id: text("FromID"),
-            message_id: in_brackets(record.text("MessageID")),
-            subject: text("Subject"),
+            from_id: lossy("FromID"),
+            message_id: in_brackets(&lossy("MessageID")),
+            subject: lossy("Subject"),
             extra: extra(record.get("Extra")),
-            account: text("Account"),
-            url: text("URL"),
+            account: text(record, "Account")?.to_owned(),
+            url: text(record, "URL")?.to_owned(),
             authorization,
             event,
-            payload: text_of(record.get("Payload")),
+            payload: lossy("Payload"),
             keep_secs: if is_retired { keep_until.secs_since(last_activity).max(0) } else { 0 },
         },
         has_authorization,
         submitted,
         attempts: attempts(record, "Attempts"),
         next_attempt: time(record, "NextAttempt").unwrap_or(last_activity),
-        results: record.get("Results").list().iter().map(attempt).collect(),
+        results: newest(record).iter().map(attempt).collect(),
         retired: end,
     };
-    Ok((hook, unknown.then(|| word.to_owned())))
+    Ok((hook, unknown.then_some(word)))
 }
 
 fn attempt(result: &Value) -> HookAttempt {

@@ -1,11 +1,14 @@
 //! Hold rules and suppressed addresses.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+
 use mox_base::{Address, Domain};
 use mox_bstore::{Record, Value};
 use mox_queue::{HOLD_RULES_MAX, HoldRule, HoldRuleId, Suppression, base_address};
 use mox_smtp::Mailbox;
 
-use super::message::{DOMAIN, text_of, time};
+use super::message::{DOMAIN, ascii, memory_bytes, text, text_of, time};
 use super::{Batch, Context, NUMBER_MAX, Ours, QueueFiles, RULES, Run, SUPPRESSED};
 use crate::file::TakeoverError;
 use crate::known::{Kind, fields};
@@ -85,16 +88,28 @@ impl Run<'_> {
     }
 
     pub(super) fn suppressions(&mut self, summary: &mut Summary) -> Result<(), TakeoverError> {
-        let mut batch = Batch::default();
+        let (mut bases, mut batch) = (Bases::default(), Batch::default());
         self.each(&SUPPRESSION, summary, |run, record, summary| {
-            batch.extend(run.suppression(record, summary).map(|one| (one, 0)));
+            let found = run.suppression(record, &mut bases, summary);
+            batch.extend(found.map(|one| (one, memory_bytes(record))));
             if batch.is_full() { run.flush_suppressions(&mut batch) } else { Ok(()) }
         })?;
         self.flush_suppressions(&mut batch)
     }
 
-    fn suppression(&self, record: &Record, summary: &mut Summary) -> Option<Suppression> {
-        let account = record.text("Account").to_owned();
+    fn suppression(
+        &self,
+        record: &Record,
+        bases: &mut Bases,
+        summary: &mut Summary,
+    ) -> Option<Suppression> {
+        let account = match text(record, "Account") {
+            Ok(account) => account.to_owned(),
+            Err(why) => {
+                self.damage(&SUPPRESSION, record, &why, summary);
+                return None;
+            }
+        };
         let (address, theirs) = (record.text("OriginalAddress"), record.text("BaseAddress"));
         if (self.context.accounts)(&account).is_none() {
             let shown = format!("{theirs:?} of {account:?}");
@@ -103,6 +118,15 @@ impl Run<'_> {
         }
         let ours = Address::parse(address).map(|address| base_address(&Mailbox::from(address)));
         let base = ours.unwrap_or_else(|_| theirs.to_owned());
+        if base.is_empty() {
+            self.damage(&SUPPRESSION, record, "it has no address", summary);
+            return None;
+        }
+        if !bases.add(&account, &base) {
+            let shown = format!("{address:?} of {account:?}: {base:?}");
+            summary.skip("suppressed addresses with the base of another", shown);
+            return None;
+        }
         if base != theirs {
             let shown = format!("{theirs:?} of {account:?} is now {base:?}");
             summary.differs("suppressed addresses with another base", shown);
@@ -128,13 +152,27 @@ impl Run<'_> {
     }
 }
 
+/// Accounts and base addresses that were met, by their hashes: ours has each once.
+#[derive(Debug, Default)]
+struct Bases {
+    hashes: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Bases {
+    /// Whether it was not met before.
+    fn add(&mut self, account: &str, base: &str) -> bool {
+        self.hashes.insert(self.hasher.hash_one((account, base)))
+    }
+}
+
 /// A record of `HoldRule`, or why it cannot be one.
 fn rule(record: &Record) -> Result<(HoldRuleId, HoldRule), String> {
     let id = record.i64("ID");
     if !(1..=NUMBER_MAX).contains(&id) {
         return Err("its number cannot be one".to_owned());
     }
-    let account = record.text("Account");
+    let account = text(record, "Account")?;
     let rule = HoldRule {
         account: Some(account.to_owned()).filter(|account| !account.is_empty()),
         sender_domain: domain(record.get("SenderDomain"))?,
@@ -144,7 +182,7 @@ fn rule(record: &Record) -> Result<(HoldRuleId, HoldRule), String> {
 }
 
 fn domain(value: &Value) -> Result<Option<Domain>, String> {
-    match value.field("ASCII").text() {
+    match ascii(value)? {
         "" => Ok(None),
         name => Domain::parse(name).map(Some).map_err(|error| format!("{name:?}: {error}")),
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mox_base::{DateTime, Domain, Host, Localpart, UnixSeconds};
 use mox_bstore::{Record, Value};
-use mox_queue::{Attempt, Kind as MessageKind, MessageId, Queued, Release, Retired};
+use mox_queue::{Attempt, Kind as MessageKind, MessageId, Queued, RESULTS_MAX, Release, Retired};
 use mox_smtp::{Mailbox, ReversePath};
 
 use super::{NUMBER_MAX, QUEUED, RETIRED};
@@ -109,23 +109,25 @@ pub(super) struct Found {
     pub(super) utf8: Vec<u8>,
     /// The file is longer than it should be.
     pub(super) is_longer: bool,
+    /// What the record takes in memory, about.
+    pub(super) bytes: u64,
 }
 
 /// A record of `Msg`; or why it cannot be one.
 pub(super) fn queued(record: &Record) -> Result<Found, String> {
-    let sender = mailbox(record.text("SenderLocalpart"), record.get("SenderDomain"))?;
+    let sender = mailbox(text(record, "SenderLocalpart")?, record.get("SenderDomain"))?;
     let mut message = shared(record, sender, 4)?;
-    message.is_held = record.bool("Hold");
+    message.is_held = flag(record, "Hold")?.unwrap_or_default();
     message.next_attempt = time(record, "NextAttempt").unwrap_or(message.queued);
     let utf8 = record.bytes("DSNUTF8").to_vec();
     message.has_utf8_body = !utf8.is_empty();
     let prefix = record.bytes("MsgPrefix").to_vec();
-    Ok(Found { message, prefix, utf8, is_longer: false })
+    Ok(Found { message, prefix, utf8, is_longer: false, bytes: memory_bytes(record) })
 }
 
 /// A record of `MsgRetired`; or why it cannot be one.
 pub(super) fn retired(record: &Record) -> Result<Retired, String> {
-    let sender = (record.text("SenderLocalpart"), record.text("SenderDomainStr"));
+    let sender = (text(record, "SenderLocalpart")?, text(record, "SenderDomainStr")?);
     let sender = match sender {
         ("", "") => None,
         (localpart, host) => {
@@ -153,36 +155,35 @@ fn shared(record: &Record, sender: Option<Mailbox>, class: u8) -> Result<Queued,
     }
     let queued = time(record, "Queued").unwrap_or_default();
     let last_attempt = time(record, "LastAttempt");
-    let rcpt_to = mailbox(record.text("RecipientLocalpart"), record.get("RecipientDomain"))?;
-    let text = |field| record.text(field).to_owned();
-    let some = |field| Some(text(field)).filter(|text| !text.is_empty());
+    let rcpt_to = mailbox(text(record, "RecipientLocalpart")?, record.get("RecipientDomain"))?;
+    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let mail_from = sender.map_or(ReversePath::Null, ReversePath::Mailbox);
     Ok(Queued {
         id: MessageId(id),
         base_id: Some(record.i64("BaseID")).filter(|id| *id > 0).map(MessageId),
         body_id: 0,
         queued,
-        account: text("SenderAccount"),
+        account: text(record, "SenderAccount")?.to_owned(),
         kind: kind(record, &mail_from),
         mail_from,
         rcpt_to: rcpt_to.ok_or("it has no recipient")?,
-        from_id: some("FromID"),
+        from_id: some(record.text("FromID")),
         notify: None,
         orcpt: None,
         priority: 0,
-        require_tls: require_tls(record.get("RequireTLS")),
-        transport: some("Transport"),
+        require_tls: flag(record, "RequireTLS")?,
+        transport: some(text(record, "Transport")?),
         is_held: false,
         is_leased: false,
         attempts: attempts(record, "Attempts"),
         attempts_max: Some(attempts(record, "MaxAttempts")).filter(|max| *max > 0),
         next_attempt: last_attempt.unwrap_or(queued),
         last_attempt,
-        results: record.get("Results").list().iter().map(|one| attempt(one, class)).collect(),
+        results: newest(record).iter().map(|one| attempt(one, class)).collect(),
         dialed_ips: dialed_ips(record.get("DialedIPs")),
         size: record.u64("Size"),
-        message_id: in_brackets(record.text("MessageID")),
-        subject: text("Subject"),
+        message_id: in_brackets(&text_of(record.get("MessageID"))),
+        subject: text_of(record.get("Subject")),
         has_8bit: record.bool("Has8bit"),
         is_binary: false,
         needs_utf8: record.bool("SMTPUTF8"),
@@ -206,8 +207,48 @@ fn kind(record: &Record, mail_from: &ReversePath) -> MessageKind {
     }
 }
 
-fn require_tls(value: &Value) -> Option<bool> {
-    (!value.is_absent()).then(|| value.bool())
+/// Text that something depends on: of another kind, or not UTF-8, it must not pass for none.
+pub(super) fn text<'r>(record: &'r Record, field: &str) -> Result<&'r str, String> {
+    is_text(record.get(field), field)
+}
+
+fn is_text<'v>(value: &'v Value, field: &str) -> Result<&'v str, String> {
+    match value {
+        Value::Absent => Ok(""),
+        Value::Text(text) => Ok(text),
+        _ => Err(format!("its {field} is no text")),
+    }
+}
+
+/// True, false or nothing; what is something else must not pass for either.
+fn flag(record: &Record, field: &str) -> Result<Option<bool>, String> {
+    match record.get(field) {
+        Value::Absent => Ok(None),
+        Value::Bool(is) => Ok(Some(*is)),
+        _ => Err(format!("its {field} is neither true nor false")),
+    }
+}
+
+/// As many results as are ever kept.
+pub(super) fn newest(record: &Record) -> &[Value] {
+    let results = record.get("Results").list();
+    results.get(results.len().saturating_sub(RESULTS_MAX)..).unwrap_or_default()
+}
+
+/// What a record takes in memory, in bytes, about.
+pub(super) fn memory_bytes(record: &Record) -> u64 {
+    record.stored().map(|field| value_bytes(record.get(field))).sum()
+}
+
+/// As deep as [`mox_bstore::VALUE_DEPTH_MAX`] at most.
+fn value_bytes(value: &Value) -> u64 {
+    let within: u64 = match value {
+        Value::Struct(fields) => fields.iter().map(|(_, value)| value_bytes(value)).sum(),
+        Value::List(list) => list.iter().map(value_bytes).sum(),
+        Value::Map(map) => map.iter().map(|(key, one)| value_bytes(key) + value_bytes(one)).sum(),
+        other => other.bytes().len() as u64,
+    };
+    size_of::<Value>() as u64 + within
 }
 
 /// Text that should be UTF-8.
@@ -254,8 +295,12 @@ pub(super) fn duration_ms(value: &Value) -> u64 {
 
 /// An address at a domain or at an address literal; `None` if all is empty, as of the null sender.
 fn mailbox(localpart: &str, host: &Value) -> Result<Option<Mailbox>, String> {
-    let ip = host.field("IP").bytes();
-    let domain = host.field("Domain").field("ASCII").text();
+    let ip = match (host, host.field("IP")) {
+        (Value::Absent | Value::Struct(_), Value::Absent) => [].as_slice(),
+        (_, Value::Bytes(ip)) => ip,
+        _ => return Err("it has an address that is none".to_owned()),
+    };
+    let domain = ascii(host.field("Domain"))?;
     if localpart.is_empty() && ip.is_empty() && domain.is_empty() {
         return Ok(None);
     }
@@ -264,6 +309,20 @@ fn mailbox(localpart: &str, host: &Value) -> Result<Option<Mailbox>, String> {
         ip => Host::Ip(parse_ip(ip).ok_or("it has an address that is none")?),
     };
     Ok(Some(Mailbox { localpart: parse_localpart(localpart)?, host }))
+}
+
+/// The form of a domain that is looked up. Only what is no domain has none.
+pub(super) fn ascii(domain: &Value) -> Result<&str, String> {
+    if !matches!(domain, Value::Absent | Value::Struct(_)) {
+        return Err("its domain is none".to_owned());
+    }
+    let unicode = domain.field("Unicode");
+    match is_text(domain.field("ASCII"), "domain")? {
+        "" if !unicode.bytes().is_empty() => {
+            Err(format!("{:?}: not for look-ups", text_of(unicode)))
+        }
+        name => Ok(name),
+    }
 }
 
 fn parse_localpart(text: &str) -> Result<Localpart, String> {

@@ -19,7 +19,7 @@ use crate::summary::Summary;
 use files::Files;
 use hook::{HOOK, HOOK_RETIRED};
 use lists::{HOLD_RULE, SUPPRESSION};
-use message::{Found, MSG, MSG_RETIRED};
+use message::{Found, MSG, MSG_RETIRED, memory_bytes};
 
 /// Messages or other rows of one commit.
 const BATCH_ROWS_MAX: usize = 256;
@@ -340,7 +340,10 @@ impl Run<'_> {
                 Ok(_) if waiting.have(record.i64("ID")) => {
                     run.damage(&MSG_RETIRED, record, "it is queued too", summary);
                 }
-                Ok(found) => batch.extend(run.wanted_retired(found, summary)),
+                Ok(found) => {
+                    let wanted = run.wanted_retired(found, summary);
+                    batch.extend(wanted.map(|found| (found, memory_bytes(record))));
+                }
                 Err(why) => run.damage(&MSG_RETIRED, record, &why, summary),
             }
             if batch.is_full() { run.flush_retired(&mut batch, summary) } else { Ok(()) }
@@ -349,7 +352,7 @@ impl Run<'_> {
     }
 
     /// A message of the history, unless it is not to be taken.
-    fn wanted_retired(&self, found: Retired, summary: &mut Summary) -> Option<(Retired, u64)> {
+    fn wanted_retired(&self, found: Retired, summary: &mut Summary) -> Option<Retired> {
         let Queued { id, account, .. } = &found.message;
         let shown = format!("message {id} of {account:?}");
         if found.keep_until <= self.context.now {
@@ -361,7 +364,7 @@ impl Run<'_> {
             return None;
         }
         summary.took(RETIRED, 1);
-        Some((found, 0))
+        Some(found)
     }
 
     fn flush_retired(

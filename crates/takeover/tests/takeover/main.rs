@@ -15,6 +15,8 @@ mod fixtures;
 #[cfg(test)]
 mod generated;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod queue;

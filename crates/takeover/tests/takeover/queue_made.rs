@@ -286,6 +286,121 @@ fn records_that_cannot_be_ours_are_told() {
     assert_eq!(add(&queues.ours, "a@b.example"), MessageId(6));
 }
 
+/// A type of the queue with a field of another kind than it has.
+fn with_kind(table: &str, field: &str, kind: FieldKind) -> Schema {
+    let mut own = Schema::of("queue", table).fields().to_vec();
+    own.iter_mut().find(|one| one.name == field).unwrap().r#type = kind.into();
+    Schema::new(table, own)
+}
+
+/// Bug: what is not UTF-8, or not of the kind that it should be, passed for nothing. Mail without the
+/// sender's localpart was a notice without a sender, a rule without its part held the mail of everybody, and
+/// a message that wanted TLS wanted none.
+#[test]
+fn what_cannot_be_read_is_not_nothing() {
+    #[track_caller]
+    fn check(table: &str, field: &'static str, usual: Row, value: Value, want: &str) {
+        let kind = match &value {
+            Value::Bytes(_) => FieldKind::Bytes,
+            Value::Bool(_) => FieldKind::Bool,
+            _ => FieldKind::Int(Some(64)),
+        };
+        let queues = made(Vec::new(), 1);
+        let mut writer = Writer::create(&queues.dir.path().join("queue/index.db"));
+        writer.table(&with_kind(table, field, kind), [usual.with(field, value)]);
+        writer.finish_as("queue");
+        let summary = copy(&queues);
+        let damaged: Vec<_> = summary.damaged.values().flat_map(|notes| &notes.some).collect();
+        assert!(matches!(damaged.as_slice(), [one] if one.ends_with(want)), "{field}: {damaged:?}");
+        assert!(summary.taken.is_empty(), "{field}");
+    }
+    let bytes = || Value::from(&b"\xFF"[..]);
+    check("Msg", "SenderAccount", msg(1), bytes(), "its SenderAccount is no text");
+    check("Msg", "SenderLocalpart", msg(1), bytes(), "its SenderLocalpart is no text");
+    check("Msg", "RecipientLocalpart", msg(1), bytes(), "its RecipientLocalpart is no text");
+    check("Msg", "Transport", msg(1), bytes(), "its Transport is no text");
+    check("Msg", "RequireTLS", msg(1), 1.into(), "its RequireTLS is neither true nor false");
+    check("Msg", "Hold", msg(1), 1.into(), "its Hold is neither true nor false");
+    check("Msg", "RecipientDomain", msg(1), bytes(), "it has an address that is none");
+    check("MsgRetired", "SenderDomainStr", gone(1), bytes(), "its SenderDomainStr is no text");
+    check("Hook", "Account", waiting(1), bytes(), "its Account is no text");
+    check("Hook", "URL", waiting(1), true.into(), "its URL is no text");
+    check("Hook", "Authorization", waiting(1), bytes(), "its Authorization is no text");
+    check("HoldRule", "Account", row(1), bytes(), "its Account is no text");
+    check("HoldRule", "RecipientDomain", row(1), bytes(), "its domain is none");
+    check("Suppression", "Account", row(1), bytes(), "its Account is no text");
+}
+
+#[test]
+fn domains_without_a_name_for_look_ups_are_not_nothing() {
+    let unicode = || fields([("Unicode", "b\u{fc}cher.example".into())]);
+    let sender = fields([("Domain", unicode())]);
+    let tables = vec![
+        ("Msg", vec![msg(1).with("SenderLocalpart", "").with("SenderDomain", sender)]),
+        ("HoldRule", vec![row(1).with("SenderDomain", unicode())]),
+    ];
+    let summary = copy(&made(tables, 1));
+    assert_eq!(summary.damaged["queued messages"].count, 1);
+    assert_eq!(summary.damaged["hold rules"].count, 1);
+}
+
+/// Bug: of those with one base all were counted as taken, and one was there.
+#[test]
+fn suppressed_addresses_have_one_base_each() {
+    let suppressed = |id: i64, address: &str, base: &str| {
+        let fields = row(id).with("Account", "a").with("OriginalAddress", address);
+        fields.with("BaseAddress", base).with("Created", time(NOW.0))
+    };
+    let rows = vec![
+        suppressed(1, "u.ser+x@x.example", "user@x.example"),
+        suppressed(2, "user@x.example", "us.er@x.example"),
+        suppressed(3, "user@x.example", "user@x.example").with("Account", "b"),
+        suppressed(4, "no address", ""),
+    ];
+    let queues = made(vec![("Suppression", rows)], 0);
+    let summary = copy(&queues);
+    assert_eq!(summary.taken["suppressed addresses"], 2);
+    assert_eq!(summary.skipped["suppressed addresses with the base of another"].count, 1);
+    assert_eq!(summary.damaged["suppressed addresses"].count, 1);
+    let ours = queues.ours.suppressions(None, None).unwrap();
+    let addresses: Vec<_> = ours.iter().map(|one| one.address.as_str()).collect();
+    assert_eq!(addresses, ["u.ser+x@x.example", "user@x.example"]);
+}
+
+/// Subjects and the like count as bodies do, or 256 rows could be any number of bytes.
+#[test]
+fn rows_with_much_in_them_are_committed_by_themselves() {
+    let much = "x".repeat(5 << 20);
+    let tables = || {
+        vec![
+            ("MsgRetired", (1..=4).map(|id| gone(id).with("Subject", much.as_str())).collect()),
+            ("Hook", (1..=4).map(|id| waiting(id).with("Subject", much.as_str())).collect()),
+        ]
+    };
+    let queues = made(tables(), 0);
+    // The messages, of which there are none, then a part of the history.
+    queues.copy_watched(&mut Impatient(2));
+    assert_eq!(queues.retired().len(), 2);
+    assert!(queues.copy().is_whole());
+    assert_eq!((queues.retired().len(), queues.hooks(false).len()), (4, 4));
+}
+
+/// What is remembered to find recipients with the same body is bounded: large ones have their own.
+#[test]
+fn large_prefixes_are_kept_for_each_recipient() {
+    let prefix = "X: ".to_owned() + &"x".repeat(1 << 20) + "\r\n";
+    let size = (CONTENT.len() + prefix.len()) as u64;
+    let large = |id| {
+        let message = msg(id).with("BaseID", 1).with("Size", size);
+        message.with("MsgPrefix", prefix.as_bytes())
+    };
+    let queues = made(vec![("Msg", vec![large(1), large(2)])], 2);
+    assert!(copy(&queues).is_whole());
+    assert_eq!(queues.body(1), queues.body(2));
+    let ours = queues.queued();
+    assert_ne!(ours[0].body_id, ours[1].body_id);
+}
+
 /// Something of each kind that is out of date, of account `gone`, or not as ours has it.
 fn odd_tables() -> Vec<(&'static str, Vec<Row>)> {
     let suppressed = |id: i64, account: &str, address: &str, base: &str| {

@@ -4,8 +4,9 @@ use std::fs;
 
 use mox::service::Service;
 use mox_base::UnixSeconds;
+use mox_testkit::certificates::Certified;
 
-use crate::client::{Client, OwnKey};
+use crate::client::Client;
 use crate::server::TestServer;
 
 #[tokio::test]
@@ -66,14 +67,14 @@ async fn a_change_of_the_configuration_is_taken_up() {
 #[tokio::test]
 async fn a_registered_key_logs_in_without_password() {
     let server = TestServer::start().await;
-    let own = OwnKey::generate();
+    let own = Certified::new(&["laptop"]);
     let connect = async || {
         let address = server.server().address(Service::Imaps).unwrap();
         Client::connect(address).await.start_tls_as(&server.certificate(), Some(&own)).await
     };
     let mut control = server.control().await;
     control.send("tlspubkeyadd", &["mox@localhost", "", "false"]).await.unwrap();
-    control.send_data(&*own.cert).await.unwrap();
+    control.send_data(&**own.der()).await.unwrap();
     let mut imap = connect().await;
     imap.expect("* PREAUTH ").await;
     imap.ask("s1 SELECT Inbox").await;
@@ -82,7 +83,7 @@ async fn a_registered_key_logs_in_without_password() {
     let fingerprint = list.lines().nth(1).and_then(|row| row.split('\t').next()).unwrap();
     control.run("tlspubkeyrm", &[fingerprint]).await.unwrap();
     control.send("tlspubkeyadd", &["mox@localhost", "", "true"]).await.unwrap();
-    control.send_data(&*own.cert).await.unwrap();
+    control.send_data(&**own.der()).await.unwrap();
     let mut imap = connect().await;
     imap.expect("* OK ").await;
     imap.ask("a1 AUTHENTICATE EXTERNAL =").await;

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mox_testkit::certificates::{self, Certified, trust_only};
+use rustls::ALL_VERSIONS;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
@@ -22,20 +23,6 @@ const WAIT: Duration = Duration::from_secs(30);
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + fmt::Debug> Stream for S {}
-
-/// A key with which a client proves who it is.
-#[derive(Debug)]
-pub(crate) struct OwnKey {
-    pub(crate) cert: Vec<u8>,
-    key: Vec<u8>,
-}
-
-impl OwnKey {
-    pub(crate) fn generate() -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["laptop".to_owned()]).unwrap();
-        Self { cert: made.cert.der().to_vec(), key: made.signing_key.serialize_der() }
-    }
-}
 
 /// One connection to a server.
 #[derive(Debug)]
@@ -56,7 +43,7 @@ impl Client {
     }
 
     /// Begins TLS, and shows a certificate of its own if there is one.
-    pub(crate) async fn start_tls_as(self, certificate: &Path, own: Option<&OwnKey>) -> Self {
+    pub(crate) async fn start_tls_as(self, certificate: &Path, own: Option<&Certified>) -> Self {
         self.start_tls_for(certificate, own, &[]).await
     }
 
@@ -64,24 +51,12 @@ impl Client {
     pub(crate) async fn start_tls_for(
         self,
         certificate: &Path,
-        own: Option<&OwnKey>,
+        own: Option<&Certified>,
         protocols: &[&[u8]],
     ) -> Self {
         assert!(self.stream.buffer().is_empty(), "bytes before TLS");
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match own {
-            None => config.with_no_client_auth(),
-            Some(own) => {
-                let key = PrivatePkcs8KeyDer::from(own.key.clone()).into();
-                config.with_client_auth_cert(vec![own.cert.clone().into()], key).unwrap()
-            }
-        };
+        let trusted = trust_only(CertificateDer::from_pem_file(certificate).unwrap());
+        let mut config = certificates::client(trusted, ALL_VERSIONS, own);
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from("localhost").unwrap();

@@ -1,8 +1,9 @@
 //! TLS on every port.
 
 use mox::service::Service;
+use mox_testkit::certificates::Certified;
 
-use crate::client::{Client, OwnKey};
+use crate::client::Client;
 use crate::server::TestServer;
 
 #[tokio::test]
@@ -65,7 +66,7 @@ async fn the_port_of_https_takes_mail_programs() {
     let server = TestServer::start_with(|conf| on_https(on_https(conf, "Submissions"), "IMAPS"));
     let server = server.await;
     let address = server.server().address(Service::Https).unwrap();
-    let own = OwnKey::generate();
+    let own = Certified::new(&["laptop"]);
     let connect = async |protocols: &[&[u8]]| {
         let client = Client::connect(address).await;
         client.start_tls_for(&server.certificate(), Some(&own), protocols).await

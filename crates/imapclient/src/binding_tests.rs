@@ -11,8 +11,7 @@ use mox_net::{Conn, SystemClock, SystemRng};
 use mox_sasl::{
     Answer, ChannelBindings, Failure, Mechanism, Password, Question, Server, Step, Verifiers,
 };
-use rustls::ServerConfig;
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use mox_testkit::certificates::Certified;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, duplex};
 use tokio_rustls::TlsAcceptor;
@@ -27,21 +26,13 @@ type Outcome = (Mechanism, Result<(), Failure>);
 /// A server that offers all of SCRAM over TLS. One `in_between` speaks TLS with the client, and is bound
 /// to another connection on its other side.
 async fn serve(stream: DuplexStream, is_new_tls: bool, in_between: bool) -> Outcome {
-    let made = rcgen::generate_simple_self_signed(vec!["mail.example".to_owned()]).unwrap();
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let version = if is_new_tls { &TLS13 } else { &TLS12 };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key.into())
-        .unwrap();
+    let made = Certified::new(&["mail.example"]);
+    let config = made.server(&[if is_new_tls { &TLS13 } else { &TLS12 }]);
     let tls = TlsAcceptor::from(Arc::new(config)).accept(stream).await.unwrap();
     let (label, context) = (b"EXPORTER-Channel-Binding", Some(&b""[..]));
     let exporter = tls.get_ref().1.export_keying_material([0; 32], label, context).unwrap();
     let exporter = if in_between { [1; 32] } else { exporter };
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, made.cert.der());
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, made.der());
     let end_point: Box<[u8]> = if in_between { [1; 32].into() } else { hash.as_ref().into() };
     // RFC 9266 §3: with TLS 1.2 the exporter is not offered here.
     let bindings = ChannelBindings {

@@ -79,18 +79,19 @@ fn kind(certificate: &X509Certificate<'_>) -> Result<String, CertificateError> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair, SignatureAlgorithm};
+    use mox_testkit::certificates::{Certified, params};
+    use rcgen::{DnType, KeyPair, SignatureAlgorithm};
 
     use super::*;
 
     fn certificate(algorithm: &'static SignatureAlgorithm, name: &str) -> Vec<u8> {
         let key = KeyPair::generate_for(algorithm).unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let mut params = params(&[]);
         params.distinguished_name = rcgen::DistinguishedName::new();
         if !name.is_empty() {
             params.distinguished_name.push(DnType::CommonName, name);
         }
-        params.self_signed(&key).unwrap().der().to_vec()
+        Certified::self_signed(&params, key).der().to_vec()
     }
 
     #[track_caller]

@@ -199,6 +199,8 @@ fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
 
 #[cfg(test)]
 mod tests {
+    use mox_testkit::certificates::Certified;
+
     use super::*;
 
     #[track_caller]
@@ -266,9 +268,9 @@ mod tests {
         certs.refresh(UnixSeconds(0));
         assert_eq!(names(&certs), before);
 
-        let made = rcgen::generate_simple_self_signed(vec!["renewed.example".to_owned()]).unwrap();
-        fs::write(&cert, made.cert.pem()).unwrap();
-        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let made = Certified::new(&["renewed.example"]);
+        fs::write(&cert, made.cert_pem()).unwrap();
+        fs::write(&key, made.key_pem()).unwrap();
         certs.refresh(UnixSeconds(0));
         assert_eq!(names(&certs), ["renewed.example"]);
         fs::remove_file(&cert).unwrap();

@@ -184,15 +184,13 @@ mod tests {
     use mox_config::Listener as Settings;
     use mox_net::SystemClock;
     use mox_net::tls::{Certs, KeyCertPem, TlsAcceptor, TlsOptions};
+    use mox_testkit::certificates::Certified;
 
     use super::*;
 
     fn endpoint(service: Service, settings: Settings) -> Endpoint {
-        let made = rcgen::generate_simple_self_signed(vec!["mx.example".to_owned()]).unwrap();
-        let pem = KeyCertPem {
-            cert: made.cert.pem().into_bytes(),
-            key: made.signing_key.serialize_pem().into_bytes(),
-        };
+        let made = Certified::new(&["mx.example"]);
+        let pem = KeyCertPem { cert: made.cert_pem().into(), key: made.key_pem().into() };
         let certs = Certs::from_pem(&[pem], "mx.example").unwrap();
         let clock = Arc::new(SystemClock::new());
         Endpoint {

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mox_testkit::certificates::{self, trust_only};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ALL_VERSIONS, ClientConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
 use super::grammar;
@@ -87,14 +88,8 @@ impl Peer {
     /// Begins TLS, trusting only the certificate in the file.
     pub(super) fn start_tls(&mut self, certificate: &Path) {
         assert_eq!(self.buffer, b"", "bytes before TLS");
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let trusted = trust_only(CertificateDer::from_pem_file(certificate).unwrap());
+        let config = certificates::client(trusted, ALL_VERSIONS, None);
         let name = ServerName::try_from("localhost").unwrap();
         let tls = ClientConnection::new(Arc::new(config), name).unwrap();
         self.stream = Box::new(StreamOwned::new(tls, self.tcp.try_clone().unwrap()));

@@ -16,8 +16,10 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use mox_base::{Clock as _, UnixSeconds};
 use mox_testkit::ManualClock;
+use mox_testkit::certificates::{self, Authority, Certified};
 use parking_lot::Mutex;
-use rcgen::{CertificateParams, CertifiedIssuer, KeyPair, PublicKeyData, SignatureAlgorithm};
+use rcgen::{PublicKeyData, SignatureAlgorithm};
+use rustls::ALL_VERSIONS;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -74,7 +76,7 @@ struct State {
 
 pub(super) struct Ca {
     port: u16,
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: Authority,
     clock: ManualClock,
     /// Where checks go: TLS and HTTP.
     checked: (SocketAddr, SocketAddr),
@@ -99,18 +101,13 @@ fn problem<T>(kind: &'static str, detail: &str) -> Result<T, Problem> {
 
 impl Ca {
     pub(super) async fn start(clock: ManualClock, checked: (SocketAddr, SocketAddr)) -> Arc<Self> {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let issuer = certificates::root(certificates::authority_params("authority"));
         let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = socket.local_addr().unwrap().port();
         let state = Mutex::default();
         let ca = Arc::new(Self { port, issuer, clock, checked, state, hung: Notify::new() });
-        let key = KeyPair::generate().unwrap();
-        let own = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
-        let own = own.signed_by(&key, &ca.issuer).unwrap();
-        let tls = lab::server_config(own.der().clone(), &key);
-        tokio::spawn(Arc::clone(&ca).serve(socket, tls));
+        let own = Certified::signed_by(&certificates::params(&[HOST]), &ca.issuer);
+        tokio::spawn(Arc::clone(&ca).serve(socket, Arc::new(own.server(ALL_VERSIONS)).into()));
         ca
     }
 
@@ -119,7 +116,7 @@ impl Ca {
     }
 
     pub(super) fn root(&self) -> CertificateDer<'static> {
-        self.issuer.as_ref().der().clone()
+        self.issuer.der().clone()
     }
 
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Ways) -> T) -> T {
@@ -412,7 +409,7 @@ impl Ca {
             x509_parser::certification_request::X509CertificationRequest::from_der(&csr).unwrap();
         let info = &csr.certification_request_info;
         let key = Key::new(&info.subject_pki);
-        let mut params = CertificateParams::new(vec![order.host.clone()]).unwrap();
+        let mut params = certificates::params(&[&order.host]);
         let asked_for = format!("{:?}", csr.requested_extensions().unwrap().collect::<Vec<_>>());
         assert!(asked_for.contains(&format!("DNSName({:?})", order.host)), "{asked_for}");
         let at = |secs: i64| {
@@ -423,7 +420,7 @@ impl Ca {
         params.not_after = at(90 * 24 * 3600);
         params.use_authority_key_identifier_extension = true;
         let cert = params.signed_by(&key, &self.issuer).unwrap();
-        order.chain = format!("{}{}", cert.pem(), self.issuer.as_ref().pem());
+        order.chain = format!("{}{}", cert.pem(), self.issuer.pem());
         order.status = "valid";
         let host = order.host.clone();
         state.log.push(format!("issued {host}{}", if key.is_rsa { " rsa" } else { "" }));

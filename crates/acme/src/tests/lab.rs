@@ -12,12 +12,12 @@ use mox_dns::FakeDns;
 use mox_net::tls::client::Connector;
 use mox_net::tls::{TlsAcceptor, TlsOptions, UnknownName};
 use mox_net::{Conn, Supervisor};
+use mox_testkit::certificates::{self, TrustAll};
 use mox_testkit::{ManualClock, TestRng};
 use mox_tlspolicy::pkix::Roots;
 use parking_lot::Mutex;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{ALL_VERSIONS, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
@@ -198,60 +198,6 @@ async fn serve_http(listener: TcpListener, running: Arc<Mutex<Option<Running>>>)
     }
 }
 
-pub(super) fn server_config(
-    cert: CertificateDer<'static>,
-    key: &rcgen::KeyPair,
-) -> tokio_rustls::TlsAcceptor {
-    let key = PrivateKeyDer::try_from(key.serialized_der().to_vec()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert], key)
-        .unwrap();
-    Arc::new(config).into()
-}
-
-/// Takes any certificate: it is looked at afterwards.
-#[derive(Debug)]
-struct TakeAll(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for TakeAll {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
-    }
-}
-
 async fn connect(
     at: SocketAddr,
     name: &str,
@@ -261,13 +207,8 @@ async fn connect(
     let rsa = SignatureScheme::RSA_PSS_SHA256;
     let schemes =
         if is_rsa_only { vec![rsa] } else { vec![SignatureScheme::ECDSA_NISTP256_SHA256, rsa] };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TakeAll(schemes)))
-        .with_no_client_auth();
+    // Whatever is shown is looked at afterwards.
+    let mut config = certificates::client(Arc::new(TrustAll(schemes)), ALL_VERSIONS, None);
     config.alpn_protocols = alpn.map(<[u8]>::to_vec).into_iter().collect();
     let stream = TcpStream::connect(at).await?;
     let name = ServerName::try_from(name.to_owned()).unwrap();

@@ -8,10 +8,9 @@ use mox_dns::{Data, FakeDns, Name, Tlsa};
 use mox_mailauth::dkim::PrivateKey;
 use mox_net::tls::client::Connector;
 use mox_testkit::ManualClock;
+use mox_testkit::certificates::{self, Authority, Certified};
 use mox_tlspolicy::pkix::Roots;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::ALL_VERSIONS;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -111,7 +110,7 @@ pub(super) struct World {
     dkim: String,
     smtp: Server,
     https: Server,
-    authority: CertifiedIssuer<'static, KeyPair>,
+    authority: Authority,
 }
 
 /// A record for a key.
@@ -132,9 +131,6 @@ impl World {
         let pem = |key: &PrivateKey| key.to_pem(None).unwrap();
         let dkim = PrivateKey::generate_ed25519().unwrap();
         std::fs::write(dir.path().join("s1.pem"), pem(&dkim)).unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let known =
             Known { groups: Ok(Vec::new()), host_keys: Vec::new(), own: Default::default() };
         let mut world = Self {
@@ -147,7 +143,7 @@ impl World {
             dkim: dkim.record().unwrap().to_string(),
             smtp: Server::Good,
             https: Server::Good,
-            authority,
+            authority: certificates::root(certificates::authority_params("authority")),
         };
         world.read();
         world.dns = world.zone(&[], true);
@@ -268,18 +264,8 @@ impl World {
             Server::OtherName => &["other.example"],
             _ => &["mx.a.example", "autoconfig.a.example"],
         };
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let cert = CertificateParams::new(names).unwrap().signed_by(&key, &self.authority).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
+        let made = Certified::signed_by(&certificates::params(names), &self.authority);
+        TlsAcceptor::from(Arc::new(made.server(ALL_VERSIONS)))
     }
 
     fn network(&self) -> FakeNetwork {

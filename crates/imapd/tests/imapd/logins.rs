@@ -10,62 +10,17 @@ use mox_net::tls::{Certs, KeyCertPem, TlsAcceptor, TlsOptions, spki_fingerprint}
 use mox_sasl::{ChannelBindings, Mechanism};
 use mox_store::ClientKey;
 use mox_testkit::ManualClock;
-use rcgen::{CertificateParams, KeyPair};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use mox_testkit::certificates::{self, Certified, TrustAll};
+use rustls::pki_types::ServerName;
+use rustls::{ALL_VERSIONS, SignatureScheme};
 use tokio::io::BufReader;
 
 use crate::support::{Client, PASSWORD, Server, Setup, server, server_with};
 
-/// Trusts every server: what is tested is ours.
-#[derive(Debug)]
-struct TrustAll;
-
-impl ServerCertVerifier for TrustAll {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
-    }
-}
-
-pub(crate) fn pair(name: &str) -> KeyCertPem {
-    let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
-    KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() }
-}
-
 pub(crate) fn acceptor() -> TlsAcceptor {
-    let certs = Certs::from_pem(&[pair("mail.example.org")], "mail.example.org").unwrap();
+    let made = Certified::new(&["mail.example.org"]);
+    let pem = KeyCertPem { cert: made.cert_pem().into(), key: made.key_pem().into() };
+    let certs = Certs::from_pem(&[pem], "mail.example.org").unwrap();
     let options = TlsOptions { client_keys: true, ..TlsOptions::default() };
     TlsAcceptor::new(certs, options, Arc::new(ManualClock::default()))
 }
@@ -73,22 +28,10 @@ pub(crate) fn acceptor() -> TlsAcceptor {
 /// Shakes hands; returns the client with what its channel can be bound to.
 pub(crate) async fn start_tls(
     client: Client,
-    key: Option<&KeyCertPem>,
+    key: Option<&Certified>,
 ) -> (Client, ChannelBindings) {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustAll));
-    let config = match key {
-        None => builder.with_no_client_auth(),
-        Some(pair) => {
-            let chain = CertificateDer::pem_slice_iter(&pair.cert).map(Result::unwrap).collect();
-            let key = PrivateKeyDer::from_pem_slice(&pair.key).unwrap();
-            builder.with_client_auth_cert(chain, key).unwrap()
-        }
-    };
+    let trust = Arc::new(TrustAll(vec![SignatureScheme::ECDSA_NISTP256_SHA256]));
+    let config = certificates::client(trust, ALL_VERSIONS, key);
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from("mail.example.org").unwrap();
     let plain = client.stream.into_inner();
@@ -107,22 +50,21 @@ impl Server {
     /// A client of the port with immediate TLS, and the greeting it read.
     pub(crate) async fn connect_tls(
         &self,
-        key: Option<&KeyCertPem>,
+        key: Option<&Certified>,
     ) -> (Client, ChannelBindings, String) {
         let (mut client, bindings) = start_tls(self.dial(64 << 10), key).await;
         let greeting = client.line().await;
         (client, bindings, greeting)
     }
 
-    pub(crate) fn register(&self, pair: &KeyCertPem, account: &str, no_imap_preauth: bool) {
-        let cert = CertificateDer::from_pem_slice(&pair.cert).unwrap();
+    pub(crate) fn register(&self, key: &Certified, account: &str, no_imap_preauth: bool) {
         let key = ClientKey {
-            fingerprint: spki_fingerprint(&cert).unwrap(),
+            fingerprint: spki_fingerprint(key.der()).unwrap(),
             created: UnixSeconds(1),
             kind: "ecdsa-p256".to_owned(),
             name: "test".to_owned(),
             no_imap_preauth,
-            certificate: cert.to_vec(),
+            certificate: key.der().to_vec(),
             account: account.to_owned(),
             login_address: Address::parse(&format!("{account}@example.org")).unwrap(),
         };
@@ -290,7 +232,7 @@ async fn a_client_that_leaves_in_the_handshake_is_no_trouble() {
 #[tokio::test]
 async fn a_registered_key_logs_in_with_the_greeting() {
     let server = server_with(Setup::with_tls(acceptor(), true));
-    let key = pair("client");
+    let key = Certified::new(&["client"]);
     server.register(&key, "mjl", false);
     let (mut client, _, greeting) = server.connect_tls(Some(&key)).await;
     assert!(greeting.starts_with("* PREAUTH [CAPABILITY "), "{greeting}");
@@ -298,7 +240,7 @@ async fn a_registered_key_logs_in_with_the_greeting() {
     client.fails("AUTHENTICATE EXTERNAL =", "NO").await;
     client.ok("SELECT Inbox").await;
 
-    let (client, _, greeting) = server.connect_tls(Some(&pair("unknown"))).await;
+    let (client, _, greeting) = server.connect_tls(Some(&Certified::new(&["unknown"]))).await;
     assert_eq!(greeting, "* BYE [ALERT] client certificate not accepted");
     client.closed().await;
 }
@@ -306,7 +248,7 @@ async fn a_registered_key_logs_in_with_the_greeting() {
 #[tokio::test]
 async fn external_takes_the_key_for_its_own_account_only() {
     let server = server_with(Setup::with_tls(acceptor(), true));
-    let key = pair("client");
+    let key = Certified::new(&["client"]);
     server.register(&key, "mjl", true);
     for user in ["", "mjl@example.org"] {
         let (mut client, bindings, greeting) = server.connect_tls(Some(&key)).await;
@@ -400,7 +342,7 @@ async fn too_many_connections_are_turned_away() {
 #[tokio::test]
 async fn capabilities_can_be_hidden_from_an_account() {
     let server = server_with(Setup::with_tls(acceptor(), true));
-    let key = pair("client");
+    let key = Certified::new(&["client"]);
     server.register(&key, "other", false);
     let (mut client, _, greeting) = server.connect_tls(Some(&key)).await;
     let offers = |line: &str, name: &str| line.split([' ', ']']).any(|word| word == name);

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mox_sasl::{ChannelBindings, Mechanism};
+use mox_testkit::certificates::Certified;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use crate::logins::{acceptor, authenticate, pair};
+use crate::logins::{acceptor, authenticate};
 use crate::support::{PASSWORD, Setup, server, server_with};
 
 fn login(user: &str) -> String {
@@ -68,7 +69,7 @@ async fn guessing_is_no_quicker_on_a_connection_that_was_let_in() {
 #[tokio::test]
 async fn a_key_can_be_used_again_or_not() {
     let server = server_with(Setup::with_tls(acceptor(), true));
-    let key = pair("client");
+    let key = Certified::new(&["client"]);
     server.register(&key, "mjl", false);
     let (mut client, bindings, greeting) = server.connect_tls(Some(&key)).await;
     assert!(greeting.starts_with("* PREAUTH "), "{greeting}");

@@ -221,8 +221,9 @@ fn matching(text: &str) -> Result<Matching, String> {
 #[cfg(test)]
 mod tests {
     use mox_dns::{Data, FakeDns};
+    use mox_testkit::certificates::Certified;
     use mox_tlspolicy::pkix::CertFault;
-    use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
+    use rcgen::PublicKeyData as _;
 
     use super::super::lookups::tests::now;
     use super::*;
@@ -250,25 +251,23 @@ mod tests {
     /// RFC 6698 §2.1.
     #[test]
     fn records_are_made_of_certificates_and_keys() {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap();
-        let cert = params.self_signed(&key).unwrap();
-        let spki = Matching::Sha256.data(&key.subject_public_key_info());
+        let made = Certified::new(&["mx.example"]);
+        let spki = Matching::Sha256.data(&made.key.subject_public_key_info());
         let want = record_text(&Tlsa { usage: 3, selector: 1, matching: 1, data: spki });
         let words = ["dane-ee", "spki", "sha2-256"];
-        for pem in [cert.pem(), key.public_key_pem(), key.serialize_pem()] {
+        for pem in [made.cert_pem(), made.key.public_key_pem(), made.key_pem()] {
             assert_eq!(record(words, &pem).unwrap(), want, "{pem}");
         }
-        let both = format!("{}{}", key.serialize_pem(), cert.pem());
-        let data = cert.der().to_vec();
+        let both = format!("{}{}", made.key_pem(), made.cert_pem());
+        let data = made.der().to_vec();
         let want = record_text(&Tlsa { usage: 2, selector: 0, matching: 0, data });
         assert_eq!(record(["2", "0", "0"], &both).unwrap(), want);
         let error = |words, pem: &str| record(words, pem).unwrap_err().to_string();
-        assert_eq!(error(["2", "0", "0"], &key.serialize_pem()), "no certificate in PEM");
+        assert_eq!(error(["2", "0", "0"], &made.key_pem()), "no certificate in PEM");
         assert_eq!(error(words, ""), "no certificate or key in PEM");
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert_eq!(error(words, broken), "certificate or key cannot be read");
-        assert!(error(words, &cert.pem().replace("MII", "!!!")).starts_with("not PEM"));
+        assert!(error(words, &made.cert_pem().replace("MII", "!!!")).starts_with("not PEM"));
     }
 
     /// RFC 6698 §4.1.

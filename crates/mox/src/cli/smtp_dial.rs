@@ -240,10 +240,10 @@ pub(super) mod tests {
     use clap::Parser;
     use mox_dns::{FakeDns, Tlsa};
     use mox_net::tls::{Certs, KeyCertPem, TlsAcceptor, TlsOptions};
+    use mox_testkit::certificates::Certified;
     use mox_testkit::{ManualClock, TestRng};
     use mox_tlspolicy::dane::{Matching, Selector};
     use mox_tlspolicy::pkix::Roots;
-    use rcgen::{CertificateParams, KeyPair};
     use tokio::net::TcpListener;
 
     use super::super::network::dial_addresses;
@@ -269,11 +269,8 @@ pub(super) mod tests {
 
     impl Server {
         pub(in super::super) async fn start(has_tls: bool) -> Self {
-            let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap();
-            let cert = params.self_signed(&key).unwrap();
-            let pair =
-                KeyCertPem { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
+            let made = Certified::new(&["mx.example"]);
+            let pair = KeyCertPem { cert: made.cert_pem().into(), key: made.key_pem().into() };
             let certs = Certs::from_pem(&[pair], "mx.example").unwrap();
             let clock = Arc::new(ManualClock::default());
             let acceptor = TlsAcceptor::new(certs, TlsOptions::default(), clock);
@@ -287,7 +284,7 @@ pub(super) mod tests {
                     drop(tokio::spawn(serve(conn, acceptor)));
                 }
             }));
-            Self { address, cert: cert.der().to_vec() }
+            Self { address, cert: made.der().to_vec() }
         }
 
         /// DANE-EE for its key.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use mox_base::MailboxName;
 use mox_login::{LoginError, Peer};
 use mox_store::{Decision, Outcome};
-use rcgen::{CertificateParams, DnType, KeyPair};
+use mox_testkit::certificates::{self, Certified};
+use rcgen::DnType;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -226,9 +227,9 @@ async fn decisions_are_listed() {
 }
 
 fn certificate() -> Vec<u8> {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    let mut params = certificates::params(&[]);
     params.distinguished_name.push(DnType::CommonName, "laptop");
-    params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    Certified::self_signed(&params, certificates::key()).der().to_vec()
 }
 
 #[tokio::test]

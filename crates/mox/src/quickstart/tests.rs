@@ -14,6 +14,7 @@ use mox_net::tls::client::Connector;
 use mox_sasl::ChannelBindings;
 use mox_store::RealDisk;
 use mox_testkit::TestRng;
+use mox_testkit::certificates::Certified;
 use mox_tlspolicy::pkix::Roots;
 
 use super::settings::tests::machine;
@@ -213,12 +214,12 @@ fn a_server_behind_another_web_server_is_set_up() {
     for fault in faults {
         assert!(fault.message.contains("path/to/"), "{fault}");
     }
-    let certificate = rcgen::generate_simple_self_signed(["mx1.example.org".to_owned()]).unwrap();
+    let certificate = Certified::new(&["mx1.example.org"]);
     fs::create_dir_all(config.join("path/to")).unwrap();
     for name in ["mx1", "mta-sts", "autoconfig", "mail"] {
         let file = |end| config.join(format!("path/to/{name}.example.org{end}"));
-        fs::write(file("-chain.crt.pem"), certificate.cert.pem()).unwrap();
-        fs::write(file(".key.pem"), certificate.signing_key.serialize_pem()).unwrap();
+        fs::write(file("-chain.crt.pem"), certificate.cert_pem()).unwrap();
+        fs::write(file(".key.pem"), certificate.key_pem()).unwrap();
     }
     assert_eq!(mox_config::test(&config).faults, []);
     crate::server::check_certificates(&config).unwrap();

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
+use mox_testkit::certificates::Certified;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use nix::unistd::{Pid, Uid};
@@ -45,9 +46,9 @@ impl Home {
         let tls = dir.path().join("tls");
         fs::create_dir(&tls).unwrap();
         fs::set_permissions(&tls, fs::Permissions::from_mode(0o700)).unwrap();
-        let made = rcgen::generate_simple_self_signed(vec!["mx.a.example".to_owned()]).unwrap();
-        fs::write(tls.join("cert.pem"), made.cert.pem()).unwrap();
-        fs::write(tls.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let made = Certified::new(&["mx.a.example"]);
+        fs::write(tls.join("cert.pem"), made.cert_pem()).unwrap();
+        fs::write(tls.join("key.pem"), made.key_pem()).unwrap();
         let mox = dir.path().join("mox");
         fs::copy(env!("CARGO_BIN_EXE_mox"), &mox).unwrap();
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();

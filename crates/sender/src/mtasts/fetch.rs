@@ -129,10 +129,9 @@ mod tests {
     use mox_dns::{FakeDns, RecordType};
     use mox_net::tls::client::Connector;
     use mox_testkit::ManualClock;
+    use mox_testkit::certificates::{self, Certified};
     use mox_tlspolicy::pkix::{CertFault, Roots};
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-    use rustls::ServerConfig;
-    use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
+    use rustls::ALL_VERSIONS;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
@@ -144,20 +143,9 @@ mod tests {
     /// Fetches the policy of `example.org` from a server with a certificate for `name` that
     /// answers so; `(what came, what was asked)`.
     async fn fetch(name: &str, answer: String) -> (Result<Vec<u8>, FetchError>, String) {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let chain = vec![params.signed_by(&key, &root).unwrap().der().clone()];
-        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
+        let root = certificates::root(certificates::authority_params("root"));
+        let config =
+            Certified::signed_by(&certificates::params(&[name]), &root).server(ALL_VERSIONS);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let serve = async {

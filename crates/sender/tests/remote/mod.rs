@@ -20,10 +20,10 @@ use mox_base::{Clock as _, UnixSeconds};
 use mox_net::Conn;
 use mox_net::tls::client::Connector;
 use mox_testkit::ManualClock;
+use mox_testkit::certificates::Certified;
 use mox_tlspolicy::pkix::Roots;
-use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
-use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::ALL_VERSIONS;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, duplex};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -99,7 +99,8 @@ async fn play(stream: Box<dyn Stream>, script: &str) -> Heard {
                 heard.data.push(String::from_utf8_lossy(&data).into_owned());
             }
             "TLS" => {
-                let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server_config()));
+                let acceptor =
+                    tokio_rustls::TlsAcceptor::from(Arc::new(CERTIFIED.server(ALL_VERSIONS)));
                 let plain = stream.into_inner();
                 match acceptor.accept(Pinned(plain)).await {
                     Ok(tls) => stream = BufReader::new(Box::new(tls)),
@@ -195,25 +196,12 @@ impl AsyncWrite for Pinned {
 }
 
 /// What all servers show, for any host that tests speak of.
-static CERTIFIED: LazyLock<CertifiedKey<KeyPair>> = LazyLock::new(|| {
-    let names = ["mx.example", "mx.one.example"].map(str::to_owned);
-    generate_simple_self_signed(names).unwrap()
-});
+static CERTIFIED: LazyLock<Certified> =
+    LazyLock::new(|| Certified::new(&["mx.example", "mx.one.example"]));
 
 /// The certificate that all servers show.
 pub(crate) fn certificate() -> CertificateDer<'static> {
-    CERTIFIED.cert.der().clone()
-}
-
-fn server_config() -> ServerConfig {
-    let key = PrivateKeyDer::try_from(CERTIFIED.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate()], key)
-        .unwrap()
+    CERTIFIED.der().clone()
 }
 
 /// Trusts nobody, at [`NOW`].

@@ -7,40 +7,26 @@ use mox_net::tls::{Certs, KeyCertPem, TlsAcceptor, TlsOptions, spki_fingerprint}
 use mox_sasl::{ChannelBindings, Mechanism};
 use mox_smtpd::{Port, Service};
 use mox_store::{ClientKey, ReceivedTls};
+use mox_testkit::certificates::{self, Certified, trust_only};
 use mox_testkit::{ManualClock, TestRng};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ALL_VERSIONS;
+use rustls::pki_types::ServerName;
 use tokio::io::DuplexStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::{Client, Fixture, PASSWORD, encode, plain};
 
-fn pair() -> KeyCertPem {
-    let made = rcgen::generate_simple_self_signed(["mail.example.org".to_owned()]).unwrap();
-    let cert = made.cert.pem().into_bytes();
-    KeyCertPem { cert, key: made.signing_key.serialize_pem().into_bytes() }
+fn certified() -> Certified {
+    Certified::new(&["mail.example.org"])
 }
 
 /// A port with a certificate, and a client that trusts it, with a certificate of its own or not.
-fn set_up(kind: Service, own: Option<&KeyCertPem>) -> (Port, TlsConnector) {
-    let pair = pair();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(&pair.cert).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let config = match own {
-        Some(own) => {
-            let chain = CertificateDer::pem_slice_iter(&own.cert).map(Result::unwrap).collect();
-            let key = PrivateKeyDer::from_pem_slice(&own.key).unwrap();
-            builder.with_client_auth_cert(chain, key).unwrap()
-        }
-        None => builder.with_no_client_auth(),
-    };
-    let certs = Certs::from_pem(&[pair], "mail.example.org").unwrap();
+fn set_up(kind: Service, own: Option<&Certified>) -> (Port, TlsConnector) {
+    let made = certified();
+    let config = certificates::client(trust_only(made.der().clone()), ALL_VERSIONS, own);
+    let pem = KeyCertPem { cert: made.cert_pem().into(), key: made.key_pem().into() };
+    let certs = Certs::from_pem(&[pem], "mail.example.org").unwrap();
     let options = TlsOptions { client_keys: true, ..TlsOptions::default() };
     let acceptor = TlsAcceptor::new(certs, options, Arc::new(ManualClock::default()));
     let port = Port { tls: Some(acceptor), requires_tls: true, ..Fixture::port(kind) };
@@ -145,7 +131,7 @@ async fn a_port_without_certificates_offers_no_tls() {
 }
 
 /// A client of a port with TLS from the start, greeted over TLS.
-async fn immediate(fixture: &Fixture, own: Option<&KeyCertPem>) -> Client<TlsStream<DuplexStream>> {
+async fn immediate(fixture: &Fixture, own: Option<&Certified>) -> Client<TlsStream<DuplexStream>> {
     let (port, connector) = set_up(Service::Submission, own);
     let (stream, served) = fixture.open(Port { is_tls_immediate: true, ..port });
     shake_hands(Client { stream, served }, &connector).await
@@ -193,15 +179,14 @@ async fn a_login_is_bound_to_its_tls_connection() {
     }
 }
 
-fn register(fixture: &Fixture, pair: &KeyCertPem) {
-    let der = CertificateDer::from_pem_slice(&pair.cert).unwrap();
+fn register(fixture: &Fixture, own: &Certified) {
     let key = ClientKey {
-        fingerprint: spki_fingerprint(&der).unwrap(),
+        fingerprint: spki_fingerprint(own.der()).unwrap(),
         created: UnixSeconds(0),
         kind: "ecdsa-p256".to_owned(),
         name: "laptop".to_owned(),
         no_imap_preauth: true,
-        certificate: der.to_vec(),
+        certificate: own.der().to_vec(),
         account: "mjl".to_owned(),
         login_address: Address::parse("mjl@example.org").unwrap(),
     };
@@ -213,7 +198,7 @@ async fn a_registered_certificate_logs_in() {
     let fixture = Fixture::new();
     fixture.set_password("other");
     fixture.set_password("mjl");
-    let own = pair();
+    let own = certified();
     register(&fixture, &own);
     let mut client = immediate(&fixture, Some(&own)).await;
     assert!(client.reply().await.starts_with("220"));
@@ -234,10 +219,10 @@ async fn a_registered_certificate_logs_in() {
 #[tokio::test]
 async fn an_unknown_certificate_is_refused() {
     let fixture = Fixture::new();
-    let mut client = immediate(&fixture, Some(&pair())).await;
+    let mut client = immediate(&fixture, Some(&certified())).await;
     assert!(client.reply().await.starts_with("554 5.7.8"));
     // Other servers may have any: they are not asked.
-    let (port, connector) = set_up(Service::Delivery, Some(&pair()));
+    let (port, connector) = set_up(Service::Delivery, Some(&certified()));
     let mut client = fixture.client(port).await;
     client.check("STARTTLS", "220").await;
     let mut client = shake_hands(client, &connector).await;

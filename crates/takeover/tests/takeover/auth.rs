@@ -7,7 +7,9 @@ use std::path::Path;
 use mox_bstore::{Database, Table};
 use mox_store::{CLIENT_KEY_NAME_BYTES_MAX, CLIENT_KEYS_MAX, ClientKeys};
 use mox_takeover::{Auth, Summary, TakeoverError};
+use mox_testkit::certificates::Certified;
 use mox_testkit::original::{Row, row, time, write_database};
+use mox_tlspolicy::dane::Selector;
 use serde_json::Value as Json;
 
 use crate::fixtures::{Fixture, Patient, bytes, damage, unix_secs};
@@ -103,9 +105,8 @@ fn a_key_that_ours_has_otherwise_stays() {
 
 /// A key with the certificate that it is of, as the original would note it.
 fn made(account: &'static str, name: String) -> Row {
-    let certificate = rcgen::generate_simple_self_signed(vec!["x.example".to_owned()]).unwrap();
-    let der = certificate.cert.der().to_vec();
-    let public_key = rcgen::PublicKeyData::subject_public_key_info(&certificate.signing_key);
+    let der = Certified::new(&["x.example"]).der().to_vec();
+    let public_key = Selector::Spki.select(&der).unwrap();
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &public_key);
     use base64::Engine as _;
     let fingerprint = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash);

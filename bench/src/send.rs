@@ -129,7 +129,11 @@ fn services(
     let fetch = Arc::new(HttpsFetch::new(http.clone()));
     let sts =
         MtaSts::new(reports.clone(), resolver.clone(), fetch, Arc::clone(&clock), Arc::clone(&rng));
-    let limits = Limits { domain_connections_max: CONNECTIONS, ..Limits::default() };
+    let limits = Limits {
+        domain_connections_max: CONNECTIONS,
+        host_connections_max: CONNECTIONS,
+        ..Limits::default()
+    };
     Ok(Services {
         queue,
         store: Store::new(dir, Arc::clone(&clock), Arc::new(Policy::default())),

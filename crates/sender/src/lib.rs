@@ -14,6 +14,7 @@ pub mod connection;
 mod deliver;
 pub mod destination;
 mod hooks;
+mod hosts;
 mod measure;
 pub mod mtasts;
 mod notice;

@@ -9,6 +9,7 @@ use mox_queue::{Lease, LeaseRequest};
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
+use crate::hosts::TurnId;
 use crate::services::Inner;
 use crate::worker;
 
@@ -30,6 +31,8 @@ pub(crate) struct Slot {
     running: Arc<Running>,
     inner: Arc<Inner>,
     domain: String,
+    /// Whose turn it is at a host.
+    turn: Option<TurnId>,
 }
 
 impl Running {
@@ -48,12 +51,21 @@ impl Slot {
     fn take(running: &Arc<Running>, inner: &Arc<Inner>, lease: &Lease) -> Self {
         let domain = lease.message.rcpt_to.host.ascii();
         *running.0.lock().entry(domain.clone()).or_default() += 1;
-        Self { running: Arc::clone(running), inner: Arc::clone(inner), domain }
+        let turn = inner.gate.begin(&domain);
+        Self { running: Arc::clone(running), inner: Arc::clone(inner), domain, turn }
+    }
+
+    /// The turn was for the first message.
+    pub(crate) fn end_turn(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            self.inner.gate.end_turn(turn);
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.end_turn();
         let mut all = self.running.0.lock();
         if let Some(count) = all.get_mut(&self.domain) {
             *count -= 1;
@@ -70,22 +82,20 @@ impl Drop for Slot {
 pub(crate) async fn run(inner: Arc<Inner>) {
     let stopping = inner.services.supervisor.stopping();
     let running = Arc::new(Running::default());
-    let forever = async {
-        loop {
-            let wait = match start_due(&inner, &running).await {
-                Ok(wait) => wait,
-                Err(error) => {
-                    tracing::error!(%error, "taking messages from the queue");
-                    TROUBLE_WAIT
-                }
-            };
-            tokio::select! {
-                () = inner.work.notified() => {}
-                () = sleep(wait) => {}
+    while !stopping.is_cancelled() {
+        let wait = match start_due(&inner, &running).await {
+            Ok(wait) => wait,
+            Err(error) => {
+                tracing::error!(%error, "taking messages from the queue");
+                TROUBLE_WAIT
             }
+        };
+        tokio::select! {
+            () = inner.work.notified() => {}
+            () = sleep(wait) => {}
+            () = stopping.cancelled() => {}
         }
-    };
-    let _stopped: Option<()> = stopping.run_until_cancelled(forever).await;
+    }
 }
 
 /// Starts all that is due and for which there is a connection. Returns how long to sleep.
@@ -101,7 +111,8 @@ async fn start_due(
         if free == 0 {
             return Ok(SLEEP_MAX);
         }
-        let busy_domains = running.saturated(limits.domain_connections_max);
+        let mut busy_domains = running.saturated(limits.domain_connections_max);
+        busy_domains.extend(inner.gate.waiting());
         // One of each domain: a connection takes the next of its domain by itself.
         let request = LeaseRequest {
             max: free,
@@ -111,12 +122,22 @@ async fn start_due(
         };
         let groups = services.queue.lease_groups(request, worker::SIBLINGS_MAX, now).await?;
         if groups.is_empty() {
+            if inner.gate.end_unheard() {
+                continue;
+            }
             let queue = services.queue.clone();
-            // A domain that has all its connections is looked at when one of them ends.
+            // A domain that has all its connections is looked at when one of them ends, and one that
+            // waits for a host when it is its turn.
             let due = blocking(move || queue.next_due_except(&busy_domains, now)).await?;
             let Some(due) = due else { return Ok(SLEEP_MAX) };
             let wait = u64::try_from(due.secs_since(now)).unwrap_or_default();
             return Ok(Duration::from_secs(wait).clamp(SLEEP_MIN, SLEEP_MAX));
+        }
+        // What is leased has somebody who settles it or gives it back, also at the end.
+        if services.supervisor.stopping().is_cancelled() {
+            let ids = groups.iter().flatten().map(|lease| lease.id).collect();
+            worker::give_back(inner, ids).await;
+            return Ok(SLEEP_MAX);
         }
         for group in groups {
             let Some(first) = group.first() else { continue };

@@ -14,6 +14,7 @@ use mox_store::Store;
 use tokio::sync::Notify;
 
 use crate::connection::Waits;
+use crate::hosts::Gate;
 use crate::mtasts::MtaSts;
 use crate::{hooks, outbox, scheduler};
 
@@ -64,14 +65,22 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections for recipients of one domain.
     pub domain_connections_max: usize,
+    /// Connections to one host, for recipients of all domains: an MX host, an address, a smarthost.
+    pub host_connections_max: usize,
     /// Messages over one connection; then others get their turn.
     pub connection_messages_max: usize,
 }
 
 impl Default for Limits {
-    /// Few for one domain: large receivers count connections, small ones have little memory.
+    /// Few for one domain: large receivers count connections, small ones have little memory. To one
+    /// host as many as the original makes to all of them.
     fn default() -> Self {
-        Self { connections_max: 100, domain_connections_max: 5, connection_messages_max: 100 }
+        Self {
+            connections_max: 100,
+            domain_connections_max: 5,
+            host_connections_max: 10,
+            connection_messages_max: 100,
+        }
     }
 }
 
@@ -82,7 +91,9 @@ pub struct Sender(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) services: Services,
     /// Something may be due, or a connection is free.
-    pub(crate) work: Notify,
+    pub(crate) work: Arc<Notify>,
+    /// Who may connect to a host.
+    pub(crate) gate: Arc<Gate>,
     /// There are notices for local accounts.
     pub(crate) notices: Notify,
     /// Webhook calls may be due.
@@ -99,9 +110,12 @@ impl Sender {
     /// Starts the tasks that send, to end with the supervisor.
     #[must_use]
     pub fn start(services: Services) -> Self {
+        let work = Arc::new(Notify::new());
+        let gate = Gate::new(services.limits.host_connections_max, Arc::clone(&work));
         let inner = Arc::new(Inner {
             services,
-            work: Notify::new(),
+            work,
+            gate: Arc::new(gate),
             notices: Notify::new(),
             hooks: Notify::new(),
         });

@@ -25,7 +25,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Attempts the message, then others of the domain that are due, until there are none or others
 /// shall have their turn.
-pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, slot: Slot) {
+pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, mut slot: Slot) {
     let stopping = inner.services.supervisor.stopping();
     let mut link = None;
     let mut next = Some(first);
@@ -37,12 +37,14 @@ pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, slot: Slot) {
         let ids: Vec<MessageId> = leases.iter().map(|lease| lease.id).collect();
         let has_begun = Arc::new(AtomicBool::new(false));
         let attempt = Box::pin(attempt(&inner, leases, &mut link, Arc::clone(&has_begun)));
-        tokio::select! {
-            () = attempt => {}
+        let must_wait = tokio::select! {
+            must_wait = attempt => must_wait,
             () = overtime(&stopping) => return give_up(&inner, ids, &has_begun).await,
-        }
+        };
+        slot.end_turn();
         count += 1;
-        if count < inner.services.limits.connection_messages_max && !stopping.is_cancelled() {
+        let may_more = count < inner.services.limits.connection_messages_max;
+        if may_more && !must_wait && !stopping.is_cancelled() {
             next = next_of(&inner, domain).await;
         }
     }
@@ -62,9 +64,13 @@ async fn overtime(stopping: &CancellationToken) {
 /// The server stops in the middle of an attempt. What no server has heard of is due as before; of the
 /// rest it is not known whether it was delivered, which the next start finds.
 async fn give_up(inner: &Inner, ids: Vec<MessageId>, has_begun: &AtomicBool) {
-    if has_begun.load(Ordering::Acquire) {
-        return;
+    if !has_begun.load(Ordering::Acquire) {
+        give_back(inner, ids).await;
     }
+}
+
+/// The messages are due as before, and no attempt was made.
+pub(crate) async fn give_back(inner: &Inner, ids: Vec<MessageId>) {
     if let Err(error) = inner.services.queue.give_back(ids, inner.now()).await {
         tracing::error!(%error, "giving messages back to the queue");
     }
@@ -86,13 +92,14 @@ async fn next_of(inner: &Inner, domain: String) -> Option<Vec<Lease>> {
     }
 }
 
-/// Makes one attempt, for all recipients that can share it, and writes down what came of it.
+/// Makes one attempt, for all recipients that can share it, and writes down what came of it. Whether
+/// there is no connection to be had now: then nothing was attempted.
 async fn attempt(
     inner: &Arc<Inner>,
     leases: Vec<Lease>,
     link: &mut Option<Link>,
     has_begun: Arc<AtomicBool>,
-) {
+) -> bool {
     let config = inner.services.config.snapshot();
     let start = inner.now();
     let (suppressed, leases): (Vec<_>, Vec<_>) =
@@ -116,21 +123,30 @@ async fn attempt(
         let attempted = Attempted { fates, ..Attempted::default() };
         settle(inner, batch(vec![lease], None), attempted).await;
     }
-    let Some(first) = leases.first() else { return };
+    let Some(first) = leases.first() else { return false };
     let first = first.clone();
     match choose(&config, &first) {
         Ok(Chosen { name, transport }) => {
-            let batch = batch(leases, name.map(str::to_owned));
+            let mut batch = batch(leases, name.map(str::to_owned));
             let began = Instant::now();
-            let attempted = deliver(inner, &batch, transport, link).await;
-            let (fates, tls_mode) = (&attempted.fates, attempted.tls_mode);
-            measure::attempt(&batch, fates, tls_mode, began.elapsed());
-            settle(inner, batch, attempted).await;
+            let mut attempted = deliver(inner, &batch, transport, link).await;
+            let waiting = batch.take_waiting(&mut attempted.fates);
+            if !batch.leases.is_empty() {
+                let (fates, tls_mode) = (&attempted.fates, attempted.tls_mode);
+                measure::attempt(&batch, fates, tls_mode, began.elapsed());
+                settle(inner, batch, attempted).await;
+            }
+            let must_wait = !waiting.is_empty();
+            if must_wait {
+                give_back(inner, waiting).await;
+            }
+            must_wait
         }
         Err(fault) => {
             let batch = batch(leases, None);
             let fates = batch.all(&fault);
             settle(inner, batch, Attempted { fates, ..Attempted::default() }).await;
+            false
         }
     }
 }

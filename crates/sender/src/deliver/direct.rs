@@ -55,6 +55,14 @@ struct HostAt<'a> {
     about: Option<About<'a>>,
 }
 
+impl HostAt<'_> {
+    /// What connections to it are counted by.
+    fn key(&self) -> String {
+        let ip = || self.ips.first().map(IpAddr::to_string).unwrap_or_default();
+        self.name.map_or_else(ip, |name| name.ascii().to_owned())
+    }
+}
+
 pub(super) async fn deliver(
     inner: &Inner,
     batch: &Batch,
@@ -106,7 +114,7 @@ pub(super) async fn deliver(
 fn is_decided(fate: &Fate) -> bool {
     match fate {
         Fate::Delivered { .. } => true,
-        Fate::Failed(fault) => fault.is_permanent || fault.is_in_doubt,
+        Fate::Failed(fault) => fault.is_permanent || fault.is_in_doubt || fault.must_wait,
     }
 }
 
@@ -351,6 +359,11 @@ async fn try_host(
     link: &mut Option<Link>,
 ) {
     let mut remote = Remote { host: host.name.map(|name| name.ascii().to_owned()), ip: None };
+    // Hosts of lower preference are for when this one cannot be reached, not for when we wait.
+    let place = match batch.place(inner, &host.key()) {
+        Ok(place) => Some(place),
+        Err(fault) => return note(fates, &fault),
+    };
     attempted.tls_mode = Some(measure::tls_mode(&host.plan, host.verify.dane.is_some()));
     let opened = match open(inner, batch, way, &host, true, &mut remote, attempted).await {
         Err(failed) if failed.is_tls && host.plan.falls_back => {
@@ -382,6 +395,7 @@ async fn try_host(
         requires_8bitmime: false,
         is_dual_stack: host.is_dual_stack,
         messages: 0,
+        place,
     };
     transact::transact(inner, &mut made, batch, fates).await;
     keep(link, made).await;

@@ -4,6 +4,7 @@ use mox_queue::Kind;
 
 use super::{Batch, Remote};
 use crate::connection::Connection;
+use crate::hosts::Place;
 use crate::plan::Demand;
 use crate::services::Limits;
 
@@ -30,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) is_dual_stack: bool,
     /// Transactions so far.
     pub(crate) messages: usize,
+    /// Its place among the connections to the host; a server on this machine needs none.
+    pub(crate) place: Option<Place>,
 }
 
 impl Link {
@@ -47,5 +50,6 @@ impl Link {
 
     pub(crate) async fn quit(self) {
         self.connection.quit().await;
+        drop(self.place);
     }
 }

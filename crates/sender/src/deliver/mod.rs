@@ -13,10 +13,11 @@ use std::sync::atomic::AtomicBool;
 use mox_base::UnixSeconds;
 use mox_config::{Config, Transport};
 use mox_net::Deadline;
-use mox_queue::{Lease, Queued, TlsHint};
+use mox_queue::{Lease, MessageId, Queued, TlsHint};
 use mox_smtp::Reply;
 use mox_smtp::client::{DeliveryError, ErrorKind, Loss, Step};
 
+use crate::hosts::{Entry, Place};
 use crate::plan::Demand;
 use crate::services::Inner;
 use crate::tls_results::Seen;
@@ -77,6 +78,8 @@ pub(crate) struct Fault {
     pub(crate) is_in_doubt: bool,
     /// The connection was closed before anything was said of the message.
     pub(crate) is_stale: bool,
+    /// The host has all the connections that it gets: the domain waits for its turn.
+    pub(crate) must_wait: bool,
     /// The recipient is on the suppression list.
     pub(crate) is_suppressed: bool,
     /// A rule of ours or of the sender's stood in the way: it says nothing about the recipient's
@@ -110,6 +113,7 @@ impl Fault {
             is_permanent: error.is_permanent,
             is_in_doubt: error.is_in_doubt(),
             is_stale: is_stale(error),
+            must_wait: false,
             is_suppressed: false,
             is_own_rule: false,
             code: error.code(),
@@ -118,6 +122,15 @@ impl Fault {
             reply_lines,
             remote: remote.clone(),
         }
+    }
+
+    /// That there is no place at a host.
+    fn no_place(entry: Entry, host: &str) -> Self {
+        let text = match entry {
+            Entry::Open | Entry::Wait => format!("waits for a connection to {host}"),
+            Entry::Full => format!("too many domains wait for a connection to {host}"),
+        };
+        Self { must_wait: entry != Entry::Full, ..Self::ours(false, (4, 5), text) }
     }
 
     /// That the host cannot be proven, which the sender demands. RFC 8689 §4.2.1.
@@ -160,6 +173,28 @@ impl Batch {
     /// The same for all.
     pub(crate) fn all(&self, fault: &Fault) -> Vec<Fate> {
         vec![Fate::Failed(fault.clone()); self.leases.len()]
+    }
+
+    /// Takes those leases out, with their fates, that no attempt was made for: their domain waits for
+    /// a host.
+    pub(crate) fn take_waiting(&mut self, fates: &mut Vec<Fate>) -> Vec<MessageId> {
+        let mut waiting = Vec::new();
+        let all = std::mem::take(&mut self.leases).into_iter().zip(std::mem::take(fates));
+        for (lease, fate) in all {
+            if matches!(&fate, Fate::Failed(fault) if fault.must_wait) {
+                waiting.push(lease.id);
+            } else {
+                self.leases.push(lease);
+                fates.push(fate);
+            }
+        }
+        waiting
+    }
+
+    /// Asks for a place at a host.
+    fn place(&self, inner: &Inner, host: &str) -> Result<Place, Fault> {
+        let place = inner.gate.enter(host, &self.message().rcpt_to.host.ascii());
+        place.map_err(|entry| Fault::no_place(entry, host))
     }
 
     /// Which connections can carry it.

@@ -60,7 +60,12 @@ pub(super) async fn deliver(
 ) -> Attempted {
     let mut attempted = Attempted::default();
     attempted.dialed_ips.clone_from(&batch.message().dialed_ips);
-    match open(inner, batch, host).await {
+    let place = batch.place(inner, host.settings.host.0.ascii());
+    let made = match place {
+        Ok(place) => open(inner, batch, host).await.map(|made| Link { place: Some(place), ..made }),
+        Err(fault) => Err(fault),
+    };
+    match made {
         Ok(made) => attempted.fates = send(inner, batch, made, link).await,
         Err(fault) => attempted.fates = batch.all(&fault),
     }
@@ -148,7 +153,7 @@ async fn begin(
         }
     };
     let key = batch.key();
-    let (requires_8bitmime, is_dual_stack, messages) = (true, false, 0);
+    let (requires_8bitmime, is_dual_stack, messages, place) = (true, false, 0, None);
     Ok(Link {
         connection,
         key,
@@ -157,6 +162,7 @@ async fn begin(
         passes_requiretls,
         is_dual_stack,
         messages,
+        place,
     })
 }
 

@@ -4,7 +4,7 @@ use mox_queue::NewMessage;
 use mox_sender::Limits;
 
 use crate::remote::listen;
-use crate::rig::{BYE, HELLO, Rig, TAKES, takes};
+use crate::rig::{BYE, HELLO, Rig, Sink, TAKES, takes};
 
 fn rcpts(heard: &[String]) -> Vec<&str> {
     heard.iter().filter_map(|line| line.strip_prefix("RCPT TO:")).collect()
@@ -172,9 +172,9 @@ async fn many_messages_to_many_domains_all_arrive() {
     }
     // However the messages are spread, one connection serves a domain that has more of them waiting;
     // this server takes what comes and closes when it is said good-bye to.
-    let (addr, sink) = crate::rig::sink(DOMAINS * MESSAGES).await;
-    let running = rig.start(addr.port());
-    tokio::time::timeout(crate::rig::WAIT, sink).await.expect("all come").unwrap();
+    let mut sink = Sink::new().await;
+    let running = rig.start(sink.addr.port());
+    sink.takes(DOMAINS * MESSAGES).await;
     running.stop().await;
     assert_eq!(rig.queued(), []);
     assert_eq!(rig.retired().len(), DOMAINS * MESSAGES);

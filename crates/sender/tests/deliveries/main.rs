@@ -16,4 +16,5 @@ mod rig;
 mod takeover;
 mod tls;
 mod transports;
+mod turns;
 mod webhooks;

@@ -25,8 +25,8 @@ use mox_tlspolicy::pkix::Roots;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::remote::{Heard, NOW};
@@ -399,28 +399,72 @@ pub(crate) fn takes() -> String {
     format!("{HELLO}{TAKES}{BYE}")
 }
 
-/// A server that takes all messages on any number of connections, until there were so many.
-pub(crate) async fn sink(messages: usize) -> (SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let (taken, mut all) = mpsc::unbounded_channel();
-    let accept = async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let taken = taken.clone();
-            tokio::spawn(async move { drop(swallow(stream, taken).await) });
-        }
-    };
-    let counted = async move {
-        let accepting = tokio::spawn(accept);
-        for _ in 0..messages {
-            all.recv().await.expect("more messages come");
-        }
-        accepting.abort();
-    };
-    (addr, tokio::spawn(counted))
+/// Recipients that a [`Sink`] does not answer before they are let go.
+#[derive(Clone)]
+pub(crate) struct Held {
+    /// How their addresses end.
+    rcpts: &'static str,
+    come: Arc<Semaphore>,
+    gate: Arc<Semaphore>,
 }
 
-async fn swallow(stream: TcpStream, taken: mpsc::UnboundedSender<()>) -> std::io::Result<()> {
+impl Held {
+    pub(crate) fn new(rcpts: &'static str) -> Self {
+        let none = || Arc::new(Semaphore::new(0));
+        Self { rcpts, come: none(), gate: none() }
+    }
+
+    /// Waits until so many have come.
+    pub(crate) async fn come(&self, count: u32) {
+        let come = timeout(WAIT, self.come.acquire_many(count)).await;
+        come.expect("they come").unwrap().forget();
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.gate.close();
+    }
+}
+
+/// A server that takes all messages on any number of connections.
+pub(crate) struct Sink {
+    pub(crate) addr: SocketAddr,
+    taken: mpsc::UnboundedReceiver<()>,
+    _accepting: JoinSet<()>,
+}
+
+impl Sink {
+    pub(crate) async fn new() -> Self {
+        Self::holding(&Held::new("nobody>")).await
+    }
+
+    pub(crate) async fn holding(held: &Held) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (sender, taken) = mpsc::unbounded_channel();
+        let held = held.clone();
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (sender, held) = (sender.clone(), held.clone());
+                tokio::spawn(async move { drop(swallow(stream, sender, held).await) });
+            }
+        });
+        Self { addr, taken, _accepting: accepting }
+    }
+
+    /// Waits until it has taken so many more.
+    pub(crate) async fn takes(&mut self, messages: usize) {
+        for _ in 0..messages {
+            timeout(WAIT, self.taken.recv()).await.expect("more messages come").unwrap();
+        }
+    }
+}
+
+async fn swallow(
+    stream: TcpStream,
+    taken: mpsc::UnboundedSender<()>,
+    held: Held,
+) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     stream.write_all(b"220 sink\r\n").await?;
     let (mut line, mut is_data) = (String::new(), false);
@@ -430,6 +474,11 @@ async fn swallow(stream: TcpStream, taken: mpsc::UnboundedSender<()>) -> std::io
             return Ok(());
         }
         let verb = line.split([' ', '\r']).next().unwrap_or_default();
+        if verb == "RCPT" && line.trim_end().ends_with(held.rcpts) {
+            held.come.add_permits(1);
+            // That it is closed lets go.
+            drop(held.gate.acquire().await);
+        }
         let reply = match (is_data, verb) {
             (true, ".") => {
                 is_data = false;

@@ -164,6 +164,11 @@ impl Connection {
         self.has_starttls
     }
 
+    /// See [`Session::forgo_chunks`].
+    pub fn forgo_chunks(&mut self) {
+        self.session.forgo_chunks();
+    }
+
     /// Whether another message can be sent on it.
     #[must_use]
     pub fn is_usable(&self) -> bool {

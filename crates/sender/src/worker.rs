@@ -106,7 +106,7 @@ async fn attempt(
         leases.into_iter().partition(|lease| lease.is_suppressed);
     let batch = |leases, transport| {
         let (config, has_begun) = (Arc::clone(&config), Arc::clone(&has_begun));
-        Batch { leases, config, start, transport, has_begun }
+        Batch { leases, config, start, transport, forgoes_chunks: false, has_begun }
     };
     if !suppressed.is_empty() {
         let batch = batch(suppressed, None);

@@ -114,7 +114,10 @@ pub(super) async fn deliver(
 fn is_decided(fate: &Fate) -> bool {
     match fate {
         Fate::Delivered { .. } => true,
-        Fate::Failed(fault) => fault.is_permanent || fault.is_in_doubt || fault.must_wait,
+        Fate::Failed(fault) => {
+            // One that does not know BDAT is there, and asked again without.
+            fault.is_permanent || fault.is_in_doubt || fault.must_wait || fault.needs_data
+        }
     }
 }
 
@@ -373,7 +376,7 @@ async fn try_host(
         }
         opened => opened,
     };
-    let connection = match opened {
+    let mut connection = match opened {
         Ok(connection) => connection,
         Err(failed) => {
             let is_whole_answer = failed.fault.is_permanent;
@@ -387,6 +390,9 @@ async fn try_host(
             return;
         }
     };
+    if batch.forgoes_chunks {
+        connection.forgo_chunks();
+    }
     let mut made = Link {
         connection,
         key: batch.key(),

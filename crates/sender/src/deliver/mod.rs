@@ -33,6 +33,8 @@ pub(crate) struct Batch {
     pub(crate) start: UnixSeconds,
     /// The name of the transport, if there is one.
     pub(crate) transport: Option<String>,
+    /// A server did not know the chunks that it offered: RFC 3030 §2 is done without.
+    pub(crate) forgoes_chunks: bool,
     /// Set before a server hears of the message: from then on it may have it.
     pub(crate) has_begun: Arc<AtomicBool>,
 }
@@ -78,6 +80,8 @@ pub(crate) struct Fault {
     pub(crate) is_in_doubt: bool,
     /// The connection was closed before anything was said of the message.
     pub(crate) is_stale: bool,
+    /// The server does not know BDAT, and may take the message without.
+    pub(crate) needs_data: bool,
     /// The host has all the connections that it gets: the domain waits for its turn.
     pub(crate) must_wait: bool,
     /// The recipient is on the suppression list.
@@ -96,6 +100,10 @@ impl Fate {
     pub(crate) fn is_stale(&self) -> bool {
         matches!(self, Self::Failed(fault) if fault.is_stale)
     }
+
+    fn needs_data(&self) -> bool {
+        matches!(self, Self::Failed(fault) if fault.needs_data)
+    }
 }
 
 impl Fault {
@@ -113,6 +121,7 @@ impl Fault {
             is_permanent: error.is_permanent,
             is_in_doubt: error.is_in_doubt(),
             is_stale: is_stale(error),
+            needs_data: error.kind == ErrorKind::NoChunking,
             must_wait: false,
             is_suppressed: false,
             is_own_rule: false,
@@ -216,7 +225,8 @@ const CONNECTIONS_MAX: usize = 20;
 /// that is left from this.
 ///
 /// A server that ends the connection after so many transactions (RFC 9422 §4.1) is called again for the
-/// recipients that are left: else they would use up their attempts waiting for their turn.
+/// recipients that are left: else they would use up their attempts waiting for their turn. So is, once,
+/// one that does not know the chunks that it offers.
 pub(crate) async fn deliver(
     inner: &Inner,
     batch: &Batch,
@@ -224,19 +234,23 @@ pub(crate) async fn deliver(
     link: &mut Option<Link>,
 ) -> Attempted {
     let mut attempted = connect_and_send(inner, batch, transport, link).await;
-    let mut before = batch.leases.len();
+    let (mut before, mut forgoes_chunks) = (batch.leases.len(), batch.forgoes_chunks);
     for _ in 1..CONNECTIONS_MAX {
-        let stale = attempted.fates.iter().enumerate().filter(|(_, fate)| fate.is_stale());
-        let left: Vec<usize> = stale.map(|(at, _)| at).collect();
-        if left.is_empty() || left.len() >= before {
+        let is_left = |fate: &Fate| fate.is_stale() || fate.needs_data();
+        let all = attempted.fates.iter().enumerate();
+        let left: Vec<usize> = all.filter(|(_, fate)| is_left(fate)).map(|(at, _)| at).collect();
+        let is_news = !forgoes_chunks && attempted.fates.iter().any(Fate::needs_data);
+        if left.is_empty() || (left.len() >= before && !is_news) {
             break;
         }
         before = left.len();
+        forgoes_chunks |= is_news;
         let rest = Batch {
             leases: left.iter().filter_map(|at| batch.leases.get(*at).cloned()).collect(),
             config: Arc::clone(&batch.config),
             start: batch.start,
             transport: batch.transport.clone(),
+            forgoes_chunks,
             has_begun: Arc::clone(&batch.has_begun),
         };
         let again = connect_and_send(inner, &rest, transport, link).await;

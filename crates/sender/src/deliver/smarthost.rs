@@ -143,7 +143,7 @@ async fn begin(
         waits: inner.services.waits,
         end: Some(Deadline::after(SESSION_WAIT)),
     };
-    let connection = match Connection::open(conn, setup).await {
+    let mut connection = match Connection::open(conn, setup).await {
         Ok((connection, _)) => connection,
         Err(error) => {
             return Err(match &error.cause {
@@ -152,6 +152,9 @@ async fn begin(
             });
         }
     };
+    if batch.forgoes_chunks {
+        connection.forgo_chunks();
+    }
     let key = batch.key();
     let (requires_8bitmime, is_dual_stack, messages, place) = (true, false, 0, None);
     Ok(Link {

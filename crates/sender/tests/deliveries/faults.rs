@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use mox_queue::NewMessage;
 use mox_sender::Limits;
 use mox_sender::connection::Waits;
 
-use crate::remote::listen;
+use crate::remote::{Heard, listen};
 use crate::rig::{BYE, HELLO, Rig, TAKES, takes};
 
 /// How long servers that hang are waited for here.
@@ -204,4 +205,66 @@ async fn a_connection_that_ends_while_it_waits_costs_no_attempt() {
         assert_eq!(rig.queued(), [], "{then}");
         assert!(rig.retired().iter().all(|retired| retired.message.attempts == 1), "{then}");
     }
+}
+
+const HELLO_CHUNKS: &str = "
+    S: 220 hi
+    C: EHLO mail.example.org
+    S: 250-mx.example
+    S: 250-ENHANCEDSTATUSCODES
+    S: 250-BINARYMIME
+    S: 250 CHUNKING";
+
+/// Messages meet a server that offers chunks and does not know the first, which is a whole message;
+/// then it does what `scripts` say: the first goes on, the others are for more connections.
+async fn meet_without_bdat(is_binary: bool, rcpts: &[&str], scripts: &[&str]) -> (Rig, Vec<Heard>) {
+    let limits = Limits { domain_connections_max: 1, ..Limits::default() };
+    let rig = Rig::new().with_limits(limits);
+    let text = format!("Subject: tale\r\n\r\n{}", "Once upon a time\r\n".repeat(20_000));
+    for rcpt in rcpts {
+        let message = rig.message("a@example.org", &[rcpt]);
+        rig.queue(NewMessage { body: rig.body(&text), is_binary, ..message });
+    }
+    let begin = format!(
+        "{HELLO_CHUNKS}
+        C: MAIL FROM:
+        S: 250 2.1.0 ok
+        C: RCPT TO:
+        S: 250 2.1.5 ok
+        C: BDAT {size} LAST
+        BYTES {size}
+        S: 502 5.5.1 what",
+        size = text.len()
+    );
+    let mut scripts: Vec<String> = scripts.iter().map(|script| (*script).to_owned()).collect();
+    scripts[0].insert_str(0, &begin);
+    let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
+    let heard = rig.attempt(listen(&scripts).await).await;
+    assert_eq!(rig.queued(), []);
+    (rig, heard)
+}
+
+/// RFC 3030 §2: the message was returned, though such a server takes it by DATA. The chunk may have been
+/// commands to it: nothing more is said over that connection, not even QUIT.
+#[tokio::test]
+async fn a_server_that_does_not_know_its_chunks_gets_messages_without() {
+    let without = format!("{HELLO_CHUNKS}{TAKES}{TAKES}{BYE}");
+    let rcpts = ["b@one.example", "c@one.example"];
+    let (rig, heard) = meet_without_bdat(false, &rcpts, &["", &without]).await;
+    let last = heard[0].lines.last().unwrap();
+    assert!(last.starts_with("BDAT"), "{last}");
+    // The second message goes over the same connection.
+    assert_eq!((heard[0].data.len(), heard[1].data.len()), (1, 2));
+    for retired in rig.retired() {
+        let message = &retired.message;
+        assert_eq!((retired.is_success, message.attempts, message.results.len()), (true, 1, 1));
+    }
+}
+
+/// RFC 3030 §3: there is no other way for binary data.
+#[tokio::test]
+async fn binary_data_needs_chunks() {
+    let (rig, _) = meet_without_bdat(true, &["b@one.example"], &[BYE]).await;
+    let retired = &rig.retired()[0];
+    assert!(!retired.is_success && retired.message.results[0].code == Some(502), "{retired:?}");
 }

@@ -78,6 +78,9 @@ pub enum ErrorKind {
     No8BitMime,
     /// The message has binary data, and the server does not say that it takes that. RFC 3030 §3.
     NoBinaryMime,
+    /// The server offers CHUNKING and does not know BDAT, of which RFC 3030 §2 knows nothing: over
+    /// another connection, without chunks, it may take the message.
+    NoChunking,
     /// An address or a header field needs SMTPUTF8, which the server does not have. RFC 6531 §3.2.
     NoSmtpUtf8,
     /// The message must stay under TLS, which the server does not promise. RFC 8689 §4.2.1.
@@ -119,6 +122,11 @@ impl DeliveryError {
         Self { reply: Some(reply), ..Self::ours(command, ErrorKind::Unexpected) }
     }
 
+    /// The server does not know what it offered.
+    pub(super) fn no_chunking(command: Step, reply: Reply) -> Self {
+        Self { reply: Some(reply), ..Self::ours(command, ErrorKind::NoChunking) }
+    }
+
     /// Something that may pass and that no reply tells of.
     pub(super) fn ours(command: Step, kind: ErrorKind) -> Self {
         Self { is_permanent: false, reply: None, command, kind }
@@ -140,6 +148,7 @@ impl DeliveryError {
         let (subject, detail) = match self.kind {
             ErrorKind::TooBig => (3, 4),
             ErrorKind::No8BitMime | ErrorKind::NoBinaryMime => (6, 3),
+            ErrorKind::NoChunking => (5, 1),
             ErrorKind::NoSmtpUtf8 => (6, 7),
             ErrorKind::NoRequireTls => (7, 30),
             ErrorKind::NoMechanism => (7, 0),
@@ -171,6 +180,7 @@ impl fmt::Display for DeliveryError {
             ErrorKind::TooBig => "message too big for the server",
             ErrorKind::No8BitMime => "server does not support 8-bit data",
             ErrorKind::NoBinaryMime => "server does not support binary data",
+            ErrorKind::NoChunking => "server does not know bdat",
             ErrorKind::NoSmtpUtf8 => "server does not support smtputf8",
             ErrorKind::NoRequireTls => "server does not support requiretls",
             ErrorKind::NoMechanism => "no login mechanism in common",

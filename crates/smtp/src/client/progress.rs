@@ -20,6 +20,9 @@ pub const CHUNKED_FROM_BYTES: u64 = 256 * 1024;
 /// does not want the message need not read all of it.
 pub const CHUNK_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
+/// Codes of a server that has not understood BDAT, whatever it said to EHLO. RFC 5321 §4.2.2.
+const NO_BDAT: [u16; 3] = [500, 502, 503];
+
 /// The code of a server that goes away, whatever was asked. RFC 5321 §3.8.
 const SHUTTING_DOWN: u16 = 421;
 
@@ -52,6 +55,8 @@ pub(super) struct Progress {
     has_pipelining: bool,
     /// The bytes of the message that were not asked for yet; `None` with DATA.
     unchunked_bytes: Option<u64>,
+    /// The message can go by DATA as well, and no chunk of it was taken yet.
+    may_be_data: bool,
     unsent: VecDeque<(Sent, String)>,
     awaited: VecDeque<Sent>,
     /// Why there is no transaction.
@@ -86,17 +91,21 @@ pub(super) enum After {
 
 impl Progress {
     /// Queues the commands; `Err` if it is of no use to send them.
+    ///
+    /// - `forgoes_chunks`: DATA is used for all that need not go in chunks.
     pub(super) fn new(
         transaction: &Transaction,
         extensions: &Extensions,
         has_tls: bool,
         needs_rset: bool,
+        forgoes_chunks: bool,
     ) -> Result<Self, DeliveryError> {
         if let Some(error) = transaction.refusal(extensions, has_tls) {
             return Err(error);
         }
         let is_large = transaction.size_bytes >= CHUNKED_FROM_BYTES;
-        let is_chunked = extensions.has_chunking && (transaction.is_binary || is_large);
+        let wants_chunks = transaction.is_binary || (is_large && !forgoes_chunks);
+        let is_chunked = extensions.has_chunking && wants_chunks;
         let mut unsent = VecDeque::with_capacity(transaction.rcpts.len() + 3);
         if needs_rset {
             unsent.push_back((Sent::Rset, "RSET".to_owned()));
@@ -111,6 +120,7 @@ impl Progress {
         Ok(Self {
             has_pipelining: extensions.has_pipelining,
             unchunked_bytes: is_chunked.then_some(transaction.size_bytes),
+            may_be_data: is_chunked && !transaction.is_binary,
             unsent,
             awaited: VecDeque::new(),
             mail: None,
@@ -172,10 +182,18 @@ impl Progress {
                 self.next()
             }
             Sent::Data if reply.is_intermediate() => self.data(),
-            Sent::Chunk if reply.is_positive() => self.chunk(),
+            Sent::Chunk if reply.is_positive() => {
+                self.may_be_data = false;
+                self.chunk()
+            }
             Sent::End if reply.is_positive() => {
                 let results = self.results(|| Ok(reply.clone()));
                 Outcome::Done { results, after: After::Ready }
+            }
+            // Attack: it may have read the chunk as commands, and the sender of the message have
+            // written them. Nothing that it says now is an answer to us.
+            Sent::Chunk | Sent::End if self.may_be_data && NO_BDAT.contains(&reply.code) => {
+                self.end(&DeliveryError::no_chunking(step, reply), After::Unusable)
             }
             Sent::Data | Sent::Nothing | Sent::Chunk | Sent::End => {
                 // In the middle of the message there is no way to say anything else.

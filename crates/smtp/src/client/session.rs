@@ -22,6 +22,7 @@ pub struct Session {
     has_tls: bool,
     bindings: ChannelBindings,
     needs_rset: bool,
+    forgoes_chunks: bool,
     is_usable: bool,
 }
 
@@ -72,6 +73,7 @@ impl Session {
             has_tls: bindings.is_some(),
             bindings: bindings.unwrap_or_default(),
             needs_rset: false,
+            forgoes_chunks: false,
             is_usable: true,
         }
     }
@@ -161,6 +163,12 @@ impl Session {
         self.ehlo()
     }
 
+    /// From now on messages go by DATA, but for those with BINARYMIME, even if the server offers
+    /// CHUNKING: for one that has shown that it does not know BDAT, see [`ErrorKind::NoChunking`].
+    pub fn forgo_chunks(&mut self) {
+        self.forgoes_chunks = true;
+    }
+
     /// Starts to send a message. Only when ready and usable.
     pub fn deliver(&mut self, transaction: &Transaction) -> Action {
         let is_ready = matches!(self.state, State::Ready) && self.is_usable;
@@ -170,7 +178,8 @@ impl Session {
             return Action::Done(vec![Err(error); transaction.rcpts.len()]);
         }
         let has_tls = self.has_tls;
-        match Progress::new(transaction, &self.extensions, has_tls, self.needs_rset) {
+        let (needs_rset, forgoes_chunks) = (self.needs_rset, self.forgoes_chunks);
+        match Progress::new(transaction, &self.extensions, has_tls, needs_rset, forgoes_chunks) {
             Ok(mut progress) => {
                 self.needs_rset = false;
                 let action = progress.send();

@@ -82,8 +82,8 @@ impl Client {
         }
     }
 
-    /// Something happens: `tls`, `data` (the message was sent), `closed`, `timeout`, `quit`, or
-    /// `deliver` with words for the transaction.
+    /// Something happens: `tls`, `data` (the message was sent), `closed`, `timeout`, `quit`, `forgo`
+    /// (chunks), or `deliver` with words for the transaction.
     pub(crate) fn tell(&mut self, words: &str) {
         let action = match words.split_once(' ').unwrap_or((words, "")) {
             ("tls", _) => self.session.tls_established(bindings()),
@@ -91,6 +91,7 @@ impl Client {
             ("closed", _) => self.session.lost(Loss::Closed),
             ("timeout", _) => self.session.lost(Loss::TimedOut),
             ("quit", _) => self.session.quit(),
+            ("forgo", _) => return self.session.forgo_chunks(),
             ("deliver", words) => return self.deliver(&transaction(words)),
             _ => panic!("unknown: {words}"),
         };

@@ -233,7 +233,7 @@ pub(crate) async fn deliver(
     transport: Option<&Transport>,
     link: &mut Option<Link>,
 ) -> Attempted {
-    let mut attempted = connect_and_send(inner, batch, transport, link).await;
+    let mut attempted = Box::pin(connect_and_send(inner, batch, transport, link)).await;
     let (mut before, mut forgoes_chunks) = (batch.leases.len(), batch.forgoes_chunks);
     for _ in 1..CONNECTIONS_MAX {
         let is_left = |fate: &Fate| fate.is_stale() || fate.needs_data();
@@ -253,7 +253,7 @@ pub(crate) async fn deliver(
             forgoes_chunks,
             has_begun: Arc::clone(&batch.has_begun),
         };
-        let again = connect_and_send(inner, &rest, transport, link).await;
+        let again = Box::pin(connect_and_send(inner, &rest, transport, link)).await;
         for (at, fate) in left.into_iter().zip(again.fates) {
             if let Some(slot) = attempted.fates.get_mut(at) {
                 *slot = fate;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mox::ctl::Client as Control;
 use mox::localserve::{CERT_FILE, InitOptions, init};
@@ -13,6 +14,9 @@ use mox_store::Disk;
 use tempfile::TempDir;
 
 use crate::client::Client;
+
+/// How long sessions may take to end: no test that passes waits for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running server in a directory of its own.
 pub(crate) struct TestServer {
@@ -132,7 +136,7 @@ impl TestServer {
     /// Stops it in order and starts it anew.
     pub(crate) async fn restart(self) -> Self {
         let Self { server, dir } = self;
-        assert_eq!(server.shutdown().await.killed, 0);
+        assert_eq!(server.shutdown_within(PATIENCE).await.killed, 0);
         Self::start_in(dir, Mode::Localserve).await
     }
 
@@ -142,7 +146,7 @@ impl TestServer {
         assert_eq!(server.services().supervisor.panics(), 0, "a connection panicked");
         let faults = server.services().store.account("mox").unwrap().check().unwrap();
         assert_eq!(faults, Vec::<String>::new());
-        assert_eq!(server.shutdown().await.killed, 0, "a session did not end");
+        assert_eq!(server.shutdown_within(PATIENCE).await.killed, 0, "a session did not end");
     }
 
     pub(crate) fn server(&self) -> &Server {

@@ -121,12 +121,24 @@ impl DataDir {
     ///
     /// If one still uses it then.
     pub(crate) fn wait_until_free(path: &Path) -> Result<()> {
+        Self::wait_until_free_for(path, FREE_WAIT)
+    }
+
+    fn wait_until_free_for(path: &Path, wait: Duration) -> Result<()> {
         let name = path.join(LOCK);
         let lock = match File::open(&name) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error).with_context(|| format!("open {}", name.display())),
         };
+        // If it is free nothing is waited for, however busy the machine is.
+        match lock.try_lock() {
+            Ok(()) => return lock.unlock().with_context(|| format!("unlock {}", name.display())),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("lock {}", name.display()));
+            }
+        }
         let (done, locked) = mpsc::channel();
         // If it never gets the lock it ends with the process, which has nothing else to do.
         std::thread::spawn(move || {
@@ -135,7 +147,7 @@ impl DataDir {
             // Nobody listens any more if it took too long.
             drop(done.send(locked));
         });
-        match locked.recv_timeout(FREE_WAIT) {
+        match locked.recv_timeout(wait) {
             Ok(locked) => locked.with_context(|| format!("lock {}", name.display())),
             Err(_) => bail!(in_use(path)),
         }
@@ -287,12 +299,14 @@ mod tests {
         let running = DataDir::take(dir.path()).unwrap();
         let waiting = std::thread::spawn({
             let path = dir.path().to_owned();
-            move || DataDir::wait_until_free(&path)
+            move || DataDir::wait_until_free_for(&path, Duration::from_secs(600))
         });
         drop(running);
         waiting.join().unwrap().unwrap();
         let _running = DataDir::take(dir.path()).unwrap();
-        let error = DataDir::wait_until_free(dir.path()).unwrap_err().to_string();
+        let error = DataDir::wait_until_free_for(dir.path(), Duration::from_millis(1))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("in use by another mox"), "{error}");
     }
 
@@ -300,7 +314,9 @@ mod tests {
     fn temporary_files_of_long_ago_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let now = SystemTime::now();
+        // Whole seconds: not every file system keeps more.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs());
         fs::create_dir_all(at("cache/deep")).unwrap();
         fs::write(at("kept"), "").unwrap();
         let ages = [

@@ -36,6 +36,10 @@ pub const SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
 /// How long sessions go on after the last connection was accepted, if another process takes over.
 pub const HAND_OVER_WAIT: Duration = Duration::from_millis(500);
 
+/// How often is looked, and in which intervals, whether they have begun at all.
+const BEGIN_LOOKS_MAX: u32 = 1_000;
+const BEGIN_PAUSE: Duration = Duration::from_millis(10);
+
 /// Which ports are listened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ports {
@@ -305,17 +309,32 @@ impl Server {
 
     /// As [`Server::shutdown`], when another process goes on with the sockets: sessions that were
     /// just accepted get [`HAND_OVER_WAIT`] to begin, so that nobody is greeted with a good-bye.
-    pub async fn hand_over(self) -> ShutdownReport {
+    pub async fn hand_over(mut self) -> ShutdownReport {
         self.services.supervisor.stop_accepting();
+        for task in self.accepting.drain(..) {
+            let _ended = task.await;
+        }
         tokio::time::sleep(HAND_OVER_WAIT).await;
+        // On a busy machine some may not even have begun.
+        for _ in 0..BEGIN_LOOKS_MAX {
+            if self.services.supervisor.have_all_begun() {
+                break;
+            }
+            tokio::time::sleep(BEGIN_PAUSE).await;
+        }
         self.shutdown().await
     }
 
     /// Stops: accepts no more, lets sessions end for up to [`SHUTDOWN_WAIT`], drops the rest, and
     /// removes the control socket.
     pub async fn shutdown(self) -> ShutdownReport {
+        self.shutdown_within(SHUTDOWN_WAIT).await
+    }
+
+    /// As [`Server::shutdown`], but sessions may take so long.
+    pub async fn shutdown_within(self, wait: Duration) -> ShutdownReport {
         let Self { services, accepting, control, sender, data, bound: _ } = self;
-        let report = services.supervisor.shutdown(SHUTDOWN_WAIT).await;
+        let report = services.supervisor.shutdown(wait).await;
         for task in accepting {
             // Ends with the supervisor; a panic in it was reported by its hook.
             let _ended = task.await;

@@ -203,7 +203,9 @@ mod tests {
         let sockets = Sockets::default();
         let mut addrs = Vec::new();
         for _ in 0..count {
-            let socket = Listener::bind_std("127.0.0.1:0".parse().unwrap()).unwrap();
+            // An address of its own: nobody takes the port when it is given back.
+            let addr = format!("127.3.1.{count}:0").parse().unwrap();
+            let socket = Listener::bind_std(addr).unwrap();
             addrs.push(socket.local_addr().unwrap());
             sockets.add(socket).unwrap();
         }

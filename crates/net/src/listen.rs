@@ -267,7 +267,7 @@ mod tests {
     #[tokio::test]
     async fn connections_are_served_on_both_families_until_shutdown() {
         let supervisor = supervisor();
-        for addr in ["127.0.0.1:0", "[::1]:0"] {
+        for addr in ["127.3.1.9:0", "[::1]:0"] {
             let listener = match Listener::bind(addr.parse().unwrap()) {
                 // A machine may have no IPv6.
                 Err(error) if addr.starts_with('[') => {

@@ -29,6 +29,8 @@ struct Inner {
     panics: AtomicU64,
     killed: AtomicUsize,
     next_cid: AtomicU64,
+    /// Tasks that were spawned and have not run yet.
+    not_begun: AtomicUsize,
 }
 
 /// How a shutdown went.
@@ -61,6 +63,7 @@ impl Supervisor {
             panics: AtomicU64::new(0),
             killed: AtomicUsize::new(0),
             next_cid: AtomicU64::new(first_cid),
+            not_begun: AtomicUsize::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -97,9 +100,14 @@ impl Supervisor {
         let inner = Arc::clone(&self.inner);
         // One allocation and one tokio task per connection; a panic is caught in its poll.
         let mut task = Box::pin(task);
+        inner.not_begun.fetch_add(1, Ordering::SeqCst);
         self.inner.tasks.spawn(async move {
-            let guarded = poll_fn(move |context| {
+            let mut is_new = true;
+            let guarded = poll_fn(|context| {
                 let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
+                if std::mem::take(&mut is_new) {
+                    inner.not_begun.fetch_sub(1, Ordering::SeqCst);
+                }
                 polled.map_or(Poll::Ready(Err(())), |poll| poll.map(Ok))
             });
             match inner.kill.run_until_cancelled(guarded).await {
@@ -119,6 +127,12 @@ impl Supervisor {
     #[must_use]
     pub fn panics(&self) -> u64 {
         self.inner.panics.load(Ordering::Relaxed)
+    }
+
+    /// Whether every task that was spawned has run at least once.
+    #[must_use]
+    pub fn have_all_begun(&self) -> bool {
+        self.inner.not_begun.load(Ordering::SeqCst) == 0
     }
 
     /// Tasks that run now.

@@ -16,7 +16,7 @@ use super::grammar;
 use super::messages::plain;
 
 /// How long an answer may take before a case fails instead of hanging.
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(300);
 
 /// What is read at once.
 const READ_BYTES: usize = 16 << 10;

@@ -87,7 +87,7 @@ impl Site {
             let account = services.store.account(&format!("c{number}")).unwrap();
             assert_eq!(account.check().unwrap(), Vec::<String>::new(), "account {number}");
         }
-        let report = runtime.block_on(server.shutdown());
+        let report = runtime.block_on(server.shutdown_within(crate::server::PATIENCE));
         assert_eq!(report.killed, 0, "a session did not end");
     }
 

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mox_base::MailboxName;
 use mox_login::{LoginError, Peer};
@@ -15,6 +16,9 @@ use tokio::net::UnixStream;
 use super::{Client, SOCKET, WireError};
 use crate::localserve::{ADDRESS, InitOptions, PASSWORD, init};
 use crate::server::{Options, Server};
+
+/// How long sessions may take to end: no test that passes waits for it.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server, and its directory.
 pub(crate) async fn server() -> (Server, TempDir) {
@@ -325,7 +329,7 @@ async fn imap_is_spoken_on_the_socket() {
     }
     // The session is told of the end of the server like any other.
     let mut rest = String::new();
-    let (report, ()) = tokio::join!(server.shutdown(), async {
+    let (report, ()) = tokio::join!(server.shutdown_within(PATIENCE), async {
         until(&mut stream, &mut rest, "* BYE mox shutting down\r\n").await;
         drop(stream);
     });
@@ -339,7 +343,7 @@ async fn stop_is_answered_by_the_end_of_the_server() {
     let stopped = tokio::spawn(control.stop());
     server.stop_asked().await;
     assert!(!stopped.is_finished());
-    assert_eq!(server.shutdown().await.killed, 0);
+    assert_eq!(server.shutdown_within(PATIENCE).await.killed, 0);
     stopped.await.unwrap().unwrap();
     assert!(!path.exists());
 }

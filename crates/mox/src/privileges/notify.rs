@@ -12,6 +12,9 @@ use sd_notify::NotifyState;
 /// The longest status that is told, in bytes.
 const STATUS_BYTES_MAX: usize = 200;
 
+/// How long a service manager that does not listen is waited for: what is not heard is lost.
+const TELL_WAIT: Duration = Duration::from_secs(1);
+
 /// The connection to a service manager, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier(Option<UnixDatagram>);
@@ -70,7 +73,7 @@ impl Notifier {
 
 fn connect(name: &[u8]) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
+    socket.set_write_timeout(Some(TELL_WAIT))?;
     match name.split_first() {
         Some((b'@', name)) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
         _ => socket.connect(std::ffi::OsStr::from_bytes(name))?,

@@ -149,6 +149,9 @@ impl Journal {
         self.note(Entry::Dir(name.into()))?;
         let made = DirBuilder::new().mode(mode).create(&path);
         made.with_context(|| format!("make {}", path.display()))?;
+        // Whatever the umask says.
+        let set = fs::set_permissions(&path, Permissions::from_mode(mode));
+        set.with_context(|| format!("set the mode of {}", path.display()))?;
         sync_dir(parent(&path)).with_context(|| format!("sync {}", path.display()))
     }
 

@@ -1,8 +1,10 @@
 //! Running the program.
 
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// How a run went.
 #[derive(Debug)]
@@ -10,6 +12,14 @@ pub(crate) struct Run {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+/// An address of this machine that no other test uses, nor another call: all of 127/8 is ours
+/// (RFC 6890 §2.2.2).
+pub(crate) fn own_ip() -> Ipv4Addr {
+    static TAKEN: AtomicU8 = AtomicU8::new(0);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 + TAKEN.fetch_add(1, Ordering::SeqCst), high, low.max(2))
 }
 
 /// The program, without what the environment of the test would tell it.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use mox_testkit::certificates::Certified;
@@ -19,7 +19,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, conn
 use nix::unistd::{Pid, Uid};
 use tempfile::TempDir;
 
-use crate::program::{Run, command};
+use crate::program::{Run, command, own_ip};
 
 /// The user that the server becomes if it starts as root: a number that nobody has.
 const USER: u32 = 61_234;
@@ -50,9 +50,14 @@ impl Home {
         fs::write(tls.join("cert.pem"), made.cert_pem()).unwrap();
         fs::write(tls.join("key.pem"), made.key_pem()).unwrap();
         let mox = dir.path().join("mox");
-        fs::copy(env!("CARGO_BIN_EXE_mox"), &mox).unwrap();
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let home = Self { dir, mox, smtp: SocketAddrV4::new(Ipv4Addr::LOCALHOST, free.port()) };
+        // By another process: what a test beside this one starts would hold our descriptor until it is
+        // another program, and a file that is open for writing cannot be run.
+        let mut copy = Command::new("cp");
+        let copied = copy.arg("-p").arg(env!("CARGO_BIN_EXE_mox")).arg(&mox).status().unwrap();
+        assert!(copied.success());
+        let ip = own_ip();
+        let free = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
+        let home = Self { dir, mox, smtp: SocketAddrV4::new(ip, free.port()) };
         home.configure("");
         let domains = "Domains:\n\ta.example: nil\nAccounts:\n\tbox:\n\t\tDomain: a.example\n\
                        \t\tDestinations:\n\t\t\tbox@a.example: nil\n";
@@ -65,10 +70,10 @@ impl Home {
     }
 
     fn configure(&self, more: &str) {
-        let port = self.smtp.port();
+        let (ip, port) = (self.smtp.ip(), self.smtp.port());
         let text = format!(
             "DataDir: ../data\nLogLevel: info\nUser: {USER}\nHostname: mx.a.example\n{more}\
-             Listeners:\n\tpublic:\n\t\tIPs:\n\t\t\t- 127.0.0.1\n\
+             Listeners:\n\tpublic:\n\t\tIPs:\n\t\t\t- {ip}\n\
              \t\tTLS:\n\t\t\tKeyCerts:\n\t\t\t\t-\n\t\t\t\t\tCertFile: ../tls/cert.pem\n\
              \t\t\t\t\tKeyFile: ../tls/key.pem\n\
              \t\tSMTP:\n\t\t\tEnabled: true\n\t\t\tPort: {port}\n\
@@ -289,6 +294,8 @@ fn a_restart_that_cannot_be_had_leaves_the_server_as_it_is() {
     let refused = home.run(&["restart"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.err.contains("NoSuchKey"), "{refused:?}");
+    // Told in the log too: else it would be taken for the next refusal.
+    running.until("restart refused");
     home.configure("");
     // A program that cannot be run.
     let aside = home.at("mox.aside");
@@ -336,19 +343,32 @@ fn an_environment_that_makes_no_sense_is_refused() {
 }
 
 /// What a service manager hears, by its socket.
-struct Manager(UnixDatagram);
+struct Manager(Receiver<String>);
 
 impl Manager {
+    /// Hears in a thread from the first moment: what is sent when ten datagrams wait is lost.
+    fn new(path: &Path) -> Self {
+        let socket = UnixDatagram::bind(path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        let (sender, heard) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 1_000];
+            while let Ok(size) = socket.recv(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..size]).into_owned();
+                if sender.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(heard)
+    }
+
     #[track_caller]
     fn until(&self, part: &str) -> String {
         let mut heard = Vec::new();
         loop {
-            let mut buffer = [0; 1_000];
-            let size = self
-                .0
-                .recv(&mut buffer)
-                .unwrap_or_else(|error| panic!("{part}: {error} after {heard:?}"));
-            let text = String::from_utf8(buffer[..size].to_vec()).unwrap();
+            let text = self.0.recv_timeout(PATIENCE);
+            let text = text.unwrap_or_else(|error| panic!("{part}: {error} after {heard:?}"));
             if text.contains(part) {
                 return text;
             }
@@ -361,11 +381,9 @@ impl Manager {
 fn a_service_manager_is_told_and_its_sockets_are_used() {
     let home = Home::new();
     let path = home.at("notify");
-    let manager = Manager(UnixDatagram::bind(&path).unwrap());
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-    manager.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    let manager = Manager::new(&path);
     // As for a unit with ListenStream=PORT, and one that mox.conf knows nothing of.
-    let sockets = [home.smtp, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)];
+    let sockets = [home.smtp, SocketAddrV4::new(*home.smtp.ip(), 0)];
     let sockets = sockets.map(|addr| TcpListener::bind(addr).unwrap());
     let unwanted = sockets[1].local_addr().unwrap();
     let mut command = home.command(&["serve"]);
@@ -385,7 +403,12 @@ fn a_service_manager_is_told_and_its_sockets_are_used() {
         "{:#?}",
         running.seen
     );
-    assert!(TcpStream::connect(unwanted).is_err());
+    // A process that is just being started may hold it for a moment.
+    let asked = Instant::now();
+    while TcpStream::connect(unwanted).is_ok() {
+        assert!(asked.elapsed() < PATIENCE, "somebody still listens");
+        std::thread::yield_now();
+    }
     assert!(greeting(home.smtp, 1).unwrap().starts_with("220 "));
     manager.until("WATCHDOG=1");
     kill(running.pid(), Signal::SIGHUP).unwrap();
@@ -403,9 +426,7 @@ fn a_service_manager_is_told_and_its_sockets_are_used() {
 fn a_server_that_hangs_is_not_alive() {
     let home = Home::new();
     let path = home.at("notify");
-    let manager = Manager(UnixDatagram::bind(&path).unwrap());
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-    manager.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    let manager = Manager::new(&path);
     let mut command = home.command(&["serve"]);
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000");
     let running = Running::start(command);
@@ -413,9 +434,7 @@ fn a_server_that_hangs_is_not_alive() {
     let worker = Pid::from_raw(running.worker().try_into().unwrap());
     kill(worker, Signal::SIGSTOP).unwrap();
     // What was said before it stopped.
-    manager.0.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-    while manager.0.recv(&mut [0; 1_000]).is_ok() {}
-    manager.0.set_read_timeout(Some(PATIENCE)).unwrap();
+    while manager.0.recv_timeout(Duration::from_secs(2)).is_ok() {}
     kill(worker, Signal::SIGCONT).unwrap();
     manager.until("WATCHDOG=1");
     kill(running.pid(), Signal::SIGTERM).unwrap();

@@ -20,9 +20,6 @@ use crate::settle::settle;
 /// Recipients of one message that are attempted together.
 pub(crate) const SIBLINGS_MAX: usize = 999;
 
-/// How long an attempt may go on when the server stops. Shorter than the server waits for its tasks.
-const STOP_GRACE: Duration = Duration::from_secs(2);
-
 /// Attempts the message, then others of the domain that are due, until there are none or others
 /// shall have their turn.
 pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, mut slot: Slot) {
@@ -39,7 +36,7 @@ pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, mut slot: Slot) {
         let attempt = Box::pin(attempt(&inner, leases, &mut link, Arc::clone(&has_begun)));
         let must_wait = tokio::select! {
             must_wait = attempt => must_wait,
-            () = overtime(&stopping) => return give_up(&inner, ids, &has_begun).await,
+            () = overtime(&stopping, inner.services.waits.stop) => return give_up(&inner, ids, &has_begun).await,
         };
         slot.end_turn();
         count += 1;
@@ -56,9 +53,9 @@ pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, mut slot: Slot) {
 }
 
 /// Is over some time after the server began to stop.
-async fn overtime(stopping: &CancellationToken) {
+async fn overtime(stopping: &CancellationToken, grace: Duration) {
     stopping.cancelled().await;
-    sleep(STOP_GRACE).await;
+    sleep(grace).await;
 }
 
 /// The server stops in the middle of an attempt. What no server has heard of is due as before; of the

@@ -55,9 +55,10 @@ def token():
 
 
 def arrived(subject):
-    # Delivery is done before the sender is told, so this needs no patience; the few tries are
+    # Delivery is done before the sender is told, so this needs no patience; the wait is
     # for senders that are told before, as a queue would.
-    for _ in range(20):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         client = imap()
         client.select("INBOX", readonly=True)
         numbers = ok(client.uid("SEARCH", "SUBJECT", '"%s"' % subject))[0].split()

@@ -47,7 +47,7 @@ fn curl(server: &Server) -> Command {
 fn message(subject: &str) -> String {
     format!(
         "From: <{ADDRESS}>\r\nTo: <{ADDRESS}>\r\nSubject: {subject}\r\n\
-         Date: Fri, 20 Nov 2026 08:55:32 +0000\r\nMessage-ID: <{subject}@client.example>\r\n\
+         Date: Fri, 20 Nov 2020 08:55:32 +0000\r\nMessage-ID: <{subject}@client.example>\r\n\
          \r\nBody of {subject}.\r\n.\r\nEnd.\r\n"
     )
 }

@@ -175,7 +175,9 @@ class Mox:
         words = ["setpriv", *ids, *caps, MOX, "--config", self.folder / "config/mox.conf", "serve"]
         self.log = open(self.folder / "log", "w")
         STARTED.append(subprocess.Popen([str(word) for word in words], stderr=self.log))
-        until(lambda: is_open(ip, 25), f"mox {name}\n" + (self.folder / "log").read_text())
+        # It listens before it takes commands.
+        log = self.folder / "log"
+        until(lambda: "ready to serve" in log.read_text(), f"mox {name}")
         self.mox("setaccountpassword", "box", input=PASSWORD + "\n" + PASSWORD + "\n")
 
     def mox(self, *words, **options):

@@ -28,8 +28,9 @@ pub(super) fn install(needed: &[Needed]) -> Result<()> {
 
 fn apt(arguments: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
+    command.args(["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=5"]);
     command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-    run(&mut command, "", Duration::from_secs(600)).map(|_| ())
+    run(&mut command, "", Duration::from_secs(1_800)).map(|_| ())
 }
 
 fn works(probe: &[&str]) -> bool {

@@ -19,13 +19,16 @@ pub(super) const ADDRESS: &str = "mox@localhost";
 pub(super) const PASSWORD: &str = "moxmoxmox";
 
 /// How long the server may take to greet. It is meant to take 0.1 s; the machine may be busy.
-const START_WAIT: Duration = Duration::from_secs(20);
+const START_WAIT: Duration = Duration::from_secs(120);
+
+/// So often it is started at most: its ports were free, and may not be when it takes them.
+const STARTS_MAX: usize = 3;
 
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long it may take to end.
-const STOP_WAIT: Duration = Duration::from_secs(20);
+const STOP_WAIT: Duration = Duration::from_secs(120);
 
 /// A running server; dropping it ends it.
 #[derive(Debug)]
@@ -63,6 +66,19 @@ impl Server {
 
     /// Starts a new server with its data in a folder, and with these variables of environment.
     pub(super) fn start_in(folder: &Path, environment: &[(&str, &str)]) -> Result<Self> {
+        for _ in 1..STARTS_MAX {
+            match Self::start_once(folder, environment) {
+                // Somebody may have taken a port since it was found free.
+                Err(error) if error.to_string().starts_with("mox ended") => {
+                    fs::remove_dir_all(folder.join("localserve")).context("remove data")?;
+                }
+                done => return done,
+            }
+        }
+        Self::start_once(folder, environment)
+    }
+
+    fn start_once(folder: &Path, environment: &[(&str, &str)]) -> Result<Self> {
         let mox = program();
         ensure!(mox.is_file(), "{}: missing; run `cargo build --release`", mox.display());
         let data = folder.join("localserve");
@@ -140,7 +156,7 @@ impl Server {
     /// Ends the server as an administrator would, and wants it to end well and in time.
     pub(super) fn stop(mut self) -> Result<()> {
         let pid = self.child.id().to_string();
-        run(Command::new("kill").args(["-TERM", &pid]), "", Duration::from_secs(5))?;
+        run(Command::new("kill").args(["-TERM", &pid]), "", STOP_WAIT)?;
         let asked = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {

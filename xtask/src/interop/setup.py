@@ -187,7 +187,8 @@ def start_acme():
     at("pebble.json").write_text(json.dumps({"pebble": config}))
     log = open(at("pebble.log"), "w")
     words = ["pebble", "-config", at("pebble.json"), "-dnsserver", DNS + ":53"]
-    environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1"}
+    # No chance in it: nonces that are refused are for the tests of the client.
+    environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
     STARTED.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
     until(lambda: is_open(ACME, 15000), "pebble")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -252,7 +253,7 @@ def processes():
 
 
 def imap():
-    session = imaplib.IMAP4_SSL("mail.a.test", 993, ssl_context=ssl.create_default_context(), timeout=10)
+    session = imaplib.IMAP4_SSL("mail.a.test", 993, ssl_context=ssl.create_default_context(), timeout=PATIENCE)
     session.login(ADDRESS, PASSWORD)
     return session
 
@@ -320,6 +321,8 @@ def case_nothing_is_left_after_a_kill():
     process = subprocess.Popen(
         [SERVER / "mox", "quickstart", ADDRESS], cwd=SERVER, stdout=subprocess.PIPE, text=True
     )
+    # It listens to signals before it says anything.
+    process.stdout.readline()
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=PATIENCE)

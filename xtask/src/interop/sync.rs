@@ -58,6 +58,7 @@ impl Pair {
     fn sync(&self) -> Result<String> {
         let mut command = Command::new("mbsync");
         command.arg("--config").arg(&self.config).args(["--verbose", "both"]);
+        command.env("HOME", &self.near);
         run(&mut command, "", LIMIT)
     }
 

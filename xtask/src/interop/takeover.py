@@ -109,7 +109,7 @@ Expunge Near
 SyncState *
 """
     )
-    run("mbsync", "--config", config, "both")
+    run("mbsync", "--config", config, "both", env=os.environ | {"HOME": str(config.parent)})
     # The name has the flags behind the colon.
     return {path.name.split(":")[0] for path in near.rglob("*,U=*")}
 

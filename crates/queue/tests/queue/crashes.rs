@@ -110,6 +110,11 @@ fn deliver(queue: &Queue) {
         let siblings = queue.siblings(first, 2, NOW).wait().unwrap();
         taken.extend(siblings.iter().map(|lease| lease.id));
     }
+    if taken.is_empty() {
+        // Lines that tell of nothing would stand for work.
+        std::thread::yield_now();
+        return;
+    }
     tell('L', &taken);
     let settlements: Vec<_> = taken
         .iter()

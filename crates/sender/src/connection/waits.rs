@@ -22,6 +22,9 @@ pub struct Waits {
     pub last: Wait,
     /// For the reply to QUIT. Nothing depends on it.
     pub quit: Wait,
+    /// How long an attempt may go on when the server stops. Shorter than the server waits for its
+    /// tasks.
+    pub stop: Duration,
 }
 
 impl Default for Waits {
@@ -35,6 +38,7 @@ impl Default for Waits {
             end: minutes("reply to message", 10),
             last: seconds("last reply", 5),
             quit: seconds("reply to QUIT", 5),
+            stop: Duration::from_secs(2),
         }
     }
 }
@@ -51,6 +55,7 @@ impl Waits {
             end: wait("reply to message"),
             last: wait("last reply"),
             quit: wait("reply to QUIT"),
+            stop: limit,
         }
     }
 

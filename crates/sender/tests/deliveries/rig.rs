@@ -32,7 +32,7 @@ use tokio::time::timeout;
 use crate::remote::{Heard, NOW};
 
 /// How long anything may take before a test fails instead of hanging.
-pub(crate) const WAIT: Duration = Duration::from_secs(30);
+pub(crate) const WAIT: Duration = Duration::from_secs(300);
 
 pub(crate) const MESSAGE: &str =
     "From: <a@example.org>\r\nSubject: tale\r\n\r\nOnce upon a time\r\n";

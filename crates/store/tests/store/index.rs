@@ -314,6 +314,7 @@ fn a_crash_at_any_commit_leaves_an_index_that_can_be_trusted() {
         from: work.path().join("accounts/mjl"),
         to: copies.path().to_owned(),
         copies: AtomicUsize::new(0),
+        turn: parking_lot::Mutex::default(),
     });
     let policy = Arc::new(Policy::default());
     let clock = Arc::new(ManualClock::at(START));

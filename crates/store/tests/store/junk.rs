@@ -225,6 +225,7 @@ fn a_crash_at_any_commit_counts_nothing_twice() {
         from: work.path().join("accounts/mjl"),
         to: copies.path().to_owned(),
         copies: AtomicUsize::new(0),
+        turn: Mutex::default(),
     });
     let filtered = || Arc::new(policy(Some(FILTER)));
     let clock = || Arc::new(ManualClock::at(START));

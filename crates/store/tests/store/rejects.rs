@@ -297,6 +297,7 @@ fn a_crash_leaves_copies_and_decisions_together() {
         from: work.path().join("accounts/mjl"),
         to: copies.path().to_owned(),
         copies: AtomicUsize::new(0),
+        turn: parking_lot::Mutex::default(),
     });
     let mut fixture = fixture();
     let policy = Policy { rejects_mailbox: Some(name("Rejects")), ..Policy::default() };

@@ -33,6 +33,13 @@ fn fixture() -> (tempfile::TempDir, Accounts) {
         let inbox = mox_store::Destination { mailbox: name("Inbox"), create: false };
         account.add(inbox, vec![message(&account, b"Subject: x\r\n\r\n")]).wait().unwrap();
     }
+    drop(store);
+    // The thread that wrote may still be at it, which keeps an account open.
+    for account in ["mjl", "other"] {
+        while dir.path().join("accounts").join(account).join("index.db-wal").exists() {
+            std::thread::yield_now();
+        }
+    }
     (dir, accounts)
 }
 

@@ -202,8 +202,11 @@ impl Batch {
 
     /// Asks for a place at a host.
     fn place(&self, inner: &Inner, host: &str) -> Result<Place, Fault> {
-        let place = inner.gate.enter(host, &self.message().rcpt_to.host.ascii());
-        place.map_err(|entry| Fault::no_place(entry, host))
+        let domain = self.message().rcpt_to.host.ascii();
+        inner.gate.enter(host, &domain).map_err(|entry| {
+            tracing::debug!(%domain, %host, "the host has all its connections: waits for its turn");
+            Fault::no_place(entry, host)
+        })
     }
 
     /// Which connections can carry it.

@@ -113,7 +113,7 @@ const FULL: u8 = 1;
 const BROKEN: u8 = 2;
 
 impl Disk for Failing {
-    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<()> {
+    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<u64> {
         RealDisk.create_synced(path, content)
     }
 

@@ -327,7 +327,7 @@ mod login {
     struct Filling(Arc<AtomicBool>);
 
     impl Disk for Filling {
-        fn create_synced(&self, path: &Path, content: &mut dyn io::Read) -> io::Result<()> {
+        fn create_synced(&self, path: &Path, content: &mut dyn io::Read) -> io::Result<u64> {
             RealDisk.create_synced(path, content)
         }
 

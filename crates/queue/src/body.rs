@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mox_base::Rng;
+use mox_sqlite::{Disk, create_dirs};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::disk::{Disk, create_dirs};
 use crate::error::{QueueError, Result};
 use crate::message::MessageId;
 use crate::queue::{Queue, State};

@@ -17,7 +17,6 @@
 mod add;
 mod body;
 mod check;
-mod disk;
 mod error;
 mod filter;
 mod forget;
@@ -41,7 +40,6 @@ mod takeover;
 
 pub use body::{BODIES, Body, BodyHold, BodyReader, INLINE_BYTES_MAX, body_files};
 pub use check::{check, check_still};
-pub use disk::{Disk, RealDisk};
 pub use error::{Pending, QueueError, Result};
 pub use filter::{Change, FILTER_IDS_MAX, Filter, LIST_MAX, Sort, SortField, TimeFilter};
 pub use hint::{HINT_KEEP_SECS, TlsHint};
@@ -57,6 +55,7 @@ pub use message::{
     ATTEMPTS_MAX, Attempt, Kind, MessageId, NewMessage, NewRecipient, Queued, RCPTS_MAX,
     RESULT_TEXT_BYTES_MAX, RESULTS_MAX, Release,
 };
+pub use mox_sqlite::{Disk, RealDisk};
 pub use notice::{NOTICES_MAX, NewNotice, Notice, NoticeId};
 pub use outgoing::{SENDING_WINDOW_SECS, SendingLimits};
 pub use queue::{DATABASE, LOG_BYTES_MAX, Queue};

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use mox_base::{Rng, UnixSeconds};
-use mox_sqlite::{Engine, GroupWriter, Tx};
+use mox_sqlite::{Disk, Engine, GroupWriter, RealDisk, Tx, create_dirs};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
 use crate::body::Held;
-use crate::disk::{Disk, RealDisk, create_dirs};
 use crate::error::{Pending, QueueError, Result};
 use crate::{body, hook, lane, lease, schema};
 

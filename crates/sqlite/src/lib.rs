@@ -1,17 +1,20 @@
 //! How our SQLite databases are opened, brought up to date and written to.
 //!
-//! [`open`] and [`upgrade`] are the one way to a connection that writes; [`GroupWriter`] is a
+//! [`open`] and [`upgrade`] are the one way to a connection that writes; files beside a database
+//! are written through a [`Disk`]; [`GroupWriter`] is a
 //! thread that runs what is queued in one transaction with one sync, and answers through
 //! [`Pending`].
 //!
 //! Not here: tables. Each database belongs to the crate that knows what is in it.
 
 mod copy;
+mod disk;
 mod open;
 mod pending;
 mod writer;
 
 pub use copy::{Copied, copy};
+pub use disk::{Disk, RealDisk, create_dirs};
 pub use open::{
     Durability, LOCK_WAIT, OpenError, Settings, Step, open, open_reader, open_still, upgrade,
 };

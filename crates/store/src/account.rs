@@ -11,12 +11,12 @@ use mox_base::{
     Address, Clock, MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity, UnixSeconds,
 };
 use mox_policy::PassKey;
+use mox_sqlite::{Disk, create_dirs};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use crate::copy::CopyOutcome;
 use crate::decision::Decision;
-use crate::disk::{Disk, create_dirs};
 use crate::feed::{Hub, SubscriberId, Subscription};
 use crate::flag::{FlagChange, FlagOutcome};
 use crate::hold::Holds;

@@ -1,70 +1,11 @@
-//! The file operations of the store beside the database, behind one door.
-//!
-//! Tests put a [`Disk`] there that fails the n-th write or sync; see `docs/store-format.md` for
-//! what must hold then.
+//! How often something is synced.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// File operations as the store needs them. Each either happens wholly or reports an error.
-pub trait Disk: Send + Sync + std::fmt::Debug {
-    /// Creates a file that must not exist, writes everything from `content`, and syncs it.
-    ///
-    /// # Errors
-    ///
-    /// Any error of the file system; the file may then exist in part.
-    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<()>;
-
-    /// Syncs a folder, so that the names in it are durable.
-    ///
-    /// # Errors
-    ///
-    /// Any error of the file system.
-    fn sync_dir(&self, path: &Path) -> io::Result<()>;
-
-    /// Removes a file; one that does not exist is no error.
-    ///
-    /// # Errors
-    ///
-    /// Any other error of the file system.
-    fn remove(&self, path: &Path) -> io::Result<()>;
-
-    /// Called by the writer just before it commits; an error makes the commit fail.
-    ///
-    /// # Errors
-    ///
-    /// Whatever a test wants to happen. The real disk has nothing to say here.
-    fn before_commit(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The real one.
-#[derive(Clone, Copy, Debug)]
-pub struct RealDisk;
-
-impl Disk for RealDisk {
-    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        io::copy(content, &mut file)?;
-        file.flush()?;
-        file.sync_all()
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            outcome => outcome,
-        }
-    }
-}
+use mox_sqlite::Disk;
 
 /// Another disk, with a count of how often something was synced on it.
 #[derive(Debug)]
@@ -88,7 +29,7 @@ impl CountingDisk {
 }
 
 impl Disk for CountingDisk {
-    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<()> {
+    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<u64> {
         self.count();
         self.disk.create_synced(path, content)
     }
@@ -106,18 +47,4 @@ impl Disk for CountingDisk {
         self.count();
         self.disk.before_commit()
     }
-}
-
-/// Makes the folder and those above it, each name synced.
-pub(crate) fn create_dirs(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-    create_dirs(disk, &parent)?;
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    disk.sync_dir(&parent)
 }

@@ -69,7 +69,6 @@ pub use copy::CopyOutcome;
 pub use decision::{
     DECISION_KEEP_SECS, DECISION_TEXT_BYTES_MAX, DECISIONS_MAX, Decision, DecisionFilter, Outcome,
 };
-pub use disk::{Disk, RealDisk};
 pub use error::{Pending, Result, StoreError};
 pub use feed::{
     Change, ChangeKind, Changes, MessageState, PENDING_CHANGES_MAX, SubscriberId, Subscription,
@@ -86,6 +85,7 @@ pub use mailbox::{Counts, MAILBOX_KEYWORDS_MAX, MAILBOXES_MAX, Mailbox};
 pub use maintain::LOG_BYTES_MAX;
 pub use message::{Added, Destination, Envelope, MESSAGE_KEYWORDS_MAX, NewMessage};
 pub use meta::ReceivedTls;
+pub use mox_sqlite::{Disk, RealDisk};
 pub use order::{SortBy, SortKey, ThreadAlgorithm, ThreadEntry};
 pub use pass_key::PASS_KEYS_MAX;
 pub use policy::{JunkFilter, JunkFlags, Policies, Policy};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mox_base::{Clock, UnixSeconds};
+use mox_sqlite::RealDisk;
 
 use crate::account::{Access, Shared};
-use crate::disk::RealDisk;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::read::Reader;

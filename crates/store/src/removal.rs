@@ -14,9 +14,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mox_sqlite::{Disk, create_dirs};
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, create_dirs};
 use crate::store::is_account_name;
 use crate::{Result, Store, StoreError};
 

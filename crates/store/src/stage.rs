@@ -12,6 +12,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::Context;
 use mox_base::UnixSeconds;
 use mox_mime::{Analysis, Limits};
+use mox_sqlite::{Disk, create_dirs};
 use rusqlite::{Connection, params};
 use zstd::stream::raw::CParameter;
 use zstd::stream::read::Encoder;
@@ -19,7 +20,6 @@ use zstd::stream::read::Encoder;
 use crate::Result;
 use crate::account::{Account, Shared};
 use crate::content::{HEAD_ZSTD, TEXT_ZSTD, WHOLE_BYTES_MAX};
-use crate::disk::create_dirs;
 use crate::hash::{self, BodyHash, Hashing};
 use crate::tx::Tx;
 
@@ -74,7 +74,7 @@ struct StagedFile {
 /// What removing a staged file needs, without keeping the account open.
 #[derive(Debug)]
 struct SharedDisk {
-    disk: Arc<dyn crate::disk::Disk>,
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
 }
 

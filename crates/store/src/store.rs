@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mox_base::Clock;
+use mox_sqlite::{Disk, RealDisk};
 use parking_lot::Mutex;
 
 use crate::account::{Account, Shared};
-use crate::disk::{CountingDisk, Disk, RealDisk};
+use crate::disk::CountingDisk;
 use crate::hold::Holds;
 use crate::policy::Policies;
 use crate::pool::Pool;

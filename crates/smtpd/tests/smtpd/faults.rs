@@ -24,7 +24,7 @@ fn fail(kind: &Mutex<Option<io::ErrorKind>>) -> io::Result<()> {
 }
 
 impl Disk for Shared {
-    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<()> {
+    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<u64> {
         fail(&self.0.write)?;
         RealDisk.create_synced(path, content)
     }

@@ -47,7 +47,7 @@ impl FaultyDisk {
 struct Shared(Arc<FaultyDisk>);
 
 impl Disk for Shared {
-    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<()> {
+    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<u64> {
         if let Err(error) = self.0.fails(&self.0.fail_write) {
             // A part is written before the disk fails.
             RealDisk.create_synced(path, &mut content.take(1_000))?;
@@ -204,10 +204,10 @@ impl Copying {
 }
 
 impl Disk for Copying {
-    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<()> {
-        RealDisk.create_synced(path, content)?;
+    fn create_synced(&self, path: &Path, content: &mut dyn Read) -> io::Result<u64> {
+        let written = RealDisk.create_synced(path, content)?;
         self.copy();
-        Ok(())
+        Ok(written)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

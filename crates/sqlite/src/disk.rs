@@ -1,12 +1,13 @@
-//! The file operations of the queue beside the database, behind one door.
+//! The file operations beside a database, behind one door.
 //!
-//! Tests put a [`Disk`] there that fails the n-th write or sync.
+//! Tests put a [`Disk`] there that fails the n-th write or sync; see `docs/store-format.md` for
+//! what must hold then.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// File operations as the queue needs them. Each either happens wholly or reports an error.
+/// File operations beside a database. Each either happens wholly or reports an error.
 pub trait Disk: Send + Sync + std::fmt::Debug {
     /// Creates a file that must not exist, writes everything from `content`, and syncs it. Returns
     /// its size in bytes.
@@ -65,7 +66,11 @@ impl Disk for RealDisk {
 }
 
 /// Makes the folder and those above it, each name synced.
-pub(crate) fn create_dirs(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// Any error of the file system; some of the folders may then exist.
+pub fn create_dirs(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -1,6 +1,5 @@
 //! Domains, accounts and aliases that come and go while the server runs.
 
-use std::convert::Infallible;
 use std::path::Path;
 
 use mox::service::Service;
@@ -50,7 +49,7 @@ async fn a_domain_and_an_account_live_until_they_are_removed() {
     let team = r#"{"Addresses":["ann@new.example","mox@localhost"],"PostPublic":true}"#;
     control.run("aliasadd", &["team@new.example", team]).await.unwrap();
     // A test does not wait for what strangers wait for.
-    let at_once = |dynamic: &mut mox_config::Dynamic| -> Result<(), Infallible> {
+    let at_once = |dynamic: &mut mox_config::Dynamic| -> Result<(), mox_config::EditError> {
         dynamic.accounts.get_mut("ann").unwrap().no_first_time_sender_delay = true;
         Ok(())
     };

@@ -42,7 +42,7 @@ impl Admin {
     }
 
     pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut Dynamic) -> Result<T>) -> Result<T> {
-        Ok(self.config.edit(self.now(), change)?)
+        self.config.edit(self.now(), change)
     }
 
     /// What logs in with an address that the key stands for, in words.

@@ -4,9 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use mox_base::{Address, Domain};
-use mox_config::{EditError, Finding};
+use mox_config::EditError;
 use mox_queue::QueueError;
-use mox_sconf::EncodeError;
 use mox_store::StoreError;
 
 use crate::keys::KeyError;
@@ -121,41 +120,7 @@ pub enum AdminError {
     /// The queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// `domains.conf` was changed by hand and has faults, which must be mended first.
-    #[error("domains.conf has faults, mend them first: {}", joined(.0))]
-    Unreadable(Vec<Finding>),
-    /// With the change the configuration would have faults.
-    #[error("{}", joined(.0))]
-    Invalid(Vec<Finding>),
-    /// The settings cannot be written in the syntax of the file.
-    #[error("settings cannot be written")]
-    Encode(#[source] EncodeError),
-    /// Writing the file failed.
-    #[error("write {}", .path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-/// What is wrong, without places: the lines are those of a file that was not written.
-fn joined(faults: &[Finding]) -> String {
-    faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>().join("; ")
-}
-
-impl From<EditError<Self>> for AdminError {
-    fn from(error: EditError<Self>) -> Self {
-        match error {
-            EditError::Change(error) => error,
-            EditError::Unreadable(faults) => Self::Unreadable(faults),
-            EditError::Encode(error) => Self::Encode(error),
-            EditError::Write { path, source } => Self::Write { path, source },
-            EditError::Invalid(faults) => Self::Invalid(faults),
-            // It is to grow only together with this.
-            _ => Self::Invalid(Vec::new()),
-        }
-    }
+    /// `domains.conf` was not changed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
 }

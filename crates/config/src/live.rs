@@ -72,12 +72,9 @@ impl Stamp {
 /// Why a change of `domains.conf` was not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum EditError<E: std::error::Error + 'static> {
-    /// The change itself was refused.
-    #[error(transparent)]
-    Change(E),
+pub enum EditError {
     /// The file was changed by hand and has faults, which must be mended first.
-    #[error("domains.conf has faults: {}", joined(.0))]
+    #[error("domains.conf has faults, mend them first: {}", joined(.0))]
     Unreadable(Vec<Finding>),
     /// With the change the file would have faults.
     #[error("{}", joined(.0))]
@@ -96,8 +93,9 @@ pub enum EditError<E: std::error::Error + 'static> {
     },
 }
 
+/// What is wrong, without places: the lines are those of a file that was not written.
 fn joined(faults: &[Finding]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// The path of `mox.conf`, given it or its directory.
@@ -263,16 +261,20 @@ impl Live {
     /// Changes made by hand before are taken up first. The file keeps its comments, order and
     /// spelling but for what `change` changed. It is written beside and renamed, so that a crash
     /// leaves the old or the new text.
-    pub fn edit<T, E: std::error::Error + 'static>(
+    ///
+    /// # Errors
+    ///
+    /// That of `change`, which may refuse, or an [`EditError`].
+    pub fn edit<T, E: From<EditError>>(
         &self,
         now: UnixSeconds,
         change: impl FnOnce(&mut Dynamic) -> Result<T, E>,
-    ) -> Result<T, EditError<E>> {
+    ) -> Result<T, E> {
         let mut source = self.lock();
         self.refresh(&mut source, now, true).map_err(EditError::Unreadable)?;
         let snapshot = self.snapshot();
         let mut dynamic = (*snapshot.dynamic).clone();
-        let result = change(&mut dynamic).map_err(EditError::Change)?;
+        let result = change(&mut dynamic)?;
         if dynamic == *snapshot.dynamic {
             return Ok(result);
         }
@@ -284,7 +286,7 @@ impl Live {
         let statics = &snapshot.statics;
         let (config, report) = read_dynamic(&self.path, &text, statics, self.named_files);
         let Some((config, document)) = config.filter(|_| report.faults.is_empty()) else {
-            return Err(EditError::Invalid(report.faults));
+            return Err(EditError::Invalid(report.faults).into());
         };
         files::write_atomically(&self.path, &text)
             .map_err(|source| EditError::Write { path: self.path.clone(), source })?;

@@ -168,7 +168,7 @@ mod tests {
         assert!(policies.policy("other").is_none());
         assert!(Arc::ptr_eq(&policy, &policies.policy("mjl").unwrap()));
 
-        let edit = |dynamic: &mut Dynamic| -> Result<(), std::convert::Infallible> {
+        let edit = |dynamic: &mut Dynamic| -> Result<(), mox_config::EditError> {
             let account = dynamic.accounts.get_mut("mjl").unwrap();
             account.quota_message_size = -1;
             let destination = account.destinations.values_mut().next().unwrap();

@@ -30,7 +30,7 @@ mod suffix;
 
 pub use answer::{Answer, Data, DnsError, Found, RecordType, Security, Tlsa, Trouble};
 #[cfg(any(test, feature = "fake"))]
-pub use fake::FakeDns;
+pub use fake::{FakeDns, SilentDns};
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use resolver::{Lookups, Pending, Resolver};
 pub use suffix::{organizational_domain, public_suffix};

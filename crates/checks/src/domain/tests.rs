@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mox_base::Domain;
 use mox_config::Config;
-use mox_dns::{Data, FakeDns, Name, Tlsa};
+use mox_dns::{Data, FakeDns, Name, SilentDns, Tlsa};
 use mox_mailauth::dkim::PrivateKey;
 use mox_net::tls::client::Connector;
 use mox_testkit::ManualClock;
@@ -359,19 +359,9 @@ fn a_domain_without_records_is_told_all_of_them() {
 /// A server that says nothing holds nobody up for ever.
 #[tokio::test(start_paused = true)]
 async fn the_whole_has_an_end() {
-    struct Silent;
-    impl mox_dns::Resolver for Silent {
-        fn lookup<'a>(
-            &'a self,
-            _name: &'a Name,
-            _kind: mox_dns::RecordType,
-        ) -> mox_dns::Pending<'a> {
-            Box::pin(std::future::pending())
-        }
-    }
     let world = World::clean();
     let mut services = crate::tests::services(FakeDns::new(), FakeNetwork::new());
-    services.resolver = Arc::new(Silent);
+    services.resolver = Arc::new(SilentDns);
     let domain = Domain::parse("a.example").unwrap();
     let start = tokio::time::Instant::now();
     let result = check_known(&services, &world.config(), &domain, &world.known).await;

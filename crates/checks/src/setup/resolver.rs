@@ -50,7 +50,7 @@ pub async fn resolver_validates<R: Resolver + ?Sized>(resolver: &R) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use mox_dns::{Data, DnsError, FakeDns, Trouble};
+    use mox_dns::{Data, DnsError, FakeDns, SilentDns, Trouble};
 
     use super::*;
     use crate::Level;
@@ -75,18 +75,9 @@ mod tests {
         check(&dns, Level::Error, "no DNS server can be reached");
     }
 
-    /// A resolver that never answers.
-    struct Silent;
-
-    impl Resolver for Silent {
-        fn lookup<'a>(&'a self, _name: &'a Name, _kind: RecordType) -> mox_dns::Pending<'a> {
-            Box::pin(std::future::pending())
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn it_is_not_waited_for_without_end() {
-        let finding = resolver_validates(&Silent).await;
+        let finding = resolver_validates(&SilentDns).await;
         assert!(finding.what.ends_with("no answer in time"), "{finding}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mox_dns::{DnsError, RecordType, Trouble};
+use mox_dns::{DnsError, RecordType, SilentDns, Trouble};
 use tokio::time::Instant;
 
 use crate::support::{Fixture, Setup, dns};
@@ -71,18 +71,9 @@ async fn a_host_that_says_helo_exists() {
     }
 }
 
-/// Is asked, and never answers.
-struct Silent;
-
-impl mox_dns::Resolver for Silent {
-    fn lookup<'a>(&'a self, _: &'a mox_dns::Name, _: RecordType) -> mox_dns::Pending<'a> {
-        Box::pin(std::future::pending())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_silent_dns_is_given_up() {
-    let fixture = Fixture::with(Setup { resolver: Arc::new(Silent), ..Setup::default() });
+    let fixture = Fixture::with(Setup { resolver: Arc::new(SilentDns), ..Setup::default() });
     let mut client = fixture.deliverer().await;
     let before = Instant::now();
     client.check("MAIL FROM:<a@client.example>", "451 4.4.0").await;
@@ -94,7 +85,7 @@ async fn a_silent_dns_is_given_up() {
 async fn a_localserve_asks_nobody() {
     let setup = Setup::default();
     let fixture = Fixture::with(Setup {
-        resolver: Arc::new(Silent),
+        resolver: Arc::new(SilentDns),
         is_localserve: true,
         mox_conf: setup.mox_conf.replace("Account: mjl", "Account: mox"),
         domains_conf: "Domains:\n\tlocalhost: nil\nAccounts:\n\tmox:\n\t\tDomain: localhost\n\

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mox_base::{Rng, Secret};
 use mox_net::tls::client::{Connector, Verify};
-use mox_sasl::{ChannelBindings, Client, Mechanism};
+use mox_sasl::{ChannelBindings, Client, ClientError as SaslError, Mechanism, ScramError};
 
 use crate::ClientError;
 use crate::session::{Session, finished, quoted};
@@ -38,6 +38,9 @@ const WANTED: [Mechanism; 6] = [
     Mechanism::Plain,
     Mechanism::Login,
 ];
+
+/// RFC 5802 §7: the server does not have this type of binding.
+const UNSUPPORTED: SaslError = SaslError::Scram(ScramError::UnsupportedChannelBindingType);
 
 impl Session {
     /// Puts TLS on the connection. RFC 9051 §6.2.1.
@@ -94,18 +97,7 @@ impl Session {
         let chosen = Client::choose(&WANTED, &offered, &bindings, is_private);
         let outcome = match chosen {
             Some(mechanism) => {
-                let mut nonce = [0; 18];
-                rng.fill(&mut nonce);
-                let password = credentials.password.clone();
-                let client = Client::new(
-                    mechanism,
-                    &credentials.user,
-                    password,
-                    &offered,
-                    &bindings,
-                    nonce,
-                )?;
-                self.authenticate(client).await
+                self.log_in_by(mechanism, &offered, bindings, credentials, rng).await
             }
             None if is_private && !self.has("LOGINDISABLED") => self.login(credentials).await,
             None => Err(ClientError::NoMechanism),
@@ -139,7 +131,47 @@ impl Session {
         self.run("LOGIN", &arguments, &mut |_| Ok(())).await.map(|_| ())
     }
 
-    async fn authenticate(&mut self, mut client: Client) -> Result<(), ClientError> {
+    /// Logs in by one mechanism; by one that binds once more with the other type of binding, if the
+    /// server does not have the stronger one.
+    ///
+    /// It is never tried without a binding then: RFC 5802 §6 wants one wherever -PLUS is offered, and who
+    /// is in between could refuse all of them. `tls-server-end-point` keeps that one out as well, unless
+    /// it has the private key of the server.
+    async fn log_in_by(
+        &mut self,
+        mechanism: Mechanism,
+        offered: &[Mechanism],
+        mut bindings: ChannelBindings,
+        credentials: &Credentials,
+        rng: &dyn Rng,
+    ) -> Result<(), ClientError> {
+        loop {
+            let mut nonce = [0; 18];
+            rng.fill(&mut nonce);
+            let (user, password) = (&credentials.user, credentials.password.clone());
+            let client = Client::new(mechanism, user, password, offered, &bindings, nonce)?;
+            let mut has_answered = false;
+            let outcome = self.authenticate(client, &mut has_answered).await;
+            let is_refused = match &outcome {
+                // Many servers do not say why.
+                Err(ClientError::Refused { .. }) => !has_answered,
+                Err(ClientError::Sasl(error)) => *error == UNSUPPORTED,
+                _ => false,
+            };
+            let has_other =
+                bindings.tls_exporter.take().is_some() && bindings.tls_server_end_point.is_some();
+            if !(mechanism.is_plus() && is_refused && has_other) {
+                return outcome;
+            }
+        }
+    }
+
+    /// - `has_answered`: set when a challenge was answered with what the password makes of it.
+    async fn authenticate(
+        &mut self,
+        mut client: Client,
+        has_answered: &mut bool,
+    ) -> Result<(), ClientError> {
         let name = client.mechanism().name();
         let mut initial = client.initial().map(|response| BASE64.encode(response));
         let with_initial = self.has("SASL-IR") && initial.is_some();
@@ -170,9 +202,14 @@ impl Session {
                 .map_err(|_| mox_sasl::ClientError::Malformed)
                 .and_then(|challenge| client.step(&challenge));
             match response {
-                Ok(response) => self.answer(&BASE64.encode(response)).await?,
+                Ok(response) => {
+                    *has_answered = true;
+                    self.answer(&BASE64.encode(response)).await?;
+                }
                 Err(error) => {
                     self.answer("*").await?;
+                    // The command ends, or the connection does.
+                    while matches!(self.next_of(&tag).await, Ok(Ok(_))) {}
                     return Err(error.into());
                 }
             }

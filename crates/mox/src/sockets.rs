@@ -177,6 +177,8 @@ pub(crate) fn bind_fault(error: BindError) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[track_caller]
@@ -235,6 +237,27 @@ mod tests {
         let error = sockets.listen(addrs[0]).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
         sockets.warn_of_unused();
+    }
+
+    /// Bug: those that were bound before one that could not be stayed, and took connections that nobody
+    /// answered.
+    #[test]
+    fn all_sockets_are_bound_or_none() {
+        let taken = Listener::bind_std("127.0.0.2:0".parse().unwrap()).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let statics = format!(
+            "DataDir: data\nLogLevel: info\nHostname: mx.example\n\
+             Listeners:\n\tlocal:\n\t\tIPs:\n\t\t\t- 127.0.0.1\n\t\t\t- 127.0.0.2\n\t\tSMTP:\n\
+             \t\t\tEnabled: true\n\t\t\tPort: {port}\n\t\t\tNoSTARTTLS: true\n\
+             Postmaster:\n\tAccount: a\n\tMailbox: P\n"
+        );
+        let domains = "Domains:\n\ta.example: nil\nAccounts:\n\ta:\n\t\tDomain: a.example\n\
+            \t\tDestinations:\n\t\t\ta@a.example: nil\n";
+        let config = Config::parse(Path::new("/etc/mox"), &statics, domains).unwrap();
+        assert_eq!(wanted(&config).len(), 2);
+        let sockets = Sockets::default();
+        assert!(sockets.bind_missing(&config).is_err());
+        assert_eq!(sockets.duplicates().unwrap().len(), 0);
     }
 
     #[test]

@@ -278,4 +278,40 @@ mod tests {
         assert_eq!(names(&certs), ["renewed.example"]);
         assert!(ListenerCerts::load(&options.config.snapshot()).is_err());
     }
+
+    /// Bug: files that could not be used once were not looked at again, until they changed.
+    #[test]
+    fn what_could_not_be_used_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        let write = |name: &str| {
+            let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+            fs::write(&cert, made.cert.pem()).unwrap();
+            fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        };
+        write("before.example");
+        let pair = KeyCertFiles { cert: cert.clone(), key: key.clone() };
+        let hostname = mox_base::Domain::parse("mail.example").unwrap();
+        let certs = Certs::load(vec![pair], hostname.ascii()).unwrap();
+        let loaded = Loaded { certs, files: vec![cert.clone(), key.clone()], stamps: Vec::new() };
+        let mut certs = ListenerCerts {
+            loaded: BTreeMap::from([("local".to_owned(), loaded)]),
+            acme: Providers::default(),
+        };
+        write("renewed.example");
+        // As after a file that could not be read for a moment: broken, and right, at one time and of
+        // one size.
+        let renewed = fs::read(&cert).unwrap();
+        let time = fs::metadata(&cert).unwrap().modified().unwrap();
+        let put = |content: &[u8]| {
+            fs::write(&cert, content).unwrap();
+            fs::File::options().write(true).open(&cert).unwrap().set_modified(time).unwrap();
+        };
+        put(&vec![b'x'; renewed.len()]);
+        certs.refresh(UnixSeconds(0));
+        assert_eq!(certs.loaded["local"].certs.names(), ["before.example"]);
+        put(&renewed);
+        certs.refresh(UnixSeconds(0));
+        assert_eq!(certs.loaded["local"].certs.names(), ["renewed.example"]);
+    }
 }

@@ -35,8 +35,8 @@ const TLS_SERVER_END_POINT: &str = "tls-server-end-point";
 
 /// The channel bindings that a connection has. None on a connection without TLS.
 ///
-/// `tls-unique` is left out on purpose: it does not exist in TLS 1.3, and is broken in TLS 1.2
-/// without the extended master secret (RFC 9266 §1).
+/// Deviation: RFC 5802 §6.1 has `tls-unique` as the default; we leave it out because it does not exist in
+/// TLS 1.3, and is broken in TLS 1.2 without the extended master secret (RFC 9266 §1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelBindings {
     /// See [`ChannelBinding::TlsExporter`].

@@ -214,12 +214,12 @@ struct AccessLine {
 }
 
 impl AccessLine {
-    fn new(connection: &Connection, request: &hyper::Request<Incoming>, cid: u64) -> Self {
+    fn new<B>(connection: &Connection, request: &hyper::Request<B>, cid: u64) -> Self {
         let port = &connection.port.http;
         let headers = request.headers();
         let text = |name: HeaderName| {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
-            value.unwrap_or_default().chars().take(FIELD_CHARS_MAX).collect::<String>()
+            cut(value.unwrap_or_default(), FIELD_CHARS_MAX)
         };
         let client_ip = forwarded::client_ip(headers).filter(|_| port.is_forwarded);
         // Behind a proxy that does not say for whom it asks, all clients would be one.
@@ -229,7 +229,8 @@ impl AccessLine {
             true => port.is_tls || forwarded::is_https(headers),
             false => port.is_tls,
         };
-        let authority = request.uri().authority().map(ToString::to_string);
+        let authority = request.uri().authority();
+        let authority = authority.map(|name| cut(name.as_str(), FIELD_CHARS_MAX));
         let served = Served {
             handler: "".into(),
             proto: if is_https { "https" } else { "http" },
@@ -240,7 +241,7 @@ impl AccessLine {
             cid,
             served,
             method: request.method().clone(),
-            url: request.uri().to_string().chars().take(URL_CHARS_MAX).collect(),
+            url: cut(&request.uri().to_string(), URL_CHARS_MAX),
             host: authority.unwrap_or_else(|| text(hyper::header::HOST)),
             protocol: request.version(),
             remote: connection.remote,
@@ -277,6 +278,10 @@ impl AccessLine {
     }
 }
 
+fn cut(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).collect()
+}
+
 /// Methods for counting: a client can invent as many as it likes.
 fn method_name(method: &Method) -> &'static str {
     const NAMES: [(Method, &str); 9] = [
@@ -291,4 +296,36 @@ fn method_name(method: &Method) -> &'static str {
         (Method::TRACE, "trace"),
     ];
     NAMES.iter().find(|(known, _)| known == method).map_or("(other)", |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::TestServer;
+
+    /// Attack: requests as large as they may be, each of which takes that room in the log too.
+    #[tokio::test]
+    async fn what_the_access_log_keeps_of_a_request_is_cut() {
+        let test = TestServer::start();
+        let connection = Connection {
+            server: test.server.clone(),
+            port: Arc::clone(&test.port),
+            activity: Activity::new(true),
+            remote: ([192, 0, 2, 1], 1_025).into(),
+            tls: "".into(),
+        };
+        let long = "x".repeat(URL_CHARS_MAX + 1);
+        let line = |uri: &str| {
+            let request = hyper::Request::builder().uri(uri).header("Host", &long);
+            let request = request.header("Referer", &long).header("User-Agent", &long).body(());
+            AccessLine::new(&connection, &request.unwrap(), 1)
+        };
+        let cut = line(&format!("/{long}"));
+        assert_eq!(cut.url.len(), URL_CHARS_MAX);
+        let fields = [cut.host, cut.user_agent, cut.referer];
+        assert_eq!(fields.map(|field| field.len()), [FIELD_CHARS_MAX; 3]);
+        // Bug: in HTTP/2 the name of the host comes with the URL, and was kept whole.
+        assert_eq!(line(&format!("https://{long}/")).host.len(), FIELD_CHARS_MAX);
+        assert_eq!(line("https://x.example/a?b").url, "https://x.example/a?b");
+    }
 }

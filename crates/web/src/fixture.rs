@@ -95,7 +95,7 @@ pub(crate) struct TestServer {
     pub(crate) server: Server,
     pub(crate) clock: ManualClock,
     pub(crate) supervisor: Supervisor,
-    port: Arc<Port>,
+    pub(crate) port: Arc<Port>,
     _dir: tempfile::TempDir,
 }
 

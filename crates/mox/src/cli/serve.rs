@@ -9,6 +9,7 @@ use mox_config::NamedFiles;
 use mox_net::BLOCKING_THREADS_MAX;
 use nix::sys::stat::{Mode as FileMode, umask};
 use nix::unistd::Uid;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Global;
@@ -94,8 +95,7 @@ fn work(mut options: Options, mut passed: Passed) -> Result<ExitCode> {
 }
 
 fn run_worker(mut options: Options, passed: &mut Passed, confined: Confined) -> Result<End> {
-    let runtime = runtime()?;
-    let end = runtime.block_on(async {
+    run_to_its_end(runtime()?, BLOCKING_WAIT, async {
         let ends = Ends::new()?;
         let (link, privileges) = confined.link(passed)?;
         let status = format!("serving; {}", privileges.confinement);
@@ -110,9 +110,7 @@ fn run_worker(mut options: Options, passed: &mut Passed, confined: Confined) -> 
         };
         finish(server, end).await;
         Ok(end)
-    });
-    runtime.shutdown_timeout(BLOCKING_WAIT);
-    end
+    })
 }
 
 /// How long work on the disk may go on when all sessions have ended. What was acknowledged is on disk; the
@@ -125,8 +123,7 @@ pub(super) fn run_server(
     started: impl FnOnce(&Server) -> Result<()>,
 ) -> Result<End> {
     raise_file_limit();
-    let runtime = runtime()?;
-    let end = runtime.block_on(async {
+    run_to_its_end(runtime()?, BLOCKING_WAIT, async {
         // From here on a signal ends the server in order, also while it starts.
         let ends = Ends::new()?;
         let server = Server::start(options).await?;
@@ -134,9 +131,16 @@ pub(super) fn run_server(
         let end = ends.next(&server).await;
         finish(server, end).await;
         Ok(end)
-    });
-    runtime.shutdown_timeout(BLOCKING_WAIT);
-    end
+    })
+}
+
+/// Does the work, and ends what is left of it.
+///
+/// - `wait`: how long work on the disk may go on after it.
+fn run_to_its_end<T>(runtime: Runtime, wait: Duration, work: impl Future<Output = T>) -> T {
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(wait);
+    done
 }
 
 async fn finish(server: Server, end: End) {
@@ -147,7 +151,7 @@ async fn finish(server: Server, end: End) {
     };
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+fn runtime() -> Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -179,4 +183,34 @@ impl Ends {
 
 fn number(kind: SignalKind) -> u8 {
     u8::try_from(kind.as_raw_value()).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    /// Bug: a restart waited for ever for work that had no end.
+    #[test]
+    fn the_end_does_not_wait_for_work_that_has_none() {
+        let (release, stuck) = channel::<()>();
+        let (ended, end) = channel();
+        let ending = thread::spawn(move || {
+            let done = run_to_its_end(runtime().unwrap(), Duration::ZERO, async {
+                let (began, begins) = tokio::sync::oneshot::channel();
+                drop(tokio::task::spawn_blocking(move || {
+                    began.send(()).unwrap();
+                    stuck.recv()
+                }));
+                begins.await
+            });
+            ended.send(done).unwrap();
+        });
+        // Far beyond what it takes.
+        assert_eq!(end.recv_timeout(Duration::from_secs(300)), Ok(Ok(())));
+        drop(release);
+        ending.join().unwrap();
+    }
 }

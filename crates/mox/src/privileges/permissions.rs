@@ -370,11 +370,42 @@ mod tests {
             set("data/lock", 0o600);
             assert_eq!(places.repair(service).changed, 0);
             assert_eq!(mode("data/lock"), 0o600);
+            // Bug: what root had put back stayed root's, and the server could not read it.
+            std::os::unix::fs::chown(at("data/accounts/a"), Some(0), None).unwrap();
+            set("data/accounts/a/index.db", 0o600);
+            assert!(places.repair(service).changed > 0);
+            assert_eq!(fs::metadata(at("data/accounts/a")).unwrap().uid(), service.uid.as_raw());
+            assert_eq!(mode("data/accounts/a/index.db"), FILE_MODE);
         } else {
             // Others may not give files to group root.
             assert!(repaired.changed == 0 && repaired.left > 0, "{repaired:?}");
         }
         assert_eq!(mode("outside"), 0o666);
         assert_eq!(fs::metadata(at("outside")).unwrap().uid(), Uid::effective().as_raw());
+    }
+
+    /// What root has put back is found near the top, and nothing else makes all of it be looked at.
+    #[test]
+    fn files_of_others_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let own = Uid::effective().as_raw();
+        let finds = |top: &str, uid: u32, depth: usize| {
+            let service = Ids { uid: Uid::from_raw(uid), gid: Gid::effective() };
+            let walk = Walk { service, repaired: Repaired::default(), entries: 0 };
+            walk.has_foreign(&at(top), depth)
+        };
+        fs::create_dir_all(at("file")).unwrap();
+        fs::write(at("file/index.db"), "").unwrap();
+        fs::create_dir_all(at("dir/a")).unwrap();
+        assert!(!finds("file", own, FOREIGN_DEPTH) && !finds("dir", own, FOREIGN_DEPTH));
+        assert!(finds("file", own + 1, 1) && finds("dir", own + 1, 1));
+        // Neither is ever set right: they would be found at every start.
+        fs::create_dir(at("links")).unwrap();
+        symlink(at("file/index.db"), at("links/link")).unwrap();
+        fs::write(at("outside"), "").unwrap();
+        fs::hard_link(at("outside"), at("links/second-name")).unwrap();
+        assert!(!finds("links", own + 1, FOREIGN_DEPTH));
+        assert!(!finds("missing", own + 1, FOREIGN_DEPTH) && !finds("file/index.db", own + 1, 1));
     }
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mox_base::pem_without_fields;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SigningKey as _};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -59,8 +60,7 @@ impl HostKey {
     ///
     /// See [`HostKeyError`].
     pub fn from_pem(text: &str) -> Result<Self, HostKeyError> {
-        let bare = without_fields(text);
-        let der = PrivateKeyDer::from_pem_slice(bare.as_bytes());
+        let der = PrivateKeyDer::from_pem_slice(&pem_without_fields(text.as_bytes()));
         let der = der.map_err(|_| HostKeyError::NotPem)?;
         let label = match &der {
             PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
@@ -115,17 +115,6 @@ impl HostKey {
     pub(crate) fn pair(&self) -> &KeyPair {
         &self.pair
     }
-}
-
-/// The text without header fields (RFC 1421 §4.4), which strict readers of PEM refuse.
-fn without_fields(text: &str) -> String {
-    let is_field = |line: &&str| !line.starts_with("-----") && line.contains(':');
-    let mut kept = String::with_capacity(text.len());
-    for line in text.lines().filter(|line| !is_field(line)) {
-        kept.push_str(line);
-        kept.push('\n');
-    }
-    kept
 }
 
 /// RFC 7468 §2.

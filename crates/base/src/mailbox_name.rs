@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use unicode_normalization::is_nfc;
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 /// The longest mailbox name, in bytes of UTF-8. Ours; the RFC sets no bound.
 pub const MAILBOX_NAME_BYTES_MAX: usize = 1_000;
@@ -77,6 +77,15 @@ impl MailboxName {
         }
         let rest = text.get(first.len()..).unwrap_or_default();
         Ok(Self(format!("Inbox{rest}").into_boxed_str()))
+    }
+
+    /// Parses a name that another program kept, in whatever Unicode form it is.
+    pub fn parse_any_form(text: &str) -> Result<Self, MailboxNameError> {
+        // Before it is written anew, which may take three times as many bytes.
+        match is_nfc(text) || text.len() > MAILBOX_NAME_BYTES_MAX {
+            true => Self::parse(text),
+            false => Self::parse(&text.nfc().collect::<String>()),
+        }
     }
 
     /// The mailbox that always exists.
@@ -162,6 +171,19 @@ mod tests {
         check("a\u{7f}", Err(MailboxNameError::Control));
         check("a\u{2028}", Err(MailboxNameError::Control));
         check("e\u{301}", Err(MailboxNameError::NotNfc));
+    }
+
+    #[test]
+    fn names_of_other_programs_may_be_in_any_form() {
+        let check = |text, want: Option<&str>| {
+            let got = MailboxName::parse_any_form(text).ok();
+            assert_eq!(got.as_ref().map(MailboxName::as_str), want, "{text:?}");
+        };
+        check("\u{e9}", Some("\u{e9}"));
+        check("e\u{301}", Some("\u{e9}"));
+        check("e\u{301}/inbox", Some("\u{e9}/inbox"));
+        check("e\u{301}//a", None);
+        check(&"e\u{301}".repeat(MAILBOX_NAME_BYTES_MAX), None);
     }
 
     #[test]

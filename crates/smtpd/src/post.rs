@@ -102,6 +102,8 @@ pub(crate) async fn keep_refused(
     let refused = copies.iter().zip(granted).filter(|(_, granted)| !**granted);
     let refused = refused.filter_map(|(judged, _)| {
         let (copy, Judgement { decided: Some(decided), .. }) = judged else { return None };
+        // Refused for something else, as a localserve does when asked: that is no decision.
+        decided.verdict.refusal.as_ref()?;
         let settings = config.account(&copy.account);
         let rejects = settings.filter(|_| decided.verdict.may_keep_reject).and_then(|settings| {
             let mailbox = settings.rejects_mailbox.as_ref()?.0.clone();

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use mox_base::Domain;
+use mox_base::{Domain, pem_without_fields};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -322,7 +322,7 @@ fn is_provider(name: &str) -> bool {
 }
 
 fn private_key(pem: &[u8]) -> Option<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_slice(pem).ok()
+    PrivateKeyDer::from_pem_slice(&pem_without_fields(pem)).ok()
 }
 
 fn is_key(pem: &[u8]) -> bool {

@@ -165,7 +165,7 @@ fn subscriptions(index: &DatabaseFile, summary: &mut Summary) -> Vec<MailboxName
     let mut reading = Reading::new(index, &table, &SUBSCRIPTION);
     let mut names = Vec::new();
     while let Some(record) = reading.next(summary) {
-        match MailboxName::parse(record.text("Name")) {
+        match MailboxName::parse_any_form(record.text("Name")) {
             Ok(_) if names.len() >= SUBSCRIPTIONS_MAX => {
                 summary.skip("subscriptions beyond our limits", record.text("Name"));
             }
@@ -288,9 +288,15 @@ impl Mailboxes {
             let told = format!("index.db: mailbox {id}, {name:?}: without UIDVALIDITY");
             return summary.damage(MAILBOX.what, told);
         };
-        let parsed = MailboxName::parse(name).ok().filter(|name| !self.names.contains(name));
-        let kept_name = match parsed {
-            Some(name) => name,
+        let parsed = MailboxName::parse_any_form(name).ok();
+        let kept_name = match parsed.filter(|name| !self.names.contains(name)) {
+            Some(kept) => {
+                if kept.as_str() != name {
+                    let told = format!("{name:?} is now {kept}");
+                    summary.differs("mailboxes with another name", told);
+                }
+                kept
+            }
             None => {
                 let Some(fresh) = fresh_name("Mailbox", id, &self.names) else { return };
                 summary.differs("mailboxes with another name", format!("{name:?} is now {fresh}"));

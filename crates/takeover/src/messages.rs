@@ -287,11 +287,12 @@ fn stage(
 ) -> Result<Result<KeptMessage, String>, TakeoverError> {
     let name = message::file_name(sound.id());
     let lost = |error| Ok(Err(format!("msg/{name}: {error}")));
+    let (prefix, lead) = parts_of_prefix(sound.record.bytes("MsgPrefix"));
     let mut source = match open_own(&account.dir.join("msg").join(&name)) {
-        Ok(file) => Source { file: BufReader::new(file), failed: None },
+        Ok(file) => Source { lead, at: 0, file: BufReader::new(file), failed: None },
         Err(error) => return lost(error.to_string()),
     };
-    match (into.stage(sound.record.bytes("MsgPrefix").to_vec(), &mut source), source.failed) {
+    match (into.stage(prefix.to_vec(), &mut source), source.failed) {
         (_, Some(why)) => lost(why),
         (Ok(content), None) => Ok(Ok(message::message(sound, content, aside))),
         // Our own disk: no message may be given up for that.
@@ -299,8 +300,23 @@ fn stage(
     }
 }
 
+/// The fields of a prefix, and the empty line if it ends the header section: then the file is a body. With
+/// ours a prefix has fields only, and the message begins with its header section, be it an empty one.
+fn parts_of_prefix(prefix: &[u8]) -> (&[u8], &'static [u8]) {
+    const EMPTY_LINE: &[u8] = b"\r\n";
+    let ends_header = prefix == EMPTY_LINE || prefix.ends_with(b"\r\n\r\n");
+    match prefix.strip_suffix(EMPTY_LINE).filter(|_| ends_header) {
+        Some(fields) => (fields, EMPTY_LINE),
+        None => (prefix, &[]),
+    }
+}
+
 /// A file of the original that remembers whether it was the one that failed.
 struct Source {
+    /// What comes before the file.
+    lead: &'static [u8],
+    /// Where it is read, from the begin of `lead`.
+    at: u64,
     file: BufReader<File>,
     failed: Option<String>,
 }
@@ -318,15 +334,35 @@ impl Source {
 
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let outcome = self.file.read(buffer);
-        self.note(outcome)
+        let at = usize::try_from(self.at).unwrap_or(usize::MAX);
+        let mut lead = self.lead.get(at..).unwrap_or_default();
+        let count = if lead.is_empty() {
+            let outcome = self.file.read(buffer);
+            self.note(outcome)?
+        } else {
+            lead.read(buffer)?
+        };
+        self.at = self.at.saturating_add(count as u64);
+        Ok(count)
     }
 }
 
 impl Seek for Source {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let outcome = self.file.seek(to);
-        self.note(outcome)
+        let lead = self.lead.len() as u64;
+        let wanted = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => {
+                let end = self.file.seek(SeekFrom::End(0));
+                self.note(end)?.saturating_add(lead).checked_add_signed(by)
+            }
+        };
+        let wanted = wanted.ok_or(io::ErrorKind::InvalidInput)?;
+        let outcome = self.file.seek(SeekFrom::Start(wanted.saturating_sub(lead)));
+        self.note(outcome)?;
+        self.at = wanted;
+        Ok(wanted)
     }
 }
 

@@ -238,9 +238,23 @@ impl Run<'_> {
         Ok(summary)
     }
 
-    /// Directories of accounts that the configuration does not have any more.
+    /// Directories of accounts that the configuration does not have any more: the original's, and ours if
+    /// an earlier run had filled them.
     fn tell_others(&self, summary: &mut Summary) -> Result<(), TakeoverError> {
-        let path = self.original.dir.join("accounts");
+        let theirs = "accounts that the configuration does not have";
+        self.tell_others_in(&self.original.dir, theirs, summary)?;
+        let ours =
+            "accounts of an earlier run that the configuration does not have now: remove them";
+        self.into.map_or(Ok(()), |into| self.tell_others_in(into.dir, ours, summary))
+    }
+
+    fn tell_others_in(
+        &self,
+        dir: &Path,
+        kind: &'static str,
+        summary: &mut Summary,
+    ) -> Result<(), TakeoverError> {
+        let path = dir.join("accounts");
         let unreadable = |source| TakeoverError::Read { path: path.clone(), source };
         let wanted: BTreeSet<_> = self.accounts.iter().map(|one| one.name.as_str()).collect();
         if !path.exists() {
@@ -250,7 +264,7 @@ impl Run<'_> {
             let entry = entry.map_err(unreadable)?;
             if !entry.file_name().to_str().is_some_and(|name| wanted.contains(name)) {
                 let shown = entry.path().display().to_string();
-                summary.skip("accounts that the configuration does not have", shown);
+                summary.skip(kind, shown);
             }
         }
         Ok(())

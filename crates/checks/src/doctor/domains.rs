@@ -3,6 +3,9 @@
 use crate::Finding;
 use crate::domain::CheckResult;
 
+/// Subjects that are each domain's own, though the text may name none: they are told of each.
+const OF_DOMAIN: [&str; 4] = ["DKIM", "DMARC", "Domain TLSRPT", "MTA-STS"];
+
 /// Each subject of each domain that has something wrong. What is about the host, and the same for all
 /// domains, is told once.
 pub(super) fn judge(domains: &[CheckResult]) -> Vec<Finding> {
@@ -21,7 +24,8 @@ pub(super) fn judge(domains: &[CheckResult]) -> Vec<Finding> {
             for finding in errors.chain(warnings) {
                 let text =
                     |one: &Finding| one.what.split_once(": ").map(|(_, text)| text.to_owned());
-                let is_known = findings.iter().any(|one| text(one) == text(&finding));
+                let is_known = !OF_DOMAIN.contains(&subject)
+                    && findings.iter().any(|one| text(one) == text(&finding));
                 if !is_known {
                     findings.push(finding);
                 }
@@ -50,12 +54,17 @@ mod tests {
         one.ip_rev.told.warnings.push("8.8.4.4 leads elsewhere".to_owned());
         let mut other = CheckResult { domain: "b.example".to_owned(), ..CheckResult::default() };
         other.ip_rev.told.warnings.push("8.8.4.4 leads elsewhere".to_owned());
+        for one in [&mut one, &mut other] {
+            one.dkim.told.errors.push("DKIM key of selector s1: no key found".to_owned());
+        }
         let clean = CheckResult { domain: "c.example".to_owned(), ..CheckResult::default() };
         let found = judge(&[one, other, clean]);
         let told: Vec<_> = found.iter().map(|one| (one.level, one.what.as_str())).collect();
         let want = [
             (Level::Warning, "IPRev of a.example: 8.8.4.4 leads elsewhere"),
             (Level::Error, "MX of a.example: look up MX of a.example: no"),
+            (Level::Error, "DKIM of a.example: DKIM key of selector s1: no key found"),
+            (Level::Error, "DKIM of b.example: DKIM key of selector s1: no key found"),
             (Level::Ok, "DNS and servers of c.example are as they should be"),
         ];
         assert_eq!(told, want);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use mox_base::Domain;
+use mox_base::{Domain, pem_without_fields};
 use mox_dns::{Lookups as _, Name, Resolver, Tlsa};
 use mox_net::tls::client::{TlsOutcome, Verify};
 use mox_tlspolicy::dane::{self, Matching, Selector, Usage, record_text};
@@ -155,7 +155,7 @@ impl MakeRecord {
     }
 
     fn record(&self, pem: &[u8]) -> Result<String> {
-        let part = part(self.selector, pem)?;
+        let part = part(self.selector, &pem_without_fields(pem))?;
         let record = Tlsa {
             usage: number(&self.usage, Usage::from_number),
             selector: number(&self.selector, Selector::from_number),
@@ -258,6 +258,9 @@ mod tests {
         for pem in [made.cert_pem(), made.key.public_key_pem(), made.key_pem()] {
             assert_eq!(record(words, &pem).unwrap(), want, "{pem}");
         }
+        // As quickstart writes host keys.
+        let noted = made.key_pem().replacen("-----\n", "-----\nNote: TLS key\n\n", 1);
+        assert_eq!(record(words, &noted).unwrap(), want);
         let both = format!("{}{}", made.key_pem(), made.cert_pem());
         let data = made.der().to_vec();
         let want = record_text(&Tlsa { usage: 2, selector: 0, matching: 0, data });

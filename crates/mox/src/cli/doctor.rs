@@ -1,5 +1,6 @@
 //! `mox doctor`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -183,7 +184,16 @@ fn json(findings: &[Finding]) -> Result<String> {
 
 fn text(findings: &[Finding]) -> String {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    let mut text: String = findings.iter().map(ToString::to_string).collect();
+    let mut told = HashSet::new();
+    // Long advice, such as records to add, is given once.
+    let once = |finding: &Finding| {
+        let is_known = finding.next_step.contains('\n') && !told.insert(finding.next_step.clone());
+        match is_known {
+            true => Finding { next_step: "As above.".to_owned(), ..finding.clone() }.to_string(),
+            false => finding.to_string(),
+        }
+    };
+    let mut text: String = findings.iter().map(once).collect();
     text.push_str(&format!("{} errors, {} warnings\n", count(Level::Error), count(Level::Warning)));
     text
 }
@@ -203,6 +213,9 @@ mod tests {
     fn findings_are_printed_with_their_number() {
         let findings = [Finding::error("bad", "mend it"), Finding::ok("good")];
         assert_eq!(text(&findings), "error: bad\n\tmend it\nok: good\n1 errors, 0 warnings\n");
+        let twice = [Finding::error("a", "x\ny"), Finding::error("b", "x\ny")];
+        let want = "error: a\n\tx\n\ty\nerror: b\n\tAs above.\n2 errors, 0 warnings\n";
+        assert_eq!(text(&twice), want);
         let json: serde_json::Value = serde_json::from_str(&json(&findings).unwrap()).unwrap();
         assert_eq!(json[0]["level"], "error");
         assert_eq!(json[0]["next_step"], "mend it");

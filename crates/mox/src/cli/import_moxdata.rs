@@ -69,6 +69,16 @@ impl ImportMoxdata {
                 return done(&swap.kept);
             }
         };
+        for fault in &mox_config::test(&path).faults {
+            say(&format!("note: the server would not start: {fault}\n"));
+        }
+        // Not after hours of checking.
+        if nix::unistd::geteuid().is_root() && !config.statics.no_fix_permissions {
+            match privileges::find_service(&config) {
+                Err(error) if self.dry_run => say(&format!("note: {error:#}\n")),
+                found => found?,
+            }
+        }
         let original = Original::open(&places.source)?;
         let accounts = wanted(&config);
         let mut bar = Bar::new();
@@ -81,6 +91,8 @@ impl ImportMoxdata {
             self.tell(&found)?;
             if is_refused {
                 say(DAMAGED);
+            } else {
+                say("this was a look only: nothing was written\n");
             }
             return Ok(if found.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }

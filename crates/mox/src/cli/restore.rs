@@ -30,6 +30,8 @@ use crate::data_dir::DataDir;
 /// An account, with --account: into the data directory of a server that does not run. If the account is
 /// there, it is moved to the folder "moved" of the data directory, and mail programs are made to read all anew.
 ///
+/// Files belong to who runs this: run it as the user of the server, or start the server as root, which sets owners.
+///
 /// Messages, with --account and --mailbox: into the running server, without DATADIR. Those that the mailbox
 /// still has are left out.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use mox_base::{Host, Rng as _, Secret};
+use mox_base::{Host, Rng as _, Secret, pem_without_fields};
 use mox_net::tls::client::{Connector, Verify};
 use mox_net::tls::load_roots;
 use mox_net::{LocalIps, SystemClock, SystemRng, dial};
@@ -124,7 +124,7 @@ fn connector(submission: &Submission) -> Result<Connector> {
         Proof::PemFile(path) => {
             let pem = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
             let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-            let key = PrivateKeyDer::from_pem_slice(&pem);
+            let key = PrivateKeyDer::from_pem_slice(&pem_without_fields(&pem));
             let (certs, key) = certs
                 .and_then(|certs| Ok((certs, key?)))
                 .map_err(|error| anyhow!("{}: {error}", path.display()))?;

@@ -60,6 +60,10 @@ impl Settings {
     /// meant to see it.
     pub(super) fn parse(text: &str) -> Result<Self> {
         mox_sconf::from_str(text).map_err(|faults| {
+            let problem = faults.first().map(|fault| &fault.problem);
+            if let Some(mox_sconf::Problem::MissingKey(key)) = problem {
+                return anyhow!("{key} is missing, see \"mox config describe-sendmail\"");
+            }
             let line = faults.first().map_or(0, |fault| fault.line);
             anyhow!("line {line} is not as \"mox config describe-sendmail\" shows it")
         })
@@ -239,6 +243,8 @@ DefaultDestination: admin@mail.example
     fn settings_are_checked_together() {
         let seed = URL_SAFE_NO_PAD.encode([7; ED25519_SEED_BYTES]);
         check("Port: 465", None);
+        let text = GOOD.replace("STARTTLS: false\n", "");
+        assert!(read(&text).err().unwrap().to_string().contains("STARTTLS is missing"));
         check("TLS: false|STARTTLS: true", None);
         check("TLS: false", None);
         check("AuthMethod: PLAIN", None);

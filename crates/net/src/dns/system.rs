@@ -214,11 +214,12 @@ impl Lazy {
             Checks::Automatic => {}
         }
         let Some(trusted) = conf.clone().trusted() else { return Ok(self.own_or_none(conf).await) };
+        let servers = trusted.servers.clone();
         let stub = self.stub(trusted);
         // The root zone is signed, so whoever checks says so. RFC 4035 §3.2.3.
         match stub.lookup(&Name::root(), RecordType::Ns).await {
             Ok(answer) if answer.security.is_secure() => {
-                tracing::info!(resolver = ?stub, "DNSSEC is checked by DNS servers that are trusted");
+                tracing::info!(?servers, "DNSSEC is checked by DNS servers that are trusted");
                 Ok(Chosen::for_good(stub))
             }
             Err(error @ DnsError::Temporary(Trouble::Timeout | Trouble::Unreachable)) => Err(error),
@@ -232,14 +233,15 @@ impl Lazy {
     /// does where there is no DNSSEC, which is better than not at all, and that is not for good. With
     /// a server that checks on this machine it cannot happen.
     async fn own_or_none(&self, conf: ResolvConf) -> Chosen {
+        let servers = conf.servers.clone();
         let (validating, stub) = (self.validating(conf.clone()), self.stub(conf));
         let root = validating.lookup(&Name::root(), RecordType::Ns).await;
         if root != Err(DnsError::Bogus) || stub.may_pass_signatures_on().await {
-            tracing::info!(resolver = ?validating, "DNSSEC is checked here");
+            tracing::info!(?servers, "DNSSEC is checked here");
             return Chosen::for_good(validating);
         }
         tracing::error!(
-            resolver = ?stub,
+            ?servers,
             "the DNS servers pass no signatures on: nothing is checked by DNSSEC. Run a resolver \
              that checks on this machine, such as unbound, and name it in /etc/resolv.conf"
         );

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use mox_base::UnixSeconds;
+use mox_base::{UnixSeconds, pem_without_fields};
 use parking_lot::Mutex;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -462,7 +462,8 @@ fn decode(
     if chain.is_empty() {
         return Err(CertError::Empty { path: path() });
     }
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| CertError::Pem {
+    let key = PrivateKeyDer::from_pem_slice(&pem_without_fields(key));
+    let key = key.map_err(|source| CertError::Pem {
         path: key_path.to_owned(),
         what: "private key",
         source,
@@ -509,6 +510,16 @@ pub(crate) mod tests {
     }
 
     const P256: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
+
+    /// As the original's localserve writes it.
+    #[test]
+    fn a_key_may_have_a_note_for_people() {
+        let mut pair = pem(&["x.example"]);
+        let key = String::from_utf8(pair.key).unwrap();
+        pair.key = key.replacen("-----\n", "-----\nNote: made for localhost.\n\n", 1).into_bytes();
+        let certs = Certs::from_pem(&[pair], "x.example").unwrap();
+        check(&certs, Some("x.example"), Some((true, "x.example")));
+    }
 
     #[track_caller]
     fn check(certs: &Certs, name: Option<&str>, want: Option<(bool, &str)>) {

@@ -97,7 +97,7 @@ async fn send_as(fixture: &Fixture, from: &str, subject: &str) -> String {
     send(fixture, from, &["mjl@example.org"], &text(from, subject)).await
 }
 
-fn decisions(fixture: &Fixture, account: &str) -> Vec<Decision> {
+pub(crate) fn decisions(fixture: &Fixture, account: &str) -> Vec<Decision> {
     let reader = fixture.account(account).read().unwrap();
     reader.decisions(&DecisionFilter::default(), 100).unwrap()
 }

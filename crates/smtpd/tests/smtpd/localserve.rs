@@ -72,6 +72,8 @@ async fn errors_come_where_they_are_asked_for() {
     let reply = client.transact("a@x.example", &["permerror@localhost"], MESSAGE).await;
     assert!(reply.starts_with("550 5.0.0"), "{reply}");
     assert_eq!(fixture.counts(["mox"]), [0]);
+    // Nobody decided against it.
+    assert!(crate::decision::decisions(&fixture, "mox").is_empty());
 }
 
 /// It comes back by the delivery port. There is no limit to what a program that is tested sends.

@@ -172,7 +172,9 @@ impl QueueFiles {
                 Ok(true)
             })?;
         }
-        let theirs = self.rules(context, ignored)?;
+        // Those of all accounts: the configuration may have had more of them when this was begun.
+        let any = |_: &str| Some(QueueAccount::default());
+        let theirs = self.rules(&Context { now: context.now, accounts: &any }, ignored)?;
         let rules = ours.hold_rules()?;
         found.hold_rules = rules.iter().filter(|rule| theirs.contains(rule)).count() as u64;
         last.hold_rules = theirs.iter().fold(last.hold_rules, |last, (id, _)| last.max(id.0));

@@ -128,7 +128,9 @@ fn key(algorithm: &'static rcgen::SignatureAlgorithm) -> String {
 #[test]
 fn accounts_and_certificates_of_acme_are_taken_as_they_are() {
     let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let account = key(&rcgen::PKCS_ECDSA_P256_SHA256);
+    // As the original writes it.
+    let note = "-----\nNote: PEM PKCS8 ECDSA private key, made for ACME\n\n";
+    let account = key(&rcgen::PKCS_ECDSA_P256_SHA256).replacen("-----\n", note, 1);
     let certificate =
         format!("{account}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     put(theirs.path(), ACCOUNT_KEY, &account);

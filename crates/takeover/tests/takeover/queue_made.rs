@@ -676,3 +676,13 @@ fn changed_bytes_bring_nothing_impossible() {
     }
     assert!(refused < 10, "{refused}");
 }
+
+/// It was in the configuration when the first run copied its rule.
+#[test]
+fn rules_of_an_account_that_was_removed_between_two_runs_are_known_again() {
+    let rule = |id: i64, account: &str| row(id).with("Account", account);
+    let queues = made(vec![("HoldRule", vec![rule(1, "a"), rule(2, "gone")])], 0);
+    queues.theirs().copy(&queues.ours, NOW, &any_account, &mut Patient).unwrap();
+    let again = queues.theirs().copy(&queues.ours, NOW, &but_gone, &mut Patient).unwrap();
+    assert_eq!(again.skipped["hold rules of accounts that do not exist"].count, 1);
+}

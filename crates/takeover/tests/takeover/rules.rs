@@ -606,3 +606,23 @@ fn a_database_that_is_of_no_account_is_refused_with_what_it_lacks() {
     let refused = theirs.check(&mut Patient);
     assert!(matches!(refused, Err(TakeoverError::Missing { what: "NextUIDValidity", .. })));
 }
+
+/// The message had no header section: what was put before it has its empty line.
+#[test]
+fn a_prefix_that_ends_the_header_section_leaves_the_file_to_the_body() {
+    let prefix = b"Received: by mx.example\r\n\r\n";
+    let change = |tables: &mut Tables| {
+        let all = 2 * BODY.len() + prefix.len();
+        let first = message(1, 1)
+            .with("MsgPrefix", Value::Bytes(prefix.to_vec()))
+            .with("Size", (BODY.len() + prefix.len()) as u64);
+        tables.insert("Message", vec![first, message(2, 2), removal(3, 3)]);
+        let inbox = mailbox(1, "Inbox", 2).with("Size", all as u64);
+        tables.insert("Mailbox", vec![inbox, mailbox(2, "Sent", 0).with("Sent", true)]);
+        tables.insert("DiskUsage", vec![row(1).with("MessageSize", i64::try_from(all).unwrap())]);
+    };
+    let (_fixture, ours) = check(change, &[]);
+    let content = ours.read().unwrap().content(MailboxId(1), uid(1)).unwrap();
+    assert_eq!(content.message().unwrap().root.body_offset, prefix.len() as u64);
+    assert_eq!(content.to_vec().unwrap(), [&prefix[..], BODY].concat());
+}

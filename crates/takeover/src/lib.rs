@@ -35,5 +35,5 @@ pub use original::{Original, Targets, Wanted};
 pub use queue::{QueueAccount, QueueFiles};
 pub use report::Report;
 pub use reports::{BATCH_ROW_BYTES_MAX, BATCH_ROWS_MAX, Reports};
-pub use summary::{NOTES_MAX, Notes, Summary};
+pub use summary::{NOTE_BYTES_MAX, NOTES_MAX, Notes, Summary};
 pub use target::{REPORT, Target, TargetError, finish, is_finished, is_original, is_unfinished};

@@ -7,6 +7,9 @@ use serde::Serialize;
 /// How many notes of one kind are kept; the rest are counted.
 pub const NOTES_MAX: usize = 20;
 
+/// The most of a note that is kept, in bytes: what it quotes may be as long as a record.
+pub const NOTE_BYTES_MAX: usize = 8 << 10;
+
 /// Some of what is told, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Notes {
@@ -45,15 +48,15 @@ impl Summary {
     }
 
     pub(crate) fn differs(&mut self, what: &'static str, which: impl Into<String>) {
-        note(&mut self.differs, what, which.into());
+        note(&mut self.differs, what, &which.into());
     }
 
     pub(crate) fn skip(&mut self, what: &'static str, which: impl Into<String>) {
-        note(&mut self.skipped, what, which.into());
+        note(&mut self.skipped, what, &which.into());
     }
 
     pub(crate) fn damage(&mut self, what: &'static str, which: impl Into<String>) {
-        note(&mut self.damaged, what, which.into());
+        note(&mut self.damaged, what, &which.into());
     }
 
     /// Adds what is told of another part.
@@ -84,13 +87,39 @@ impl Summary {
     }
 }
 
-fn note(notes: &mut BTreeMap<&'static str, Notes>, what: &'static str, which: String) {
+fn note(notes: &mut BTreeMap<&'static str, Notes>, what: &'static str, which: &str) {
     let notes = notes.entry(what).or_default();
     notes.count += 1;
     if notes.some.len() < NOTES_MAX {
-        notes.some.push(which);
+        // Not truncated in its place, which would keep all of the memory.
+        notes.some.push(which[..which.floor_char_boundary(NOTE_BYTES_MAX)].to_owned());
     }
 }
 
 /// The kind of damage that costs messages.
 pub(crate) const LOST: &str = "messages";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(bytes: usize, want: usize) {
+        let mut summary = Summary::default();
+        // Two bytes each.
+        summary.damage("messages", "\u{fc}".repeat(bytes / 2) + &"x".repeat(bytes % 2));
+        summary.differs("messages", "x".to_owned() + &"\u{fc}".repeat(bytes / 2));
+        let len = |notes: &BTreeMap<_, Notes>| notes["messages"].some[0].len();
+        assert_eq!(len(&summary.damaged), bytes.min(NOTE_BYTES_MAX), "{bytes}");
+        assert_eq!(len(&summary.differs), want, "{bytes}");
+    }
+
+    #[test]
+    fn notes_are_cut_between_characters() {
+        check(10, 11);
+        check(NOTE_BYTES_MAX - 2, NOTE_BYTES_MAX - 1);
+        check(NOTE_BYTES_MAX, NOTE_BYTES_MAX - 1);
+        check(NOTE_BYTES_MAX + 1, NOTE_BYTES_MAX - 1);
+        check(NOTE_BYTES_MAX * 4, NOTE_BYTES_MAX - 1);
+    }
+}

@@ -125,7 +125,8 @@ async fn nobody_waits_for_messages_that_are_gone() {
 /// What waits when the server stops is due as before.
 #[tokio::test]
 async fn what_waits_costs_no_attempt_when_the_server_stops() {
-    let (rig, held) = (by_mx(), Held::new(".far.example>"));
+    let (mut rig, held) = (by_mx(), Held::new(".far.example>"));
+    rig.waits.stop = std::time::Duration::ZERO;
     let sink = Sink::holding(&held).await;
     hanging(&rig, &held, &sink).await.stop().await;
     let waiting = waiting(&rig);

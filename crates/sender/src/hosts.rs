@@ -113,10 +113,27 @@ impl Hosts {
         self.end_turns(|turn| turn.id == id)
     }
 
-    /// Nothing is there to be sent to domains that may begin a delivery: nobody will come whose turn
-    /// it is. Whether it is that of others now.
-    pub(crate) fn end_unheard(&mut self) -> bool {
-        self.end_turns(|turn| !turn.is_heard)
+    /// A domain whose turn it is and that no delivery was begun for.
+    pub(crate) fn called(&self) -> Option<&str> {
+        let mut turns = self.hosts.values().flat_map(|host| &host.turns);
+        turns.find(|turn| !turn.is_heard).map(|turn| turn.domain.as_str())
+    }
+
+    /// No delivery can begin for a domain now: it does not come for its turns. Whether they are those
+    /// of others now.
+    pub(crate) fn end_unheard(&mut self, domain: &str) -> bool {
+        self.end_turns(|turn| !turn.is_heard && turn.domain == domain)
+    }
+
+    /// Which host a domain does better to ask first: the lower, where it is its turn, then where there
+    /// is a place.
+    pub(crate) fn rank(&self, name: &str, domain: &str) -> u8 {
+        let Some(host) = self.hosts.get(name) else { return 1 };
+        match host.turns.iter().any(|turn| turn.domain == domain) {
+            true => 0,
+            false if host.taken() < self.max => 1,
+            false => 2,
+        }
     }
 
     /// The domains that may begin no delivery: those in line, and those of which one follows a turn.
@@ -203,9 +220,19 @@ impl Gate {
         self.wake(|hosts| hosts.end_turn(id));
     }
 
+    /// See [`Hosts::called`].
+    pub(crate) fn called(&self) -> Option<String> {
+        self.hosts.lock().called().map(str::to_owned)
+    }
+
     /// See [`Hosts::end_unheard`].
-    pub(crate) fn end_unheard(&self) -> bool {
-        self.hosts.lock().end_unheard()
+    pub(crate) fn end_unheard(&self, domain: &str) -> bool {
+        self.hosts.lock().end_unheard(domain)
+    }
+
+    /// See [`Hosts::rank`].
+    pub(crate) fn rank(&self, host: &str, domain: &str) -> u8 {
+        self.hosts.lock().rank(host, domain)
     }
 
     /// See [`Hosts::waiting`].
@@ -217,6 +244,12 @@ impl Gate {
         if change(&mut self.hosts.lock()) {
             self.work.notify_one();
         }
+    }
+}
+
+impl Place {
+    pub(crate) fn is_at(&self, host: &str) -> bool {
+        self.host == host
     }
 }
 

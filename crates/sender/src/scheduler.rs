@@ -111,18 +111,25 @@ async fn start_due(
         if free == 0 {
             return Ok(SLEEP_MAX);
         }
+        // Whose turn it is at a host comes first: a place is kept for it meanwhile.
+        let called = inner.gate.called();
         let mut busy_domains = running.saturated(limits.domain_connections_max);
         busy_domains.extend(inner.gate.waiting());
+        if let Some(domain) = called.as_ref().filter(|domain| busy_domains.contains(domain)) {
+            inner.gate.end_unheard(domain);
+            continue;
+        }
         // One of each domain: a connection takes the next of its domain by itself.
         let request = LeaseRequest {
-            max: free,
+            max: if called.is_some() { 1 } else { free },
             per_domain_max: 1,
             busy_domains: busy_domains.clone(),
-            only_domain: None,
+            only_domain: called.clone(),
         };
         let groups = services.queue.lease_groups(request, worker::SIBLINGS_MAX, now).await?;
         if groups.is_empty() {
-            if inner.gate.end_unheard() {
+            if let Some(domain) = called {
+                inner.gate.end_unheard(&domain);
                 continue;
             }
             let queue = services.queue.clone();

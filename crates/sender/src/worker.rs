@@ -7,6 +7,7 @@ use std::time::Duration;
 use mox_base::Host;
 use mox_config::Config;
 use mox_queue::{Lease, LeaseRequest, MessageId};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use crate::measure;
 use crate::route::{self, Chosen};
 use crate::scheduler::Slot;
 use crate::services::Inner;
-use crate::settle::settle;
+use crate::settle::{SETTLE_WAIT, settle};
 
 /// Recipients of one message that are attempted together.
 pub(crate) const SIBLINGS_MAX: usize = 999;
@@ -68,8 +69,13 @@ async fn give_up(inner: &Inner, ids: Vec<MessageId>, has_begun: &AtomicBool) {
 
 /// The messages are due as before, and no attempt was made.
 pub(crate) async fn give_back(inner: &Inner, ids: Vec<MessageId>) {
-    if let Err(error) = inner.services.queue.give_back(ids, inner.now()).await {
+    // What stays leased is not looked at again before a restart.
+    let stopping = inner.services.supervisor.stopping();
+    while let Err(error) = inner.services.queue.give_back(ids.clone(), inner.now()).await {
         tracing::error!(%error, "giving messages back to the queue");
+        if stopping.run_until_cancelled(sleep(SETTLE_WAIT)).await.is_none() {
+            return;
+        }
     }
 }
 
@@ -103,7 +109,8 @@ async fn attempt(
         leases.into_iter().partition(|lease| lease.is_suppressed);
     let batch = |leases, transport| {
         let (config, has_begun) = (Arc::clone(&config), Arc::clone(&has_begun));
-        Batch { leases, config, start, transport, forgoes_chunks: false, has_begun }
+        let kept = Mutex::default();
+        Batch { leases, config, start, transport, forgoes_chunks: false, has_begun, kept }
     };
     if !suppressed.is_empty() {
         let batch = batch(suppressed, None);

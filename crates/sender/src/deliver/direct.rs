@@ -85,7 +85,11 @@ pub(super) async fn deliver(
         }
     };
     match find(inner, batch, &domain, &mut attempted.tls).await {
-        Ok((hop, policy)) => {
+        Ok((mut hop, policy)) => {
+            // Of hosts with one preference, which are in random order: where it is our turn, then where
+            // there is a place.
+            let rank = |name: &Domain| batch.rank(inner, name.ascii());
+            hop.hosts.sort_by_cached_key(|host| (host.preference, rank(&host.name)));
             for host in &hop.hosts {
                 let before = fates.clone();
                 let found =
@@ -404,7 +408,7 @@ async fn try_host(
         place,
     };
     transact::transact(inner, &mut made, batch, fates).await;
-    keep(link, made).await;
+    keep(batch, link, made).await;
 }
 
 /// Why there is no session with a host.

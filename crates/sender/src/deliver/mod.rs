@@ -16,6 +16,7 @@ use mox_net::Deadline;
 use mox_queue::{Lease, MessageId, Queued, TlsHint};
 use mox_smtp::Reply;
 use mox_smtp::client::{DeliveryError, ErrorKind, Loss, Step};
+use parking_lot::Mutex;
 
 use crate::hosts::{Entry, Place};
 use crate::plan::Demand;
@@ -37,6 +38,9 @@ pub(crate) struct Batch {
     pub(crate) forgoes_chunks: bool,
     /// Set before a server hears of the message: from then on it may have it.
     pub(crate) has_begun: Arc<AtomicBool>,
+    /// The place that a connection of this attempt had which has ended: it is that of the next, or a
+    /// server that needs a second one would never get the message while others stand in line.
+    pub(crate) kept: Mutex<Option<Place>>,
 }
 
 /// What came of an attempt.
@@ -200,8 +204,21 @@ impl Batch {
         waiting
     }
 
-    /// Asks for a place at a host.
+    /// Which host to ask first, the lower: where a place was kept or it is our turn, then where there
+    /// is one.
+    fn rank(&self, inner: &Inner, host: &str) -> u8 {
+        if self.kept.lock().as_ref().is_some_and(|place| place.is_at(host)) {
+            return 0;
+        }
+        inner.gate.rank(host, &self.message().rcpt_to.host.ascii())
+    }
+
+    /// Asks for a place at a host. One that was kept at another is given up.
     fn place(&self, inner: &Inner, host: &str) -> Result<Place, Fault> {
+        let kept = self.kept.lock().take();
+        if let Some(place) = kept.filter(|place| place.is_at(host)) {
+            return Ok(place);
+        }
         let domain = self.message().rcpt_to.host.ascii();
         inner.gate.enter(host, &domain).map_err(|entry| {
             tracing::debug!(%domain, %host, "the host has all its connections: waits for its turn");
@@ -238,6 +255,7 @@ pub(crate) async fn deliver(
 ) -> Attempted {
     let mut attempted = Box::pin(connect_and_send(inner, batch, transport, link)).await;
     let (mut before, mut forgoes_chunks) = (batch.leases.len(), batch.forgoes_chunks);
+    let mut kept = batch.kept.lock().take();
     for _ in 1..CONNECTIONS_MAX {
         let is_left = |fate: &Fate| fate.is_stale() || fate.needs_data();
         let all = attempted.fates.iter().enumerate();
@@ -255,8 +273,10 @@ pub(crate) async fn deliver(
             transport: batch.transport.clone(),
             forgoes_chunks,
             has_begun: Arc::clone(&batch.has_begun),
+            kept: Mutex::new(kept.take()),
         };
         let again = Box::pin(connect_and_send(inner, &rest, transport, link)).await;
+        kept = rest.kept.lock().take();
         for (at, fate) in left.into_iter().zip(again.fates) {
             if let Some(slot) = attempted.fates.get_mut(at) {
                 *slot = fate;
@@ -280,11 +300,12 @@ async fn connect_and_send(
             transact::transact(inner, &mut kept, batch, &mut fates).await;
             // A server that got tired of waiting has not heard of the message.
             if !transact::is_stale(&fates) {
-                keep(link, kept).await;
+                keep(batch, link, kept).await;
                 let dialed_ips = batch.message().dialed_ips.clone();
                 let fates = decided(fates);
                 return Attempted { fates, dialed_ips, ..Attempted::default() };
             }
+            *batch.kept.lock() = kept.place.take();
         } else {
             old.quit().await;
         }
@@ -301,10 +322,12 @@ async fn connect_and_send(
     }
 }
 
-async fn keep(link: &mut Option<Link>, kept: Link) {
+/// Keeps the connection for the message after this, or else its place for the next connection.
+async fn keep(batch: &Batch, link: &mut Option<Link>, mut kept: Link) {
     if kept.is_usable() {
         *link = Some(kept);
     } else {
+        *batch.kept.lock() = kept.place.take();
         kept.quit().await;
     }
 }

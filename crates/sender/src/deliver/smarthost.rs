@@ -75,7 +75,7 @@ pub(super) async fn deliver(
 async fn send(inner: &Inner, batch: &Batch, mut made: Link, link: &mut Option<Link>) -> Vec<Fate> {
     let mut fates = vec![None; batch.leases.len()];
     transact::transact(inner, &mut made, batch, &mut fates).await;
-    keep(link, made).await;
+    keep(batch, link, made).await;
     decided(fates)
 }
 

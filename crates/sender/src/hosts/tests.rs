@@ -67,12 +67,12 @@ fn a_turn_that_is_not_used_is_that_of_the_next() {
     let turn = hosts.begin("b").unwrap();
     assert!(hosts.end_turn(turn));
     // There are no messages any more.
-    assert!(hosts.end_unheard());
+    assert!(hosts.end_unheard("c"));
     check_enter(&mut hosts, &[("h", "c", Wait), ("h", "d", Open)]);
     // Who is on the way is waited for.
     hosts.leave("h");
     let turn = hosts.begin("c").unwrap();
-    assert!(!hosts.end_unheard());
+    assert!(!hosts.end_unheard("c"));
     check_enter(&mut hosts, &[("h", "x", Wait), ("h", "c", Open)]);
     assert!(!hosts.end_turn(turn));
 }
@@ -86,6 +86,31 @@ fn a_domain_stands_in_one_line() {
     check_enter(&mut hosts, &[("i", "d", Open)]);
     assert!(hosts.leave("h"));
     check_enter(&mut hosts, &[("i", "c", Wait), ("h", "c", Open)]);
+}
+
+/// Hosts of one preference: a domain waited for one beside a free one.
+#[test]
+fn where_there_is_a_place_is_asked_first() {
+    let mut hosts = Hosts::new(1);
+    check_enter(&mut hosts, &[("h", "a", Open), ("h", "b", Wait)]);
+    assert_eq!((hosts.rank("h", "b"), hosts.rank("i", "b")), (2, 1));
+    hosts.leave("h");
+    assert_eq!((hosts.rank("h", "b"), hosts.rank("h", "c")), (0, 2));
+}
+
+/// Only its own turn ends for a domain that does not come.
+#[test]
+fn others_keep_their_turns() {
+    let mut hosts = Hosts::new(1);
+    check_enter(&mut hosts, &[("h", "a", Open), ("h", "b", Wait), ("h", "c", Wait)]);
+    assert_eq!(hosts.called(), None, "all wait");
+    hosts.leave("h");
+    assert_eq!(hosts.called(), Some("b"));
+    assert!(!hosts.end_unheard("c"), "it is not its turn yet");
+    assert!(hosts.end_unheard("b"));
+    assert_eq!(hosts.called(), Some("c"));
+    assert!(hosts.begin("c").is_some());
+    assert_eq!(hosts.called(), None, "it comes");
 }
 
 /// Attack: a domain with names without end, all at one host that hangs.
@@ -157,10 +182,17 @@ impl Model {
                 let host = self.open.swap_remove(seed % self.open.len());
                 self.hosts.leave(&host);
             }
-            Step::Unheard => drop(self.hosts.end_unheard()),
+            Step::Unheard => drop(self.end_called()),
             Step::Enter(_) | Step::Leave(_) => {}
         }
         self.check();
+    }
+
+    /// No delivery can begin for a domain whose turn it is. Whether there was one.
+    fn end_called(&mut self) -> bool {
+        let Some(domain) = self.hosts.called().map(str::to_owned) else { return false };
+        self.hosts.end_unheard(&domain);
+        true
     }
 
     fn check(&self) {
@@ -191,7 +223,7 @@ proptest! {
         while !model.open.is_empty() {
             model.play(Step::Leave(0));
         }
-        while model.hosts.end_unheard() {
+        while model.end_called() {
             model.check();
         }
         prop_assert!(model.hosts.hosts.is_empty() && model.hosts.waiting.is_empty());

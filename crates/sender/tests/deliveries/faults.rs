@@ -10,7 +10,7 @@ use mox_sender::Limits;
 use mox_sender::connection::Waits;
 
 use crate::remote::{Heard, listen};
-use crate::rig::{BYE, HELLO, Rig, TAKES, WAIT, takes};
+use crate::rig::{BYE, HELLO, Rig, TAKES, WAIT, dns, takes};
 
 /// How long a step that hangs is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -226,10 +226,14 @@ const HELLO_CHUNKS: &str = "
     S: 250 CHUNKING";
 
 /// Messages meet a server that offers chunks and does not know the first, which is a whole message;
-/// then it does what `scripts` say: the first goes on, the others are for more connections.
+/// then it does what `scripts` say: the first goes on, the second is for another connection, and so on
+/// in twos. It is the host of two domains and gets one connection at a time.
 async fn meet_without_bdat(is_binary: bool, rcpts: &[&str], scripts: &[&str]) -> (Rig, Vec<Heard>) {
-    let limits = Limits { domain_connections_max: 1, ..Limits::default() };
-    let rig = Rig::new().with_limits(limits);
+    let (domain_connections_max, host_connections_max) = (1, 1);
+    let limits = Limits { domain_connections_max, host_connections_max, ..Limits::default() };
+    let mut dns = dns();
+    dns.add_mx("other.example", 10, "mx.one.example");
+    let rig = Rig::asking(dns).with_limits(limits);
     let text = format!("Subject: tale\r\n\r\n{}", "Once upon a time\r\n".repeat(20_000));
     for rcpt in rcpts {
         let message = rig.message("a@example.org", &[rcpt]);
@@ -247,7 +251,7 @@ async fn meet_without_bdat(is_binary: bool, rcpts: &[&str], scripts: &[&str]) ->
         size = text.len()
     );
     let mut scripts: Vec<String> = scripts.iter().map(|script| (*script).to_owned()).collect();
-    scripts[0].insert_str(0, &begin);
+    scripts.iter_mut().step_by(2).for_each(|script| script.insert_str(0, &begin));
     let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
     let heard = rig.attempt(listen(&scripts).await).await;
     assert_eq!(rig.queued(), []);
@@ -268,6 +272,20 @@ async fn a_server_that_does_not_know_its_chunks_gets_messages_without() {
     for retired in rig.retired() {
         let message = &retired.message;
         assert_eq!((retired.is_success, message.attempts, message.results.len()), (true, 1, 1));
+    }
+}
+
+/// The second connection of an attempt lost its place to the other domain, which lost it in turn: both
+/// began with chunks for ever.
+#[tokio::test]
+async fn nobody_takes_the_place_of_the_second_connection() {
+    let without = format!("{HELLO_CHUNKS}{TAKES}{BYE}");
+    let rcpts = ["b@one.example", "c@other.example"];
+    let (rig, _) = meet_without_bdat(false, &rcpts, &["", &without, "", &without]).await;
+    let retired = rig.retired();
+    assert_eq!(retired.len(), 2);
+    for one in retired {
+        assert_eq!((one.is_success, one.message.attempts, one.message.results.len()), (true, 1, 1));
     }
 }
 

@@ -314,14 +314,14 @@ impl Server {
         for task in self.accepting.drain(..) {
             let _ended = task.await;
         }
-        tokio::time::sleep(HAND_OVER_WAIT).await;
-        // On a busy machine some may not even have begun.
+        // On a busy machine some may not even have begun: their time runs from then.
         for _ in 0..BEGIN_LOOKS_MAX {
             if self.services.supervisor.have_all_begun() {
                 break;
             }
             tokio::time::sleep(BEGIN_PAUSE).await;
         }
+        tokio::time::sleep(HAND_OVER_WAIT).await;
         self.shutdown().await
     }
 
@@ -343,7 +343,10 @@ impl Server {
         drop((services, sender));
         // Accounts that nobody uses any more are written back and closed.
         blocking(move || drop(store)).await;
+        // By its path, which is the next server's as soon as the directory is free.
+        control.remove();
         drop(data);
+        // Those who asked for the end hear of it when all is free.
         drop(control);
         tracing::info!(killed = report.killed, "stopped");
         report

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -37,6 +38,7 @@ pub struct Control {
     stop: CancellationToken,
     /// Those who asked: they see the end of their connection when the server has ended.
     waiting: Arc<Mutex<Vec<UnixStream>>>,
+    is_removed: AtomicBool,
 }
 
 impl Control {
@@ -56,8 +58,8 @@ impl Control {
         let listener = bind(&path).with_context(|| {
             format!("listen on {}; its path may have 107 bytes at most", path.display())
         })?;
-        let control =
-            Self { path, stop: CancellationToken::new(), waiting: Arc::new(Mutex::default()) };
+        let (stop, waiting) = (CancellationToken::new(), Arc::new(Mutex::default()));
+        let control = Self { path, stop, waiting, is_removed: AtomicBool::new(false) };
         let stopping = services.supervisor.stopping();
         let accept = accept_loop(
             listener,
@@ -78,11 +80,21 @@ impl Control {
     }
 }
 
-impl Drop for Control {
-    fn drop(&mut self) {
+impl Control {
+    /// Removes the socket, once.
+    pub(crate) fn remove(&self) {
+        if self.is_removed.swap(true, Ordering::Relaxed) {
+            return;
+        }
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::debug!(%error, "remove control socket");
         }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.remove();
         self.waiting.lock().clear();
     }
 }

@@ -76,6 +76,11 @@ impl Files {
             self.base = found.message.base_id;
         }
         let Some(base) = self.base else { return Ok(None) };
+        if found.bytes > FORM_BYTES_MAX {
+            // Not compared with any other, so it has no siblings either.
+            found.message.base_id = Some(found.message.id).filter(|id| *id != base);
+            return Ok(None);
+        }
         let path = self.path(found.message.id);
         let meta = fs::symlink_metadata(&path)?;
         let file = (meta.dev(), meta.ino());
@@ -88,7 +93,7 @@ impl Files {
         if !self.forms.is_empty() {
             found.message.base_id = Some(found.message.id).filter(|id| *id != base);
         }
-        if self.forms.len() < FORMS_MAX && found.bytes <= FORM_BYTES_MAX {
+        if self.forms.len() < FORMS_MAX {
             let Found { message, prefix, utf8, .. } = &*found;
             let (message, prefix, utf8) = (message.clone(), prefix.clone(), utf8.clone());
             self.forms.push(Form { message, prefix, utf8, file, path });

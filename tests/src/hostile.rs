@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use mox::service::Service;
 use mox_store::{Disk, RealDisk};
+use mox_testkit::memory::{is_alone, resident_bytes};
 
 use crate::server::TestServer;
 
@@ -14,13 +15,8 @@ const SERVICES: [Service; 5] =
     [Service::Smtp, Service::Submission, Service::Submissions, Service::Imap, Service::Imaps];
 
 /// What all the hostile input may make the process grow by: the buffers of the test's own clients
-/// are in it, and a test that runs beside it.
+/// are in it.
 const GROWTH_BYTES_MAX: u64 = 96 << 20;
-
-fn resident_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-}
 
 /// Inputs that no protocol here begins with, or that never end.
 fn inputs() -> Vec<Vec<u8>> {
@@ -39,20 +35,6 @@ fn inputs() -> Vec<Vec<u8>> {
         vec![0; 1 << 20],
         Vec::new(),
     ]
-}
-
-/// Whether the test has the process for itself, whose memory it measures; if not, runs it to its end in one
-/// of its own.
-fn is_alone(test: &str) -> bool {
-    const ALONE: &str = "MOX_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", test]).env(ALONE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    false
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -226,8 +226,8 @@ impl Gate {
     }
 
     /// See [`Hosts::end_unheard`].
-    pub(crate) fn end_unheard(&self, domain: &str) -> bool {
-        self.hosts.lock().end_unheard(domain)
+    pub(crate) fn end_unheard(&self, domain: &str) {
+        self.hosts.lock().end_unheard(domain);
     }
 
     /// See [`Hosts::rank`].

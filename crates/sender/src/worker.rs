@@ -35,9 +35,10 @@ pub(crate) async fn run(inner: Arc<Inner>, first: Vec<Lease>, mut slot: Slot) {
         let ids: Vec<MessageId> = leases.iter().map(|lease| lease.id).collect();
         let has_begun = Arc::new(AtomicBool::new(false));
         let attempt = Box::pin(attempt(&inner, leases, &mut link, Arc::clone(&has_begun)));
+        let overtime = overtime(&stopping, inner.services.waits.stop);
         let must_wait = tokio::select! {
             must_wait = attempt => must_wait,
-            () = overtime(&stopping, inner.services.waits.stop) => return give_up(&inner, ids, &has_begun).await,
+            () = overtime => return give_up(&inner, ids, &has_begun).await,
         };
         slot.end_turn();
         count += 1;

@@ -1,5 +1,5 @@
 //! Test doubles and fixtures: a clock moved by hand, a seeded random source, transcripts, mail and junk,
-//! certificates.
+//! certificates, memory.
 //!
 //! Only ever a dev-dependency, so it may panic: a panic here is a failed test. It knows nothing of
 //! any protocol; a transcript is bytes from the client, bytes from the server, and questions and
@@ -21,6 +21,7 @@ mod clock;
 mod counting;
 pub mod junk;
 pub mod mail;
+pub mod memory;
 pub mod original;
 mod rng;
 pub mod transcript;

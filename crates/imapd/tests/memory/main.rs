@@ -8,6 +8,7 @@ mod support;
 #[cfg(test)]
 mod memory {
     use mox_net::COMPRESSOR_KEEP;
+    use mox_testkit::memory::resident_bytes;
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
     use crate::support::server;
@@ -20,13 +21,6 @@ mod memory {
         a_client_that_does_not_read_costs_little().await;
         an_idle_session_is_small().await;
         an_idle_compressed_session_is_small().await;
-    }
-
-    /// What of the memory of this process is in use, in bytes.
-    fn resident_bytes() -> u64 {
-        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-        let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
-        pages * 4_096
     }
 
     /// A client that asks for a gigabyte and reads nothing holds one page, and nobody up.

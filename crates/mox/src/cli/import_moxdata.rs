@@ -73,7 +73,7 @@ impl ImportMoxdata {
             say(&format!("note: the server would not start: {fault}\n"));
         }
         // Not after hours of checking.
-        if nix::unistd::geteuid().is_root() && !config.statics.no_fix_permissions {
+        if is_given(&config) {
             match privileges::find_service(&config) {
                 Err(error) if self.dry_run => say(&format!("note: {error:#}\n")),
                 found => found?,
@@ -159,6 +159,11 @@ fn wanted(config: &Config) -> Vec<Wanted> {
     wanted.collect()
 }
 
+/// Whether what is written is given to the user of the server in the end.
+fn is_given(config: &Config) -> bool {
+    nix::unistd::geteuid().is_root() && !config.statics.no_fix_permissions
+}
+
 /// Fills our data directory.
 fn fill(
     original: &Original,
@@ -175,9 +180,8 @@ fn fill(
     if let Some(swap) = &places.swap {
         swap.try_out()?;
     }
-    let is_given = nix::unistd::geteuid().is_root() && !config.statics.no_fix_permissions;
+    let is_given = is_given(&config);
     if is_given {
-        privileges::find_service(&config)?;
         privileges::keep_from_service(data.path())?;
     }
     say(&format!("taking over into {}\n", data.path().display()));

@@ -45,17 +45,13 @@ impl Handler {
         let (pieces, received) = mpsc::channel(PIECES_MAX);
         let work = mox_net::blocking(move || run(&account, options, received, &temporary));
         // If it fails, the client is told in place of the next `ok`: earlier it would not listen.
-        let mut is_whole = false;
-        while !is_whole {
-            let Some(piece) = wire.receive_piece().await? else {
-                is_whole = true;
-                continue;
-            };
+        let is_whole = loop {
+            let Some(piece) = wire.receive_piece().await? else { break true };
             if pieces.send(piece).await.is_err() {
-                break;
+                break false;
             }
             wire.write_ok().await?;
-        }
+        };
         drop(pieces);
         let (Outcome { summary, end }, problems) = work.await;
         wire.set_wait(Some(super::LINE_WAIT));

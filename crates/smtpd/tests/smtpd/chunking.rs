@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mox_smtpd::{DATA_DEADLINE, Port, Service};
+use mox_testkit::memory::{is_alone, resident_bytes};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
-use crate::support::{Client, Fixture, Setup, is_alone, resident_bytes};
+use crate::support::{Client, Fixture, Setup};
 
 async fn start(fixture: &Fixture, port: Port, body: &str) -> Client<DuplexStream> {
     let mut client = fixture.client(port).await;

@@ -1,9 +1,10 @@
 //! What may come as data.
 
 use mox_smtpd::{Port, Service};
+use mox_testkit::memory::{is_alone, resident_bytes};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Client, Fixture, is_alone, resident_bytes};
+use crate::support::{Client, Fixture};
 
 type Stream = tokio::io::DuplexStream;
 

@@ -420,26 +420,6 @@ impl Sent {
     }
 }
 
-/// Whether a test runs in a process of its own, where it can measure memory: the servers of other
-/// tests would be measured too. If not, runs it in one to its end.
-pub(crate) fn is_alone(test: &str) -> bool {
-    const ALONE: &str = "MOX_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", test]).env(ALONE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    false
-}
-
-/// The memory of this process, all tests of it together.
-pub(crate) fn resident_bytes() -> usize {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
-}
-
 /// A copy without what it says of the decision.
 pub(crate) fn addressed(copy: &str) -> &str {
     let at = copy.find("Delivered-To: ").expect("every copy has an address");
